@@ -1,0 +1,44 @@
+# What each target needs is installed first on Debian and Ubuntu; the README lists the plain cargo commands.
+
+CARGO ?= cargo
+CARGO_TEST_FLAGS ?=
+DEMO_FLAGS ?=
+BENCH_FLAGS ?=
+
+.PHONY: help demo test test-long lint bench clean
+
+help:
+	@echo 'make demo       train the default density model; pictures and figures in out/demo  (DEMO_FLAGS)'
+	@echo 'make test       all tests on lavapipe and SwiftShader                              (CARGO_TEST_FLAGS)'
+	@echo 'make test-long  the same and the tests marked as long'
+	@echo 'make lint       formatting, clippy, documentation, contents of the package'
+	@echo 'make bench      the benchmark on the default adapter; figures in out/bench.json    (BENCH_FLAGS)'
+	@echo 'make clean      remove target/, out/ and .adapters/'
+
+demo:
+	@scripts/adapters.sh need tools driver
+	$(CARGO) run --release --example rnce_density -- --out out/demo $(DEMO_FLAGS)
+	@echo 'The picture: out/demo/density.png'
+
+test:
+	@scripts/adapters.sh need tools lavapipe swiftshader
+	@scripts/adapters.sh run $(CARGO) test --release --workspace $(CARGO_TEST_FLAGS)
+
+test-long:
+	@scripts/adapters.sh need tools lavapipe swiftshader
+	@scripts/adapters.sh run $(CARGO) test --release --workspace $(CARGO_TEST_FLAGS) -- --include-ignored
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
+	@scripts/package.sh
+
+bench:
+	@scripts/adapters.sh need tools driver
+	@mkdir -p out
+	$(CARGO) run --release --example bench -- --json out/bench.json $(BENCH_FLAGS)
+
+clean:
+	$(CARGO) clean
+	rm -rf out .adapters

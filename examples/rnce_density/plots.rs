@@ -1,0 +1,124 @@
+//! Pictures: densities side by side, and the losses over the run.
+
+use std::path::Path;
+
+use gibbs::tasks::density::Density;
+use gibbs::train::StepRecord;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use super::evaluate::{BINS, Measures};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const PANEL: u32 = 240;
+const MARGIN: u32 = 8;
+const LEFT: u32 = 84;
+const TOP: u32 = 40;
+
+fn fonts() {
+    // Registering again is harmless; an error would only cost the captions, which drawing reports.
+    let _ = register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+}
+
+/// Dark blue to yellow, monotone in lightness.
+fn colour(value: f64) -> RGBColor {
+    const STOPS: [[f64; 3]; 6] = [
+        [13.0, 8.0, 35.0],
+        [60.0, 15.0, 110.0],
+        [140.0, 40.0, 115.0],
+        [215.0, 75.0, 70.0],
+        [250.0, 150.0, 40.0],
+        [252.0, 245.0, 165.0],
+    ];
+    let place = value.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let low = (place as usize).min(STOPS.len() - 2);
+    let share = place - low as f64;
+    let mix = |at: usize| (STOPS[low][at] * (1.0 - share) + STOPS[low + 1][at] * share) as u8;
+    RGBColor(mix(0), mix(1), mix(2))
+}
+
+/// True density, learned density, proposal and chains, one row per context.
+pub fn densities(path: &Path, density: Density, result: &Measures) -> Outcome {
+    fonts();
+    let rows = result.panels.len() as u32;
+    let size = (LEFT + 4 * (PANEL + MARGIN), TOP + rows * (PANEL + MARGIN));
+    let root = BitMapBackend::new(path, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    let font = ("sans-serif", 19).into_font();
+    let titles = [
+        "truth".to_owned(),
+        format!("learned, {:.4}", result.bhattacharyya),
+        format!("proposal, {:.4}", result.proposal),
+        format!("Langevin chains, {:.4}", result.langevin),
+    ];
+    for (column, title) in titles.iter().enumerate() {
+        let x = LEFT + column as u32 * (PANEL + MARGIN) + 4;
+        root.draw_text(title, &font.clone().into_text_style(&root), (x as i32, 12))?;
+    }
+    for (row, panel) in result.panels.iter().enumerate() {
+        let top = TOP + row as u32 * (PANEL + MARGIN);
+        let style = font.clone().into_text_style(&root);
+        root.draw_text(&panel.label, &style, (6, (top + PANEL / 2 - 10) as i32))?;
+        // One scale per context, so that the columns can be compared.
+        let peak = panel.truth.iter().copied().fold(0.0, f64::max);
+        let cells = density.cells();
+        let columns =
+            [(&panel.truth, cells), (&panel.learned, cells), (&panel.proposal, cells), (&panel.chains, BINS)];
+        for (column, (values, side)) in columns.into_iter().enumerate() {
+            let left = LEFT + column as u32 * (PANEL + MARGIN);
+            for py in 0..PANEL {
+                for px in 0..PANEL {
+                    let at = |pixel: u32| (pixel as usize * side) / PANEL as usize;
+                    // Pictures grow downwards, the second coordinate upwards.
+                    let value = values[(side - 1 - at(py)) * side + at(px)];
+                    let shade = colour((value / peak).sqrt());
+                    root.draw_pixel(((left + px) as i32, (top + py) as i32), &shade)?;
+                }
+            }
+        }
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Losses and effective sample size over the steps, smoothed over 25 steps.
+pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
+    fonts();
+    let root = BitMapBackend::new(path, (960, 720)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let curves: [(&str, fn(&StepRecord) -> Option<f32>, RGBColor); 3] = [
+        ("energy loss (nats)", |r| r.energy_loss, RGBColor(190, 60, 60)),
+        ("proposal loss (nats)", |r| r.proposal_loss, RGBColor(50, 90, 170)),
+        ("effective sample size", |r| r.ess, RGBColor(40, 130, 70)),
+    ];
+    for (area, (title, value, shade)) in root.split_evenly((3, 1)).iter().zip(curves) {
+        let points: Vec<(f64, f64)> = records
+            .chunks(25)
+            .filter_map(|chunk| {
+                let values: Vec<f64> = chunk.iter().filter_map(value).map(f64::from).collect();
+                let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+                (!values.is_empty()).then(|| (chunk[0].step as f64, mean))
+            })
+            .collect();
+        let Some(&(last, _)) = points.last() else { continue };
+        let low = points.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+        let high = points.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+        let pad = 0.05 * (high - low).max(1e-6);
+        let mut chart = ChartBuilder::on(area)
+            .margin(8)
+            .caption(title, ("sans-serif", 18))
+            .x_label_area_size(28)
+            .y_label_area_size(56)
+            .build_cartesian_2d(points[0].0..last.max(points[0].0 + 1.0), low - pad..high + pad)?;
+        chart
+            .configure_mesh()
+            .label_style(("sans-serif", 14))
+            .x_desc("step")
+            .light_line_style(RGBColor(235, 235, 235))
+            .draw()?;
+        chart.draw_series(LineSeries::new(points, shade.stroke_width(2)))?;
+    }
+    root.present()?;
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The progress bar, the metrics stream and the final figures of a run.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use gibbs::energy::Objective;
+use gibbs::tasks::density::Density;
+use gibbs::train::{Observer, ProposalOptions, RnceTrainer, StepRecord};
+use gibbs::{Gpu, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::evaluate::{self, BINS, CHAINS, Measures};
+
+/// Steps between evaluations.
+const EVALUATE_EVERY: u64 = 500;
+
+/// Watches a run: draws the bar, writes `train.jsonl`, evaluates, saves checkpoints.
+pub struct Report {
+    density: Density,
+    truth: Vec<Vec<f64>>,
+    bar: ProgressBar,
+    stream: BufWriter<File>,
+    folder: PathBuf,
+    records: Vec<StepRecord>,
+    checkpoint_every: u64,
+    begun: Instant,
+    training_seconds: f64,
+    first_step: u64,
+}
+
+#[derive(Serialize)]
+struct Evaluation {
+    step: u64,
+    bhattacharyya: f64,
+}
+
+/// What `metrics.json` holds.
+#[derive(Serialize)]
+pub struct Metrics {
+    task: &'static str,
+    adapter: String,
+    backend: String,
+    loss: Objective,
+    proposal: &'static str,
+    seed: u64,
+    steps: u64,
+    negatives: usize,
+    seconds: f64,
+    training_seconds: f64,
+    steps_per_second: f64,
+    ess: Option<f64>,
+    bhattacharyya: f64,
+    bhattacharyya_proposal: f64,
+    bhattacharyya_langevin: f64,
+    bhattacharyya_exact_samples: f64,
+    chains_per_context: usize,
+    histogram_bins: usize,
+    langevin_steps: usize,
+    langevin_step_sizes: gibbs::sampler::StepSizes,
+}
+
+impl Report {
+    pub fn new(density: Density, folder: &Path, step: u64, steps: u64) -> std::io::Result<Self> {
+        let style = "{msg} [{bar:32}] {pos}/{len} steps, {per_sec}, {eta} left";
+        let bar = ProgressBar::new(steps).with_position(step).with_message("training");
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        let stream = File::options()
+            .create(true)
+            .write(true)
+            .append(step > 0)
+            .truncate(step == 0)
+            .open(folder.join("train.jsonl"))?;
+        Ok(Self {
+            density,
+            truth: evaluate::truth(density),
+            bar,
+            stream: BufWriter::new(stream),
+            folder: folder.into(),
+            records: Vec::new(),
+            checkpoint_every: u64::MAX,
+            begun: Instant::now(),
+            training_seconds: 0.0,
+            first_step: step,
+        })
+    }
+
+    pub fn checkpoint_every(mut self, steps: u64) -> Self {
+        self.checkpoint_every = steps.max(1);
+        self
+    }
+
+    /// Steps between two calls of [`Observer::evaluate`].
+    pub fn interval(&self) -> u64 {
+        EVALUATE_EVERY.min(self.checkpoint_every)
+    }
+
+    pub fn records(&self) -> &[StepRecord] {
+        &self.records
+    }
+
+    pub fn finish_training(&mut self) {
+        self.training_seconds = self.begun.elapsed().as_secs_f64();
+        self.bar.finish();
+        eprintln!("sampling and measuring ..");
+    }
+
+    fn write(&mut self, line: &impl Serialize) {
+        let written = serde_json::to_string(line)
+            .map_err(std::io::Error::other)
+            .and_then(|text| writeln!(self.stream, "{text}"));
+        if let Err(error) = written {
+            self.bar.println(format!("train.jsonl: {error}"));
+        }
+    }
+
+    pub fn metrics(&self, gpu: &Gpu, trainer: &RnceTrainer, result: &Measures, seconds: f64) -> Metrics {
+        let options = trainer.options();
+        let tail: Vec<f64> =
+            self.records.iter().rev().take(100).filter_map(|record| record.ess).map(f64::from).collect();
+        let chains = evaluate::langevin(self.density);
+        Metrics {
+            task: self.density.name(),
+            adapter: gpu.info().name.clone(),
+            backend: format!("{:?}", gpu.info().backend).to_lowercase(),
+            loss: options.objective,
+            proposal: match &options.proposal {
+                ProposalOptions::Mixture { components: 1, .. } => "gaussian",
+                ProposalOptions::Mixture { .. } => "mixture",
+                ProposalOptions::Uniform { .. } => "uniform",
+            },
+            seed: options.seed,
+            steps: trainer.step(),
+            negatives: options.negatives,
+            seconds,
+            training_seconds: self.training_seconds,
+            steps_per_second: (trainer.step() - self.first_step) as f64 / self.training_seconds.max(1e-9),
+            ess: (!tail.is_empty()).then(|| tail.iter().sum::<f64>() / tail.len() as f64),
+            bhattacharyya: result.bhattacharyya,
+            bhattacharyya_proposal: result.proposal,
+            bhattacharyya_langevin: result.langevin,
+            bhattacharyya_exact_samples: result.exact_samples,
+            chains_per_context: CHAINS,
+            histogram_bins: BINS,
+            langevin_steps: chains.steps,
+            langevin_step_sizes: chains.sizes,
+        }
+    }
+}
+
+impl Observer for Report {
+    fn records(&mut self, records: &[StepRecord]) {
+        for record in records {
+            self.write(record);
+        }
+        if let Some(last) = records.last() {
+            self.bar.set_position(last.step + 1);
+            if let (Some(loss), Some(ess)) = (last.energy_loss, last.ess) {
+                self.bar.set_message(format!("loss {loss:.3}, ess {ess:4.1}"));
+            }
+        }
+        self.records.extend_from_slice(records);
+    }
+
+    fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()> {
+        let energy = trainer.averaged_energy()?;
+        let gpu = trainer.gpu().clone();
+        let (bhattacharyya, _) = evaluate::learned_densities(&gpu, self.density, &energy, &self.truth)?;
+        let step = trainer.step();
+        self.write(&Evaluation { step, bhattacharyya });
+        self.bar.println(format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
+        if let Err(error) = self.stream.flush() {
+            self.bar.println(format!("train.jsonl: {error}"));
+        }
+        if step % self.checkpoint_every == 0 {
+            trainer.save(&self.folder.join("model.safetensors"))?;
+        }
+        Ok(())
+    }
+}

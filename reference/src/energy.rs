@@ -1,0 +1,5 @@
+//! References of `shaders/energy/`: objectives of energy networks.
+
+pub mod ranking_nce;
+
+pub use ranking_nce::ranking_nce;

@@ -1,0 +1,8 @@
+//! References of `shaders/gpu/`: run state, random numbers, metrics.
+
+pub mod advance;
+pub mod metrics;
+pub mod random;
+
+pub use advance::advance;
+pub use metrics::metrics;

@@ -1,0 +1,14 @@
+//! Sequential f64 references of the kernels of `gibbs`, one function per shader under the same folder and stem.
+//!
+//! Matrices are row-major and unpadded; packing is the business of the caller. Random kernels take their random
+//! numbers as slices. A slice of the wrong length panics: this crate serves tests, benches and examples only.
+#![forbid(unsafe_code)]
+
+pub mod compare;
+pub mod compose;
+pub mod energy;
+pub mod gpu;
+pub mod nn;
+pub mod proposal;
+pub mod sampler;
+pub mod train;

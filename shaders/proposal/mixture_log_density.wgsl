@@ -1,0 +1,53 @@
+// Log-density of a conditional mixture of diagonal Gaussians whose parameters a network wrote.
+//
+//   z = (y - shift) scale
+//   log q(y | x) = log-sum-exp_c( log softmax(logits)_c
+//                  + sum_j( -((z_j - mean_cj) / std_cj)^2 / 2 - log_std_cj - ln(2 pi) / 2 ) ) + sum_j ln scale_j
+//
+// mixture : network outputs, packed [contexts, stride], read (layout: lib/mixture.wgsl)
+// affine : [2, dims], shift then scale, read      y : [contexts, candidates, dims] read
+// log_q : [contexts, candidates] written; log_volume = sum_j ln scale_j comes from the host in f64 precision
+// Workgroup 64. Grid over contexts * candidates invocations, folded over x and y.
+// Numerics: running pairs; finite for finite inputs.
+//#include "lib/logsumexp.wgsl"
+
+struct Params {
+    contexts: u32,
+    candidates: u32,
+    components: u32,
+    dims: u32,
+    stride: u32,
+    low: f32,
+    high: f32,
+    log_volume: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> mixture: array<f32>;
+@group(0) @binding(2) var<storage, read> affine: array<f32>;
+@group(0) @binding(3) var<storage, read> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> log_q: array<f32>;
+//#include "lib/mixture.wgsl"
+
+const HALF_LOG_TWO_PI: f32 = 0.91893853;
+
+@compute @workgroup_size(64, 1, 1)
+fn mixture_log_density(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let at = id.y * groups.x * 64u + id.x;
+    if (at >= params.contexts * params.candidates) {
+        return;
+    }
+    let context = at / params.candidates;
+    var pair = vec2<f32>(EMPTY_MAXIMUM, 0.0);
+    for (var c = 0u; c < params.components; c++) {
+        var log_density = mixture_logit(context, c);
+        for (var j = 0u; j < params.dims; j++) {
+            let z = (y[at * params.dims + j] - affine[j]) * affine[params.dims + j];
+            let log_std = mixture_log_std(context, c, j);
+            let r = (z - mixture_mean(context, c, j)) * exp(-log_std);
+            log_density += -0.5 * r * r - log_std - HALF_LOG_TWO_PI;
+        }
+        pair = pair_add(pair, log_density);
+    }
+    log_q[at] = pair_value(pair) - pair_value(mixture_normaliser(context)) + params.log_volume;
+}

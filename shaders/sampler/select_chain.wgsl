@@ -1,0 +1,73 @@
+// The chain of lowest energy of each context, one workgroup per context.
+//
+//   k* = argmin_k energy[b, k] (the first on ties)      best[b] = y[b, k*]      best_energy[b] = energy[b, k*]
+//
+// energy : [contexts * chains] with `energy_stride` elements per row, read      y : [contexts, chains, dims] read
+// best : [contexts, dims] written      best_energy : [contexts] written
+// Workgroup 64, 512 bytes. Grid (contexts folded over x and y). Chains strided by 64.
+
+struct Params {
+    contexts: u32,
+    chains: u32,
+    dims: u32,
+    energy_stride: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> energy: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> best: array<f32>;
+@group(0) @binding(4) var<storage, read_write> best_energy: array<f32>;
+
+var<workgroup> energies: array<f32, 64>;
+var<workgroup> indices: array<u32, 64>;
+
+@compute @workgroup_size(64, 1, 1)
+fn select_chain(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let context = group.y * groups.x + group.x;
+    let inside = context < params.contexts;
+    let first = min(context, params.contexts - 1u) * params.chains;
+    // Lanes without a chain of their own repeat the first one, which cannot win over itself.
+    var lowest = energy[first * params.energy_stride];
+    var index = 0u;
+    let rounds = (params.chains + 63u) / 64u;
+    for (var round = 0u; round < rounds; round++) {
+        let k = 64u * round + lane;
+        if (k < params.chains) {
+            let value = energy[(first + k) * params.energy_stride];
+            if (value < lowest) {
+                lowest = value;
+                index = k;
+            }
+        }
+    }
+    energies[lane] = lowest;
+    indices[lane] = index;
+    workgroupBarrier();
+    for (var width = 32u; width > 0u; width = width / 2u) {
+        if (lane < width) {
+            let a = energies[lane];
+            let b = energies[lane + width];
+            if (b < a || (b == a && indices[lane + width] < indices[lane])) {
+                energies[lane] = b;
+                indices[lane] = indices[lane + width];
+            }
+        }
+        workgroupBarrier();
+    }
+    let chosen = (first + indices[0]) * params.dims;
+    let copies = (params.dims + 63u) / 64u;
+    for (var round = 0u; round < copies; round++) {
+        let j = 64u * round + lane;
+        if (inside && j < params.dims) {
+            best[context * params.dims + j] = y[chosen + j];
+        }
+    }
+    if (inside && lane == 0u) {
+        best_energy[context] = energies[0];
+    }
+}

@@ -1,0 +1,66 @@
+//! A whole gradient of a contrastive objective: negatives, densities, energies, loss, backward.
+
+use super::ranking_nce::{self, Objective};
+use crate::gpu::{Recording, Value};
+use crate::nn::{Keep, NetworkEnergy};
+use crate::proposal::{Draws, Proposal};
+use crate::{Error, Result};
+
+/// What a contrastive step computed.
+#[derive(Clone, Copy, Debug)]
+pub struct ContrastiveStep {
+    /// `[contexts]`.
+    pub loss: Value,
+    /// `[contexts]`: effective sample size of the candidates.
+    pub ess: Value,
+    /// Flat gradient of the mean loss in the energy network's layout.
+    pub gradient: Value,
+}
+
+/// Records the gradient of the mean loss for the energy network (Algorithm 1 of arXiv 2309.05803, energy step). Draws
+/// `candidates - 1` negatives per context from the frozen proposal; nothing flows back into it.
+///
+/// * `context`: `[contexts, width]`; `candidates`: `[contexts, 1 + negatives, dims]`, whose first entry per context is the
+///   demonstration, already there.
+///
+/// # Errors
+/// [`Error::Argument`] without a negative, [`Error::Shape`].
+pub fn record_contrastive(
+    recording: &mut Recording,
+    objective: Objective,
+    energy: &NetworkEnergy,
+    proposal: &dyn Proposal,
+    (context, candidates): (Value, Value),
+    stream: &str,
+) -> Result<ContrastiveStep> {
+    let shape = recording.shape(candidates)?.clone();
+    let [_, count, _] = *shape.dims() else {
+        let hint = "the demonstration first, then room for the negatives";
+        return Err(Error::shape(
+            "contrastive step",
+            "candidates",
+            shape,
+            "[contexts, candidates, dims]",
+            hint,
+        ));
+    };
+    if count < 2 {
+        return Err(Error::argument(
+            "contrastive step",
+            "the number of negatives",
+            "is 0; it must be at least 1",
+        ));
+    }
+    let prepared = proposal.record_prepare(recording, context)?;
+    let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
+    proposal.record_sample(recording, &prepared, &draws)?;
+    let log_q = proposal.record_log_density(recording, &prepared, candidates)?;
+    let parameters = energy.model().value(recording)?;
+    let network = energy.model().network();
+    let conditional = network.inputs.len() > 1;
+    let inputs = energy.inputs(conditional.then_some(context), candidates)?;
+    let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
+    let ranking = ranking_nce::record(recording, objective, forward.output, log_q)?;
+    let gradient = network.record_parameter_gradient(recording, parameters, &forward, ranking.seed)?;
+    Ok(ContrastiveStep { loss: ranking.loss, ess: ranking.ess, gradient })
+}

@@ -1,0 +1,216 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in which operation, on which adapter, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter fits the request.
+    #[error(
+        "no adapter fits {asked}; present: {present}. Install a Vulkan driver (Debian, Ubuntu: `mesa-vulkan-drivers`) or choose one of the names listed"
+    )]
+    NoAdapter {
+        /// The request in words.
+        asked: String,
+        /// Every adapter that was found, or "none".
+        present: String,
+    },
+
+    /// The adapter refused to open a device.
+    #[error("adapter `{adapter}` did not open a device: {cause}")]
+    Open {
+        /// Name of the adapter.
+        adapter: String,
+        /// The driver's words.
+        cause: String,
+    },
+
+    /// Two shapes that must agree do not.
+    #[error("{operation}: `{tensor}` has shape {found}, expected {expected}; {hint}")]
+    Shape {
+        /// The operation that was being recorded.
+        operation: String,
+        /// The tensor or binding at fault.
+        tensor: String,
+        /// The shape it has.
+        found: String,
+        /// The shape it should have.
+        expected: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// A binding or parameter of a kernel is missing, extra, mistyped, aliased or too small.
+    #[error("{operation}: kernel `{kernel}`, `{name}`: {problem}")]
+    Binding {
+        /// The operation that was being recorded.
+        operation: String,
+        /// The kernel.
+        kernel: String,
+        /// The binding, parameter or define.
+        name: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+
+    /// A shader does not link, parse or validate.
+    #[error("{file}:{line}:{column}: {message} (kernel `{kernel}`)")]
+    Shader {
+        /// The kernel that was being built.
+        kernel: String,
+        /// The file a person wrote, relative to `shaders/`.
+        file: String,
+        /// Line in that file, counted from 1.
+        line: u32,
+        /// Column in that line, counted from 1.
+        column: u32,
+        /// The compiler's words.
+        message: String,
+    },
+
+    /// The adapter refused something after our own checks passed.
+    #[error("{operation} failed on `{adapter}`: {cause}")]
+    Device {
+        /// What was being done.
+        operation: String,
+        /// Name of the adapter.
+        adapter: String,
+        /// The driver's or wgpu's words.
+        cause: String,
+    },
+
+    /// A limit of the device is too small.
+    #[error("{operation}: {what} is {asked}, `{adapter}` allows {granted}; {hint}")]
+    Limit {
+        /// What was being recorded or built.
+        operation: String,
+        /// The quantity, with its unit.
+        what: String,
+        /// The value needed.
+        asked: u64,
+        /// The value the device grants.
+        granted: u64,
+        /// Name of the adapter.
+        adapter: String,
+        /// What to do.
+        hint: String,
+    },
+
+    /// The device has no memory left.
+    #[error("{operation}: out of memory on `{adapter}` ({cause}); use fewer rows, candidates or chains")]
+    OutOfMemory {
+        /// What was being allocated.
+        operation: String,
+        /// Name of the adapter.
+        adapter: String,
+        /// The driver's words.
+        cause: String,
+    },
+
+    /// Something that is not possible, and the way out.
+    #[error("{operation}: {reason}; {hint}")]
+    Unsupported {
+        /// What was asked.
+        operation: String,
+        /// Why it cannot be done.
+        reason: String,
+        /// What to do instead.
+        hint: String,
+    },
+
+    /// An argument outside its domain.
+    #[error("{operation}: {argument} {problem}")]
+    Argument {
+        /// The operation asked for.
+        operation: String,
+        /// The argument.
+        argument: String,
+        /// What is wrong with it and what is allowed.
+        problem: String,
+    },
+
+    /// The device was lost. The first cause is kept, later messages are not.
+    #[error("device `{adapter}` was lost: {cause}; last submitted: {last}")]
+    DeviceLost {
+        /// Name of the adapter.
+        adapter: String,
+        /// The first cause that was seen.
+        cause: String,
+        /// Labels of the last plans and dispatches that were submitted.
+        last: String,
+    },
+
+    /// The device did not answer in time.
+    #[error("{operation}: no answer from `{adapter}` within {seconds:.1} s; last submitted: {last}")]
+    Timeout {
+        /// What was waited for.
+        operation: String,
+        /// The limit.
+        seconds: f64,
+        /// Name of the adapter.
+        adapter: String,
+        /// Labels of the last plans and dispatches that were submitted.
+        last: String,
+    },
+
+    /// A monitored value turned NaN or infinite; optimisers have stood still since, the last good weights are kept.
+    #[error(
+        "`{metric}` turned non-finite at step {step}; the weights are those of the last good update. Lower the learning rate, or check the data and the proposal's support"
+    )]
+    NonFinite {
+        /// The metric that was seen first.
+        metric: String,
+        /// The step, counted from 0.
+        step: u64,
+    },
+
+    /// A checkpoint that cannot be trusted.
+    #[error("checkpoint {path}: {problem}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A file operation failed.
+    #[error("{operation} {path}: {source}")]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn argument(
+        operation: impl Into<String>,
+        argument: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Argument { operation: operation.into(), argument: argument.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn shape(
+        operation: impl Into<String>,
+        tensor: impl Into<String>,
+        found: impl ToString,
+        expected: impl ToString,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self::Shape {
+            operation: operation.into(),
+            tensor: tensor.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+            hint: hint.into(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Floor 1, the thin scheduler: context, tensors, kernels, recordings and plans, random streams, readback,
+//! metrics, timing, errors.
+
+pub mod advance;
+mod capabilities;
+mod context;
+mod counters;
+mod fault;
+mod kernel;
+mod memory;
+pub mod metrics;
+mod plan;
+pub mod random;
+pub mod random_words;
+mod readback;
+mod recording;
+mod reflect;
+mod source;
+mod tensor;
+
+pub use advance::RunState;
+pub use capabilities::Capabilities;
+pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
+pub use counters::Counters;
+pub use fault::FaultRecord;
+pub use metrics::{MetricsRing, MetricsRow};
+pub use plan::{Bindings, Plan, PlanTiming};
+pub use readback::Readback;
+pub use recording::{DispatchBuilder, Knob, Param, Recording, Value};
+pub use source::{Define, KernelSource};
+pub use tensor::{DType, Element, Shape, Tensor, pad4};
+
+/// A kernel of ours, by its path below `shaders/`.
+macro_rules! embedded_kernel {
+    ($path:literal) => {
+        $crate::gpu::KernelSource::embedded(
+            $path,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path)),
+        )
+    };
+}
+pub(crate) use embedded_kernel;
+
+/// A kernel with one set of defines, for tests that translate every shader without a device.
+#[derive(Clone, Debug)]
+pub struct KernelVariant {
+    /// The kernel.
+    pub source: KernelSource,
+    /// Constants put in front of it.
+    pub defines: Vec<Define>,
+}
+
+impl KernelVariant {
+    /// A variant of a kernel.
+    pub fn new(source: &KernelSource, defines: &[(&'static str, u32)]) -> Self {
+        let defines = defines.iter().map(|&(name, value)| Define { name, value }).collect();
+        Self { source: source.clone(), defines }
+    }
+
+    /// Links, parses and validates the kernel and returns its module.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shader`] with file, line and column.
+    pub fn module(&self) -> crate::Result<naga::Module> {
+        let special = reflect::Specialisation {
+            source: self.source.clone(),
+            defines: self.defines.clone(),
+            overrides: Vec::new(),
+        };
+        Ok(reflect::reflect(&special)?.module.clone())
+    }
+}
+
+/// The kernels of this floor.
+pub(crate) fn kernels() -> Vec<KernelVariant> {
+    vec![
+        KernelVariant::new(&advance::KERNEL, &[]),
+        KernelVariant::new(&metrics::KERNEL, &[]),
+        KernelVariant::new(&random::KERNEL, &[("NORMAL", 0)]),
+        KernelVariant::new(&random::KERNEL, &[("NORMAL", 1)]),
+        KernelVariant::new(&random_words::KERNEL, &[]),
+    ]
+}

@@ -1,0 +1,59 @@
+//! What the device offers, read once, with a switch for each optional path.
+
+use std::fmt;
+
+/// Limits and optional features of one device.
+///
+/// Each optional path can be switched off by an environment variable, so that the baseline is testable on
+/// every machine: `GIBBS_NO_TIMESTAMPS=1`. `GIBBS_CHECKED=1` compiles shaders with every runtime check on
+/// (slow); the default leaves only the loop counter out, because each loop of ours has a bound that is
+/// constant or uniform.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// The device's limits.
+    pub limits: wgpu::Limits,
+    /// The device's features.
+    pub features: wgpu::Features,
+    /// GPU timing of plans by timestamps at pass boundaries.
+    pub timestamps: bool,
+    /// Whether shaders are compiled with every runtime check, the loop counter included.
+    pub checked: bool,
+}
+
+/// The optional features that gibbs asks for when it opens a device itself.
+pub(crate) const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
+
+impl Capabilities {
+    pub(crate) fn of(device: &wgpu::Device, checked: Option<bool>) -> Self {
+        let features = device.features();
+        Self {
+            limits: device.limits(),
+            features,
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY)
+                && !switched("GIBBS_NO_TIMESTAMPS"),
+            checked: checked.unwrap_or_else(|| switched("GIBBS_CHECKED")),
+        }
+    }
+
+    /// Largest tensor that one binding can hold, in bytes.
+    pub fn max_tensor_bytes(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = &self.limits;
+        writeln!(f, "largest binding      {} MiB", self.max_tensor_bytes() >> 20)?;
+        writeln!(f, "storage bindings     {}", limits.max_storage_buffers_per_shader_stage)?;
+        writeln!(f, "invocations          {}", limits.max_compute_invocations_per_workgroup)?;
+        writeln!(f, "workgroup memory     {} KiB", limits.max_compute_workgroup_storage_size >> 10)?;
+        writeln!(f, "timestamps           {}", if self.timestamps { "on" } else { "off" })?;
+        write!(f, "shader checks        {}", if self.checked { "all" } else { "all but loop counters" })
+    }
+}
+
+/// Whether an environment switch is set to something other than `0` or nothing.
+fn switched(name: &str) -> bool {
+    std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
+}

@@ -1,0 +1,382 @@
+//! The context: a device, its queue, what it can do and what was done with it.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::capabilities::{Capabilities, OPTIONAL_FEATURES};
+use super::counters::{AtomicCounters, Counters, count};
+use super::fault::FaultRecord;
+use super::kernel::{Pipeline, PipelineKey};
+use crate::{Error, Result};
+
+/// How to choose and open an adapter.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// A part of the adapter's name, driver or backend ("llvmpipe", "nvidia", "metal"), in any case. When
+    /// absent, the environment variable `GIBBS_ADAPTER` is taken; when that is absent too, the first adapter
+    /// in the order discrete, integrated, virtual, CPU; then Vulkan, Metal and DX12 before GL; lavapipe
+    /// before SwiftShader.
+    pub adapter: Option<String>,
+    /// Backends to look at; all of them by default.
+    pub backends: Option<wgpu::Backends>,
+    /// Compile shaders with every runtime check. Default: the environment variable `GIBBS_CHECKED`.
+    pub checked: Option<bool>,
+    /// Fill fresh scratch buffers with a signalling pattern, so that a read before the first write shows.
+    /// Default: on in debug builds.
+    pub poison: Option<bool>,
+    /// Longest wait for the device before [`Error::Timeout`]. Default: 60 s.
+    pub timeout: Option<Duration>,
+}
+
+/// How to work on a device that somebody else owns.
+#[derive(Clone, Debug, Default)]
+pub struct AdoptOptions {
+    /// As [`GpuOptions::checked`].
+    pub checked: Option<bool>,
+    /// As [`GpuOptions::poison`].
+    pub poison: Option<bool>,
+    /// As [`GpuOptions::timeout`].
+    pub timeout: Option<Duration>,
+}
+
+/// A device to run on. A cheap clone: all clones share the device, its pipelines and its counters.
+#[derive(Clone, Debug)]
+pub struct Gpu(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    capabilities: Capabilities,
+    poison: bool,
+    timeout: Duration,
+    faults: FaultRecord,
+    counters: AtomicCounters,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+}
+
+impl Gpu {
+    /// What every tensor of ours can be used for.
+    pub(crate) const TENSOR_USAGES: wgpu::BufferUsages =
+        wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+
+    /// Every adapter present, best first.
+    pub fn adapters(backends: Option<wgpu::Backends>) -> Vec<wgpu::Adapter> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        if let Some(backends) = backends {
+            descriptor.backends = backends;
+        }
+        let mask = descriptor.backends;
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters = pollster::block_on(instance.enumerate_adapters(mask));
+        adapters.sort_by_key(|adapter| preference(&adapter.get_info()));
+        adapters
+    }
+
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] with the list of those present; [`Error::Open`] if the driver refuses.
+    pub fn open(options: &GpuOptions) -> Result<Self> {
+        let wanted = options.adapter.clone().or_else(|| std::env::var("GIBBS_ADAPTER").ok());
+        let adapters = Self::adapters(options.backends);
+        let chosen = adapters.iter().find(|adapter| match &wanted {
+            Some(part) => describe(&adapter.get_info()).to_lowercase().contains(&part.to_lowercase()),
+            None => true,
+        });
+        let Some(adapter) = chosen else {
+            let present: Vec<_> = adapters.iter().map(|a| describe(&a.get_info())).collect();
+            return Err(Error::NoAdapter {
+                asked: wanted.map_or("any adapter".into(), |part| format!("`{part}`")),
+                present: if present.is_empty() { "none".into() } else { present.join("; ") },
+            });
+        };
+        Self::open_adapter(adapter, options)
+    }
+
+    /// Opens a given adapter.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if the driver refuses.
+    pub fn open_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gibbs"),
+            required_features: adapter.features() & OPTIONAL_FEATURES,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|cause| Error::Open { adapter: adapter.get_info().name, cause: cause.to_string() })?;
+        let faults = FaultRecord::default();
+        let record = faults.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            record.report_lost(format!("{reason:?}: {message}"));
+        });
+        let record = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("{error}");
+            record.report_uncaptured(error.to_string());
+        }));
+        log::info!("opened {}", describe(&adapter.get_info()));
+        Ok(Self::assemble(device, queue, faults, options.checked, options.poison, options.timeout))
+    }
+
+    /// Works on a device that a host program owns. Asks nothing more of the device than it was created with
+    /// and installs no handler on it; forward a loss through [`Gpu::faults`].
+    pub fn adopt(device: &wgpu::Device, queue: &wgpu::Queue, options: AdoptOptions) -> Self {
+        Self::assemble(
+            device.clone(),
+            queue.clone(),
+            FaultRecord::default(),
+            options.checked,
+            options.poison,
+            options.timeout,
+        )
+    }
+
+    fn assemble(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        faults: FaultRecord,
+        checked: Option<bool>,
+        poison: Option<bool>,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            info: device.adapter_info(),
+            capabilities: Capabilities::of(&device, checked),
+            poison: poison.unwrap_or(cfg!(debug_assertions)),
+            timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            faults,
+            counters: AtomicCounters::default(),
+            pipelines: Mutex::default(),
+            device,
+            queue,
+        }))
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+    /// Name, driver and backend of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+    /// One line naming the adapter, its driver and backend.
+    pub fn adapter_name(&self) -> String {
+        describe(&self.0.info)
+    }
+    /// What the device can do, and which optional paths are on.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+    /// The record of first causes; hosts of adopted devices report a loss here.
+    pub fn faults(&self) -> &FaultRecord {
+        &self.0.faults
+    }
+    /// What the host has done so far.
+    pub fn counters(&self) -> Counters {
+        self.0.counters.snapshot()
+    }
+    pub(crate) fn counting(&self) -> &AtomicCounters {
+        &self.0.counters
+    }
+    pub(crate) fn poisons(&self) -> bool {
+        self.0.poison
+    }
+    /// Longest wait for the device before [`Error::Timeout`].
+    pub fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    pub(crate) fn cached_pipeline(&self, key: &PipelineKey) -> Option<Arc<Pipeline>> {
+        self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(crate) fn keep_pipeline(&self, key: PipelineKey, pipeline: Arc<Pipeline>) -> Arc<Pipeline> {
+        let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.entry(key).or_insert(pipeline).clone()
+    }
+
+    /// Fails with the first cause if the device is lost or an error escaped every scope.
+    pub(crate) fn check_health(&self, operation: &str) -> Result<()> {
+        if let Some(cause) = self.0.faults.lost() {
+            return Err(Error::DeviceLost {
+                adapter: self.0.info.name.clone(),
+                cause,
+                last: self.0.faults.last(),
+            });
+        }
+        match self.0.faults.take_uncaptured() {
+            Some(cause) => Err(self.device_error(operation, cause)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn device_error(&self, operation: &str, cause: impl Into<String>) -> Error {
+        Error::Device { operation: operation.into(), adapter: self.0.info.name.clone(), cause: cause.into() }
+    }
+
+    pub(crate) fn limit_error(
+        &self,
+        operation: &str,
+        what: &str,
+        asked: u64,
+        granted: u64,
+        hint: &str,
+    ) -> Error {
+        Error::Limit {
+            operation: operation.into(),
+            what: what.into(),
+            asked,
+            granted,
+            adapter: self.0.info.name.clone(),
+            hint: hint.into(),
+        }
+    }
+
+    /// Runs `work` inside error scopes of all three kinds on this thread, and turns an unwinding shader
+    /// translator into an error as well.
+    pub(crate) fn scoped<T>(&self, operation: &str, work: impl FnOnce() -> T) -> Result<T> {
+        self.check_health(operation)?;
+        let device = &self.0.device;
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        let validation = pollster::block_on(validation.pop());
+        let memory = pollster::block_on(memory.pop());
+        let internal = pollster::block_on(internal.pop());
+        if let Some(cause) = memory {
+            return Err(Error::OutOfMemory {
+                operation: operation.into(),
+                adapter: self.0.info.name.clone(),
+                cause: cause.to_string(),
+            });
+        }
+        if let Some(cause) = validation.or(internal) {
+            return Err(self.device_error(operation, cause.to_string()));
+        }
+        result.map_err(|panic| {
+            let words = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+                .unwrap_or_else(|| "unknown".into());
+            self.device_error(operation, format!("wgpu panicked: {words}"))
+        })
+    }
+
+    /// A buffer of at least 16 bytes, after a check against the device's limits.
+    pub(crate) fn create_buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        let limits = &self.0.capabilities.limits;
+        let operation = format!("buffer `{label}`");
+        let granted = if usage.contains(wgpu::BufferUsages::STORAGE) {
+            self.0.capabilities.max_tensor_bytes()
+        } else {
+            limits.max_buffer_size
+        };
+        if bytes > granted {
+            let hint = "use fewer rows, candidates or chains, or a device with larger limits";
+            return Err(self.limit_error(&operation, "its size in bytes", bytes, granted, hint));
+        }
+        let size = bytes.max(16).next_multiple_of(4);
+        count(&self.0.counters.buffers, 1);
+        self.scoped(&operation, || {
+            self.0.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    pub(crate) fn write_buffer(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        count(&self.0.counters.host_writes, 1);
+        self.scoped("write from the host", || self.0.queue.write_buffer(buffer, offset, bytes))
+    }
+
+    /// Hands a command buffer to the queue.
+    pub(crate) fn submit(&self, label: &str, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
+        self.0.faults.submitted(label);
+        count(&self.0.counters.submits, 1);
+        self.scoped(label, || self.0.queue.submit([commands]))
+    }
+
+    /// Waits until everything submitted so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] after [`Gpu::timeout`], [`Error::DeviceLost`].
+    pub fn wait(&self) -> Result<()> {
+        self.wait_for("wait for submitted work", None, self.0.timeout)
+    }
+
+    pub(crate) fn wait_for(
+        &self,
+        operation: &str,
+        submission: Option<wgpu::SubmissionIndex>,
+        timeout: Duration,
+    ) -> Result<()> {
+        self.check_health(operation)?;
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(timeout) };
+        match self.0.device.poll(poll) {
+            Ok(_) => self.check_health(operation),
+            Err(wgpu::PollError::Timeout) => {
+                self.check_health(operation)?;
+                Err(Error::Timeout {
+                    operation: operation.into(),
+                    seconds: timeout.as_secs_f64(),
+                    adapter: self.0.info.name.clone(),
+                    last: self.0.faults.last(),
+                })
+            }
+            Err(cause) => Err(self.device_error(operation, cause.to_string())),
+        }
+    }
+}
+
+/// One line naming an adapter, its driver and backend.
+pub fn describe(info: &wgpu::AdapterInfo) -> String {
+    let driver = [info.driver.as_str(), info.driver_info.as_str()]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    format!(
+        "{} ({:?}, {})",
+        info.name,
+        info.backend,
+        if driver.is_empty() { "no driver name" } else { &driver }
+    )
+}
+
+fn preference(info: &wgpu::AdapterInfo) -> (u8, u8, u8, String) {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Cpu => 3,
+        wgpu::DeviceType::Other => 4,
+    };
+    let backend = match info.backend {
+        wgpu::Backend::Vulkan | wgpu::Backend::Metal | wgpu::Backend::Dx12 => 0,
+        _ => 1,
+    };
+    // A GL adapter of a software renderer calls itself "other": never before its Vulkan twin.
+    let software = u8::from(info.name.to_lowercase().contains("swiftshader"));
+    (kind, backend, software, info.name.clone())
+}

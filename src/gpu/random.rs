@@ -1,0 +1,60 @@
+//! Random streams and tensors filled from them (`shaders/gpu/random.wgsl`, `shaders/lib/philox.wgsl`).
+//!
+//! Philox4x32-10 with key = seed and counter = (element, step low, step high, stream << 16 | inner step): the same
+//! counter gives the same words on every device, whatever the workgroup shape or the chunk of rows.
+
+use super::{KernelSource, Recording, RunState, Value, embedded_kernel};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("gpu/random.wgsl");
+
+/// A distribution to fill a tensor from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distribution {
+    /// Uniform in the open interval (0, 1): exact multiples of 2^-24.
+    Uniform,
+    /// Standard normal, by Box-Muller from those uniforms: at most 5.77 in size.
+    Normal,
+}
+
+/// The number of a stream, from its name alone: FNV-1a, folded to 16 bits.
+pub fn stream_id(name: &str) -> u16 {
+    let hash =
+        name.bytes().fold(0x811c_9dc5u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 16)) as u16
+}
+
+/// Checks that `count` elements, each owning one block of four words, can be told apart by a 32-bit index.
+pub(crate) fn check_elements(operation: &str, count: usize) -> Result<()> {
+    if count as u64 <= 1 << 32 {
+        return Ok(());
+    }
+    Err(Error::argument(operation, "the number of random elements", format!("is {count}, beyond 2^32")))
+}
+
+/// Records filling `out` (any shape, `f32`) with numbers of the stream at the run's step. One dispatch.
+///
+/// # Errors
+/// [`Error::Binding`] if `out` is not `f32`; [`Error::Argument`] beyond 2^32 blocks of four.
+pub fn record(
+    recording: &mut Recording,
+    distribution: Distribution,
+    stream: u32,
+    inner: u32,
+    out: Value,
+) -> Result<()> {
+    let count = recording.shape(out)?.len();
+    check_elements("random", count.div_ceil(4))?;
+    let state = RunState::value(recording)?;
+    recording
+        .dispatch(&KERNEL, "random")
+        .define("NORMAL", u32::from(distribution == Distribution::Normal))
+        .bind("state", state)
+        .bind("out", out)
+        .set("count", count as u32)
+        .set("stream", stream)
+        .set("inner", inner)
+        .invocations(count.div_ceil(4))
+        .finish()
+}

@@ -1,0 +1,165 @@
+//! Reading tensors back: waiting, with a time limit, or later.
+
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+use super::counters::count;
+use super::tensor::{Element, Tensor};
+use super::{DType, Gpu};
+use crate::{Error, Result};
+
+/// A readback under way. The copy was submitted; the values can be picked up when the device is done with it.
+#[derive(Debug)]
+pub struct Readback<T> {
+    gpu: Gpu,
+    label: String,
+    staging: wgpu::Buffer,
+    bytes: u64,
+    arrived: Receiver<Result<(), wgpu::BufferAsyncError>>,
+    _element: std::marker::PhantomData<T>,
+}
+
+impl Gpu {
+    /// Reads a tensor and waits for it, at most [`Gpu::timeout`]. Elements come in memory order, padding included.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::DeviceLost`] with the first cause, [`Error::Argument`] for a wrong element type.
+    pub fn read<T: Element>(&self, tensor: &Tensor) -> Result<Vec<T>> {
+        tensor.check_element::<T>("read")?;
+        count(&self.counting().blocking_readbacks, 1);
+        self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())?
+            .wait(self.timeout())
+    }
+
+    /// Starts to read a tensor without waiting.
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub fn read_later<T: Element>(&self, tensor: &Tensor) -> Result<Readback<T>> {
+        tensor.check_element::<T>("read")?;
+        count(&self.counting().async_readbacks, 1);
+        self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())
+    }
+
+    pub(crate) fn read_buffer<T: Element>(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<T>> {
+        count(&self.counting().blocking_readbacks, 1);
+        self.start_read("buffer", buffer, offset, bytes)?.wait(self.timeout())
+    }
+
+    fn start_read<T: Element>(
+        &self,
+        label: &str,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Readback<T>> {
+        let operation = format!("read `{label}`");
+        let mut encoder =
+            self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(&operation) });
+        let readback = self.copy_out(label, &mut encoder, &[(buffer, offset, bytes)])?;
+        let commands = self.scoped(&operation, || encoder.finish())?;
+        self.submit(&operation, commands)?;
+        Ok(readback)
+    }
+
+    /// Adds copies of several buffer ranges, one behind the other, to an encoder; the staging buffer maps itself
+    /// when that encoder is submitted.
+    pub(crate) fn copy_out<T: Element>(
+        &self,
+        label: &str,
+        encoder: &mut wgpu::CommandEncoder,
+        ranges: &[(&wgpu::Buffer, u64, u64)],
+    ) -> Result<Readback<T>> {
+        debug_assert_eq!(T::DTYPE.size(), DType::U32.size());
+        let bytes: u64 = ranges.iter().map(|&(_, _, bytes)| bytes).sum();
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.create_buffer(&format!("read `{label}`"), bytes, usage)?;
+        let (sender, arrived) = channel();
+        self.scoped(&format!("read `{label}`"), || {
+            let mut at = 0;
+            for &(buffer, offset, bytes) in ranges {
+                encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
+                at += bytes;
+            }
+            encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
+                // The receiver is gone when nobody wants the values any more.
+                let _ = sender.send(result);
+            });
+        })?;
+        Ok(Readback {
+            gpu: self.clone(),
+            label: label.into(),
+            staging,
+            bytes,
+            arrived,
+            _element: std::marker::PhantomData,
+        })
+    }
+}
+
+impl<T: Element> Readback<T> {
+    /// The values, if they have arrived. Polls the device without waiting.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the copy failed.
+    pub fn try_take(&mut self) -> Result<Option<Vec<T>>> {
+        if let Err(cause) = self.gpu.device().poll(wgpu::PollType::Poll) {
+            return Err(self.gpu.device_error(&self.label, cause.to_string()));
+        }
+        match self.arrived.try_recv() {
+            Ok(result) => self.take(result).map(Some),
+            Err(TryRecvError::Empty) => {
+                self.gpu.check_health(&self.label)?;
+                Ok(None)
+            }
+            Err(TryRecvError::Disconnected) => {
+                Err(self.gpu.device_error(&self.label, "the copy was dropped before it was submitted"))
+            }
+        }
+    }
+
+    /// Waits for the values.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] after `limit`, [`Error::DeviceLost`] with the first cause.
+    pub fn wait(mut self, limit: Duration) -> Result<Vec<T>> {
+        let operation = format!("read `{}`", self.label);
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(values) = self.try_take()? {
+                return Ok(values);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout {
+                    operation,
+                    seconds: limit.as_secs_f64(),
+                    adapter: self.gpu.info().name.clone(),
+                    last: self.gpu.faults().last(),
+                });
+            }
+            self.gpu.wait_for(&operation, None, left)?;
+        }
+    }
+
+    /// A failed map is the one reliable sign of a lost device that was adopted.
+    fn take(&self, result: Result<(), wgpu::BufferAsyncError>) -> Result<Vec<T>> {
+        if result.is_err() {
+            self.gpu.faults().report_lost("mapping a readback failed");
+            self.gpu.check_health(&self.label)?;
+        }
+        let values = self.gpu.scoped(&self.label, || {
+            self.staging
+                .slice(..self.bytes)
+                .get_mapped_range()
+                .map(|view| bytemuck::pod_collect_to_vec(&view))
+        })?;
+        self.staging.unmap();
+        values.map_err(|cause| self.gpu.device_error(&self.label, cause.to_string()))
+    }
+}

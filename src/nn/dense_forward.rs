@@ -1,0 +1,95 @@
+//! The forward pass of one dense layer (`shaders/nn/dense_forward.wgsl`).
+
+use super::variants::RowBlock;
+use super::{Activation, Slice};
+use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_forward.wgsl");
+
+/// What a layer's sums start from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// The layer's bias.
+    Bias(&'a Slice),
+    /// Packed `[rows / candidates, outputs]`: the part that all candidates of a context share.
+    Context(Value),
+}
+
+/// One dense layer to record.
+#[derive(Clone, Copy, Debug)]
+pub struct DenseForward<'a> {
+    /// The flat parameters.
+    pub parameters: Value,
+    /// The weight matrix.
+    pub weight: &'a Slice,
+    /// What the sums start from.
+    pub start: Start<'a>,
+    /// The activation.
+    pub activation: Activation,
+    /// Whether a backward pass will need the activation's slope.
+    pub keep_slope: bool,
+}
+
+/// What a layer wrote: packed `[rows, outputs]` each.
+#[derive(Clone, Copy, Debug)]
+pub struct DenseOutput {
+    /// `act(z)`.
+    pub output: Value,
+    /// `act'(z)`, if it was asked for.
+    pub slope: Option<Value>,
+}
+
+/// Records `z = start + h W`, `output = act(z)` and, on request, `slope = act'(z)`.
+///
+/// * `h`: packed `[rows, inputs]`. One dispatch, `2 rows inputs outputs` operations.
+///
+/// # Errors
+/// [`Error::Shape`] if `h` or the context do not fit the weight.
+pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> Result<DenseOutput> {
+    let (inputs, outputs) = (layer.weight.rows, layer.weight.columns);
+    let rows = recording.shape(h)?.rows();
+    recording.expect_shape("dense forward", h, Shape::packed(rows, inputs))?;
+    let (init, bias_offset, candidates, context) = match layer.start {
+        Start::Bias(bias) => (1, bias.offset / 4, 1, layer.parameters),
+        Start::Context(context) => {
+            let shape = recording.shape(context)?.clone();
+            let fits = shape.is_packed() && shape.width() == outputs;
+            if !fits || shape.rows() == 0 || rows % shape.rows() != 0 {
+                let expected = format!("packed [divisor of {rows}, {outputs}]");
+                let hint = "each context needs the same number of candidates";
+                return Err(Error::shape("dense forward", "context", shape, expected, hint));
+            }
+            (2, 0, rows / shape.rows(), context)
+        }
+    };
+    let output = recording.scratch("activations", DType::F32, Shape::packed(rows, outputs));
+    // An unused binding still needs a buffer of its own.
+    let slope = match layer.keep_slope {
+        true => recording.scratch("slope", DType::F32, Shape::packed(rows, outputs)),
+        false => recording.scratch("unused", DType::F32, [4]),
+    };
+    let block = RowBlock::choose(rows, outputs);
+    recording
+        .dispatch(&KERNEL, &format!("forward {}", layer.weight.name))
+        .defines(&block.defines())
+        .define("ACTIVATION", layer.activation.code())
+        .define("INIT", init)
+        .define("SLOPE", u32::from(layer.keep_slope))
+        .bind("h", h)
+        .bind("parameters", layer.parameters)
+        .bind("context", context)
+        .bind("output", output)
+        .bind("slope", slope)
+        .set("rows", rows as u32)
+        .set("inputs4", (pad4(inputs) / 4) as u32)
+        .set("outputs4", (pad4(outputs) / 4) as u32)
+        .set("weight_offset", (layer.weight.offset / 4) as u32)
+        .set("bias_offset", bias_offset as u32)
+        .set("candidates", candidates as u32)
+        .workgroups(block.grid(rows, outputs))
+        .flops(2 * (rows * inputs * outputs) as u64)
+        .finish()?;
+    Ok(DenseOutput { output, slope: layer.keep_slope.then_some(slope) })
+}

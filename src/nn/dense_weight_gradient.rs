@@ -1,0 +1,57 @@
+//! The backward pass of one dense layer to its weights and bias (`shaders/nn/dense_weight_gradient.wgsl`).
+
+use super::Slice;
+use super::variants::LaneBlock;
+use crate::gpu::{KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_weight_gradient.wgsl");
+
+/// Records the sums over row ranges of `h^T dz` and, with a bias, of `dz`, into the layer's slices of `partials`.
+///
+/// * `h`: packed `[rows, inputs]`; `dz`: packed `[rows, outputs]`; `partials`: `[splits, parameters]`, each of the `splits`
+///   contiguous row ranges in a row of its own. One dispatch, `2 rows inputs outputs` operations.
+///
+/// # Errors
+/// [`Error::Shape`] if `h`, `dz` or `partials` do not fit the weight.
+pub fn record(
+    recording: &mut Recording,
+    h: Value,
+    dz: Value,
+    weight: &Slice,
+    bias: Option<&Slice>,
+    partials: Value,
+) -> Result<()> {
+    let (inputs, outputs) = (weight.rows, weight.columns);
+    let rows = recording.shape(h)?.rows();
+    recording.expect_shape("dense weight gradient", h, Shape::packed(rows, inputs))?;
+    recording.expect_shape("dense weight gradient", dz, Shape::packed(rows, outputs))?;
+    let shape = recording.shape(partials)?.clone();
+    let last = bias.map_or(0, |bias| bias.offset + bias.stride);
+    let needed = last.max(weight.offset + pad4(inputs) * weight.stride);
+    if shape.width() % 4 != 0 || shape.width() < needed {
+        let expected = format!("[splits, at least {needed} in whole vec4s]");
+        let hint = "take the length from the parameter layout";
+        return Err(Error::shape("dense weight gradient", "partials", shape, expected, hint));
+    }
+    let splits = shape.rows();
+    let block = LaneBlock::choose(inputs, outputs);
+    recording
+        .dispatch(&KERNEL, &format!("weight gradient {}", weight.name))
+        .defines(&block.defines())
+        .define("BIAS", u32::from(bias.is_some()))
+        .bind("h", h)
+        .bind("dz", dz)
+        .bind("partials", partials)
+        .set("rows", rows as u32)
+        .set("inputs4", (pad4(inputs) / 4) as u32)
+        .set("outputs4", (pad4(outputs) / 4) as u32)
+        .set("rows_per_split", rows.div_ceil(splits) as u32)
+        .set("parameter_stride", (shape.width() / 4) as u32)
+        .set("weight_offset", (weight.offset / 4) as u32)
+        .set("bias_offset", bias.map_or(0, |bias| bias.offset / 4) as u32)
+        .workgroups(block.grid(inputs, outputs, splits))
+        .flops(2 * (rows * inputs * outputs) as u64)
+        .finish()
+}

@@ -1,0 +1,104 @@
+//! Energies of points given from the host.
+
+use super::Energy;
+use crate::gpu::{DType, Gpu, Recording, Tensor, Value};
+use crate::{Error, Result};
+
+/// Contexts and actions on the host, for one-off evaluations.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    /// `contexts` rows of equal width; empty for unconditional models.
+    pub context: &'a [f32],
+    /// Number of contexts (1 for unconditional models).
+    pub contexts: usize,
+    /// `contexts` blocks of equally many points of `dims` numbers.
+    pub y: &'a [f32],
+    /// Dimensions of a point.
+    pub dims: usize,
+}
+
+impl Points<'_> {
+    /// Points per context.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the numbers do not divide evenly.
+    pub fn per_context(&self) -> Result<usize> {
+        let block = self.contexts.saturating_mul(self.dims);
+        let even = block > 0
+            && !self.y.is_empty()
+            && self.y.len() % block == 0
+            && self.context.len() % self.contexts == 0;
+        match even {
+            true => Ok(self.y.len() / block),
+            false => Err(Error::shape(
+                "points",
+                "y",
+                format!("{} numbers, {} context numbers", self.y.len(), self.context.len()),
+                format!("equal blocks for {} contexts of points of {} numbers", self.contexts, self.dims),
+                "give equally many points per context",
+            )),
+        }
+    }
+
+    /// Uploads both and makes them slots `context` and `y` of a recording.
+    pub(crate) fn record(
+        &self,
+        gpu: &Gpu,
+        recording: &mut Recording,
+    ) -> Result<(Option<Value>, Value, crate::gpu::Bindings)> {
+        let count = self.per_context()?;
+        let mut bindings = crate::gpu::Bindings::new();
+        let context = match self.context.is_empty() {
+            true => None,
+            false => {
+                let shape = [self.contexts, self.context.len() / self.contexts];
+                let tensor = Tensor::from_slice(gpu, "context", shape, self.context)?;
+                bindings.insert("context", &tensor);
+                Some(recording.slot("context", DType::F32, shape)?)
+            }
+        };
+        let shape = [self.contexts, count, self.dims];
+        let tensor = Tensor::from_slice(gpu, "y", shape, self.y)?;
+        bindings.insert("y", &tensor);
+        Ok((context, recording.slot("y", DType::F32, shape)?, bindings))
+    }
+}
+
+/// Compiles a recording whose result is `value`, runs it once and reads the value: `rows` numbers of `width`, unpadded.
+pub(crate) fn run_and_read(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    value: Value,
+    bindings: crate::gpu::Bindings,
+) -> Result<Vec<f32>> {
+    let shape = recording.shape(value)?.clone();
+    recording.expose(value, "result")?;
+    let result = Tensor::zeros(gpu, "result", DType::F32, shape.clone())?;
+    recording.compile(gpu, &bindings.with("result", &result))?.run(1)?;
+    let flat: Vec<f32> = gpu.read(&result)?;
+    let rows = flat.chunks_exact(shape.stride());
+    Ok(rows.flat_map(|row| &row[..shape.width()]).copied().collect())
+}
+
+/// Evaluates `E(x, y)` at points given from the host; one number per point, in the order of `y`. Uploads, compiles, runs and
+/// waits: for evaluations and tests, not for loops.
+///
+/// # Errors
+/// [`Error::Shape`] if the points do not fit the energy, [`Error::Limit`], [`Error::DeviceLost`].
+pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
+    let mut recording = Recording::new("gibbs/evaluate energy");
+    let (context, y, bindings) = points.record(gpu, &mut recording)?;
+    let value = energy.record_value(&mut recording, context, y)?;
+    run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))
+}
+
+/// Evaluates `dE/dy` at points given from the host, in the order of `y`. As [`evaluate_energy`].
+///
+/// # Errors
+/// As [`evaluate_energy`].
+pub fn evaluate_gradient(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
+    let mut recording = Recording::new("gibbs/evaluate gradient");
+    let (context, y, bindings) = points.record(gpu, &mut recording)?;
+    let value = energy.record_gradient(&mut recording, context, y)?;
+    run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))
+}

@@ -1,0 +1,93 @@
+//! A network with its parameters on a device.
+
+use super::{Network, ParameterLayout, initialise};
+use crate::gpu::{Bindings, DType, Gpu, Recording, RunState, Tensor, Value};
+use crate::{Error, Result};
+
+/// A network, the layout of its parameters, and the parameters as one flat tensor.
+#[derive(Clone, Debug)]
+pub struct Model {
+    name: String,
+    network: Network,
+    layout: ParameterLayout,
+    parameters: Tensor,
+}
+
+impl Model {
+    /// A model whose parameters are drawn on the device from the stream `initialise/<name>` of the run.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a bad description, [`Error::OutOfMemory`], [`Error::Limit`].
+    pub fn new(gpu: &Gpu, name: &str, network: Network, run: &RunState) -> Result<Self> {
+        let model = Self::zeros(gpu, name, network)?;
+        let mut recording = Recording::new(format!("{name}/initialise"));
+        let parameters = model.value(&mut recording)?;
+        initialise::record(&mut recording, &model.layout, parameters, &format!("initialise/{name}"))?;
+        recording.compile(gpu, &model.bindings().merge(&run.bindings()))?.run(1)?;
+        Ok(model)
+    }
+
+    /// A model whose parameters are all zero.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    pub fn zeros(gpu: &Gpu, name: &str, network: Network) -> Result<Self> {
+        network.check()?;
+        let layout = network.layout();
+        let label = format!("{name}/parameters");
+        let parameters = Tensor::zeros(gpu, &label, DType::F32, [layout.len])?;
+        Ok(Self { name: name.into(), network, layout, parameters })
+    }
+
+    /// Its name, the first part of its slots' names.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// Its description.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+    /// Where each parameter lies.
+    pub fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+    /// The flat parameters.
+    pub fn parameters(&self) -> &Tensor {
+        &self.parameters
+    }
+
+    /// Name of the slot that holds the parameters.
+    pub fn slot(&self) -> String {
+        format!("{}/parameters", self.name)
+    }
+
+    /// The parameters as a value of a recording.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if something else took the slot's name.
+    pub fn value(&self, recording: &mut Recording) -> Result<Value> {
+        recording.slot(&self.slot(), DType::F32, [self.layout.len])
+    }
+
+    /// The binding of the parameters.
+    pub fn bindings(&self) -> Bindings {
+        Bindings::new().with(&self.slot(), &self.parameters)
+    }
+
+    /// The same network with other parameters, for example an average of them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the tensor does not fit.
+    pub fn with_parameters(&self, parameters: &Tensor) -> Result<Self> {
+        if parameters.shape() != self.parameters.shape() {
+            return Err(Error::shape(
+                format!("parameters of `{}`", self.name),
+                parameters.label(),
+                parameters.shape(),
+                self.parameters.shape(),
+                "give a flat tensor in the network's layout",
+            ));
+        }
+        Ok(Self { parameters: parameters.clone(), ..self.clone() })
+    }
+}

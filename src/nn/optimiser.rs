@@ -1,0 +1,187 @@
+//! Optimisers: Adam and AdamW with schedule, clipping and averaged weights, on flat buffers.
+
+use serde::{Deserialize, Serialize};
+
+use super::adam::{AdamBuffers, AdamConstants};
+use super::gradient_norm::GradientNorm;
+use super::{Model, Schedule, adam, gradient_norm};
+use crate::gpu::{Bindings, DType, Gpu, Recording, Tensor, Value};
+use crate::{Error, Result};
+
+/// Options of Adam (`weight_decay = 0`) and AdamW.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdamOptions {
+    /// Learning rate over the steps.
+    pub schedule: Schedule,
+    /// Steps of the run: the length of the schedule table.
+    pub steps: u64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest global norm of the gradient; 0 for no clipping.
+    pub max_norm: f64,
+    /// Decay of the averaged weights; early on `min(decay, t / (t + 9))`, so that the start is forgotten.
+    pub average_decay: f64,
+}
+
+impl Default for AdamOptions {
+    fn default() -> Self {
+        Self {
+            schedule: Schedule::Constant { rate: 1e-3 },
+            steps: 1000,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_norm: 0.0,
+            average_decay: 0.999,
+        }
+    }
+}
+
+/// Longest schedule table, in steps.
+const MAX_STEPS: u64 = 4_000_000;
+
+impl AdamOptions {
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the option.
+    pub fn check(&self) -> Result<()> {
+        let fail = |what: &str, problem: &str| Err(Error::argument("optimiser", what, problem));
+        if !self.schedule.is_valid() {
+            return fail("the schedule", "needs a finite rate >= 0 and a floor in [0, 1]");
+        }
+        if !(1..=MAX_STEPS).contains(&self.steps) {
+            return fail("steps", "must be 1 to 4000000");
+        }
+        let decays = [("beta1", self.beta1), ("beta2", self.beta2), ("average_decay", self.average_decay)];
+        for (name, decay) in decays {
+            if !(0.0..1.0).contains(&decay) {
+                return fail(name, "must lie in [0, 1)");
+            }
+        }
+        let others =
+            [("epsilon", self.epsilon), ("weight_decay", self.weight_decay), ("max_norm", self.max_norm)];
+        for (name, value) in others {
+            if !(value.is_finite() && value >= 0.0) {
+                return fail(name, "must be finite and not negative");
+            }
+        }
+        Ok(())
+    }
+
+    /// The table the device reads: rate, `1 / (1 - beta1^t)`, `1 / (1 - beta2^t)`, decay of the average, for t = 1, 2, ..
+    pub fn table(&self) -> Vec<f32> {
+        (1..=self.steps)
+            .flat_map(|t| {
+                let power = t.min(1 << 30) as i32;
+                let t_float = t as f64;
+                [
+                    self.schedule.rate(t, self.steps),
+                    1.0 / (1.0 - self.beta1.powi(power)),
+                    1.0 / (1.0 - self.beta2.powi(power)),
+                    self.average_decay.min(t_float / (t_float + 9.0)),
+                ]
+            })
+            .map(|value| value as f32)
+            .collect()
+    }
+}
+
+/// The state of an optimiser on a device.
+#[derive(Clone, Debug)]
+pub struct Optimiser {
+    name: String,
+    options: AdamOptions,
+    /// Running mean of the gradients, flat.
+    pub first_moment: Tensor,
+    /// Running mean of the squared gradients, flat.
+    pub second_moment: Tensor,
+    /// Averaged weights, flat; the weights to evaluate with.
+    pub average: Tensor,
+    /// Steps taken, one `u32`.
+    pub count: Tensor,
+    table: Tensor,
+}
+
+impl Optimiser {
+    /// An optimiser for a model, at step 0. The average starts from zero and forgets it with the first step.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for bad options, [`Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu, model: &Model, options: AdamOptions) -> Result<Self> {
+        options.check()?;
+        let name = model.name().to_owned();
+        let length = model.layout().len;
+        let flat = |what: &str| Tensor::zeros(gpu, &format!("{name}/{what}"), DType::F32, [length]);
+        let table = options.table();
+        Ok(Self {
+            first_moment: flat("first moment")?,
+            second_moment: flat("second moment")?,
+            average: flat("average")?,
+            count: Tensor::zeros(gpu, &format!("{name}/count"), DType::U32, [1])?,
+            table: Tensor::from_slice(gpu, &format!("{name}/schedule"), [table.len() / 4, 4], &table)?,
+            name,
+            options,
+        })
+    }
+
+    /// The options.
+    pub fn options(&self) -> &AdamOptions {
+        &self.options
+    }
+
+    /// The bindings of its buffers.
+    pub fn bindings(&self) -> Bindings {
+        [&self.first_moment, &self.second_moment, &self.average, &self.count, &self.table]
+            .into_iter()
+            .fold(Bindings::new(), |all, tensor| all.with(tensor.label(), tensor))
+    }
+
+    /// Records one step on `model` with `gradient` (flat). `metric` is the metrics slot that a non-finite gradient is
+    /// reported as. Returns `[8]`, whose first element is the gradient's norm before clipping. Two dispatches.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the gradient does not fit the model.
+    pub fn record_step(
+        &self,
+        recording: &mut Recording,
+        model: &Model,
+        gradient: Value,
+        metric: u32,
+    ) -> Result<Value> {
+        recording.expect_shape("optimiser", gradient, [model.layout().len])?;
+        let mut slot =
+            |tensor: &Tensor| recording.slot(tensor.label(), tensor.dtype(), tensor.shape().clone());
+        let table = slot(&self.table)?;
+        let count = slot(&self.count)?;
+        let first_moment = slot(&self.first_moment)?;
+        let second_moment = slot(&self.second_moment)?;
+        let average = slot(&self.average)?;
+        let parameters = model.value(recording)?;
+        let max_norm = self.options.max_norm as f32;
+        let norm = GradientNorm { table, count, max_norm, metric };
+        let prepared = gradient_norm::record(recording, gradient, &norm)?;
+        let buffers = AdamBuffers { gradient, prepared, parameters, first_moment, second_moment, average };
+        let constants = AdamConstants {
+            beta1: self.options.beta1 as f32,
+            beta2: self.options.beta2 as f32,
+            epsilon: self.options.epsilon as f32,
+            weight_decay: self.options.weight_decay as f32,
+        };
+        adam::record(recording, &buffers, constants)?;
+        Ok(prepared)
+    }
+
+    /// Name of the model it belongs to.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}

@@ -1,0 +1,38 @@
+//! Normalising and packing rows for dense layers (`shaders/nn/pack_inputs.wgsl`).
+
+use super::Affine;
+use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("nn/pack_inputs.wgsl");
+
+/// Records `out[r, j] = (x[r, j] - shift_j) scale_j`, zero in the padding.
+///
+/// * `x`: `[.., width]`, any number of outer dimensions, data units.
+/// * returns packed `[rows, width]`. One dispatch.
+///
+/// # Errors
+/// [`Error::Shape`] if the normaliser has another width.
+pub fn record(recording: &mut Recording, x: Value, affine: &Affine) -> Result<Value> {
+    let shape = recording.shape(x)?;
+    let (rows, width) = (shape.rows(), shape.width());
+    if width != affine.width() || shape.is_packed() {
+        let expected = format!("[.., {}] without padding", affine.width());
+        return Err(Error::shape("pack inputs", "x", shape, expected, "give rows of the input's width"));
+    }
+    let out = recording.scratch("packed", DType::F32, Shape::packed(rows, width));
+    let affine = recording.constant("affine", [2, width], &affine.flat())?;
+    let stride4 = width.div_ceil(4);
+    recording
+        .dispatch(&KERNEL, "pack inputs")
+        .bind("x", x)
+        .bind("affine", affine)
+        .bind("out", out)
+        .set("rows", rows as u32)
+        .set("width", width as u32)
+        .set("stride4", stride4 as u32)
+        .invocations(rows * stride4)
+        .finish()?;
+    Ok(out)
+}

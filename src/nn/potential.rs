@@ -1,0 +1,118 @@
+//! Energies: what samplers walk on.
+
+use super::{Keep, Model};
+use crate::gpu::{Bindings, Recording, Shape, Value};
+use crate::{Error, Result};
+
+/// An energy `E(x, y)`, low where `y` is likely given the context `x`: `p(y | x) ∝ exp(-E(x, y))`.
+///
+/// Samplers take any implementation: networks, analytic kernels, a simulator's own cost function.
+pub trait Energy {
+    /// Dimensions of `y`.
+    fn dims(&self) -> usize;
+
+    /// Records the energies of `y`: one number per row, `[contexts * chains]` rows of the returned value, elements
+    /// [`Shape::stride`] apart.
+    ///
+    /// * `context`: `[contexts, width]`, or nothing for an unconditional energy; `y`: `[contexts, chains, dims]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes do not fit.
+    fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value>;
+
+    /// Records `dE/dy`, of the shape of `y`, in 1 / data units.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes do not fit.
+    fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value>;
+
+    /// The tensors its slots need.
+    fn bindings(&self) -> Bindings;
+}
+
+/// Names of the inputs of conditional networks.
+pub const CONTEXT: &str = "context";
+/// Name of the input that is sampled.
+pub const ACTION: &str = "action";
+
+/// A network as an energy: one output, an input `action` and, for a conditional energy, an input `context`.
+#[derive(Clone, Debug)]
+pub struct NetworkEnergy {
+    model: Model,
+}
+
+impl NetworkEnergy {
+    /// Takes a model as an energy.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] unless it has one output, an input `action` and at most one other, `context`.
+    pub fn new(model: Model) -> Result<Self> {
+        let network = model.network();
+        let known = |name: &str| network.inputs.iter().any(|input| input.name == name);
+        let inputs = usize::from(known(ACTION)) + usize::from(known(CONTEXT));
+        if network.outputs() != 1 || !known(ACTION) || inputs != network.inputs.len() {
+            return Err(Error::argument(
+                format!("energy `{}`", model.name()),
+                "the network",
+                "needs one output and the inputs `action` and, if conditional, `context`",
+            ));
+        }
+        Ok(Self { model })
+    }
+
+    /// The network with its parameters.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The named inputs for a context and candidates.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a context is missing or not wanted.
+    pub fn inputs(&self, context: Option<Value>, y: Value) -> Result<Vec<(&'static str, Value)>> {
+        let conditional = self.model.network().inputs.iter().any(|input| input.name == CONTEXT);
+        match (context, conditional) {
+            (Some(context), true) => Ok(vec![(CONTEXT, context), (ACTION, y)]),
+            (None, false) => Ok(vec![(ACTION, y)]),
+            _ => Err(Error::argument(
+                format!("energy `{}`", self.model.name()),
+                "the context",
+                if conditional { "is missing" } else { "was given to an unconditional energy" },
+            )),
+        }
+    }
+}
+
+impl Energy for NetworkEnergy {
+    fn dims(&self) -> usize {
+        let inputs = &self.model.network().inputs;
+        inputs.iter().find(|input| input.name == ACTION).map_or(0, |input| input.width)
+    }
+
+    fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
+        let parameters = self.model.value(recording)?;
+        let inputs = self.inputs(context, y)?;
+        let network = self.model.network();
+        Ok(network.record_forward(recording, parameters, &inputs, Keep::Output)?.output)
+    }
+
+    fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
+        let parameters = self.model.value(recording)?;
+        let inputs = self.inputs(context, y)?;
+        let network = self.model.network();
+        let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
+        let rows = recording.shape(forward.output)?.rows();
+        let seed = record_unit_seed(recording, rows)?;
+        network.record_input_gradient(recording, parameters, &forward, seed, ACTION)
+    }
+
+    fn bindings(&self) -> Bindings {
+        self.model.bindings()
+    }
+}
+
+/// dE/dE: ones in a packed column.
+fn record_unit_seed(recording: &mut Recording, rows: usize) -> Result<Value> {
+    let ones = [1.0f32, 0.0, 0.0, 0.0].repeat(rows);
+    recording.constant("unit seed", Shape::packed(rows, 1), &ones)
+}

@@ -1,0 +1,36 @@
+//! The chain rule of packing (`shaders/nn/unpack_gradient.wgsl`).
+
+use super::Affine;
+use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("nn/unpack_gradient.wgsl");
+
+/// Records `dx[r, j] = dz[r, j] scale_j`.
+///
+/// * `dz`: packed `[rows, width]`, gradient at normalised inputs.
+/// * returns a gradient in 1 / data units, of shape `shape` with `rows` rows of `width`. One dispatch.
+///
+/// # Errors
+/// [`Error::Shape`] if sizes disagree.
+pub fn record(recording: &mut Recording, dz: Value, affine: &Affine, shape: Shape) -> Result<Value> {
+    let found = recording.shape(dz)?.clone();
+    let (rows, width) = (found.rows(), found.width());
+    if width != affine.width() || shape.rows() != rows || shape.width() != width || shape.is_packed() {
+        return Err(Error::shape("unpack gradient", "dz", found, shape, "rows and widths must agree"));
+    }
+    let out = recording.scratch("input gradient", DType::F32, shape);
+    let affine = recording.constant("affine", [2, width], &affine.flat())?;
+    recording
+        .dispatch(&KERNEL, "unpack gradient")
+        .bind("dz", dz)
+        .bind("affine", affine)
+        .bind("dx", out)
+        .set("rows", rows as u32)
+        .set("width", width as u32)
+        .set("stride", found.stride() as u32)
+        .invocations(rows * width)
+        .finish()?;
+    Ok(out)
+}

@@ -1,0 +1,88 @@
+//! Floor 3: negative samplers with exact densities.
+
+mod evaluate;
+mod mixture;
+pub mod mixture_likelihood;
+pub mod mixture_log_density;
+pub mod mixture_sample;
+mod uniform;
+pub mod uniform_log_density;
+pub mod uniform_sample;
+
+pub use evaluate::{draw, evaluate_log_density};
+pub use mixture::{Mixture, MixtureShape};
+pub use uniform::UniformBox;
+
+use crate::Result;
+use crate::gpu::{Bindings, KernelVariant, Recording, Value};
+
+/// What a proposal computed once per batch of contexts, to sample from and to evaluate densities with.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    /// The context's rows.
+    pub contexts: usize,
+    /// Outputs of the proposal's network, packed `[contexts, outputs]`, if it has one.
+    pub outputs: Option<Value>,
+}
+
+/// Where draws go.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws<'a> {
+    /// `[contexts, candidates, dims]`; entries `first .. first + count` of each context are written.
+    pub candidates: Value,
+    /// First candidate to write.
+    pub first: usize,
+    /// Draws per context.
+    pub count: usize,
+    /// Name of the random stream (proposals with several streams add to it).
+    pub stream: &'a str,
+    /// Inner step of the stream.
+    pub inner: u32,
+}
+
+/// A conditional density `q(y | x)` that can be sampled and evaluated exactly, in data units.
+///
+/// Every family is a drop-in pair of `sample` and `log_density`; objectives do not know which one they use.
+pub trait Proposal {
+    /// Dimensions of `y`.
+    fn dims(&self) -> usize;
+
+    /// Records what depends on the contexts alone.
+    ///
+    /// * `context`: `[contexts, width]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if the context does not fit.
+    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<Prepared>;
+
+    /// Records drawing candidates.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if the candidates do not fit; [`crate::Error::Argument`] for no draws.
+    fn record_sample(&self, recording: &mut Recording, prepared: &Prepared, draws: &Draws<'_>) -> Result<()>;
+
+    /// Records `log q(y | x)`.
+    ///
+    /// * `y`: `[contexts, candidates, dims]`; returns `[contexts, candidates]`, in nats, with respect to data units.
+    ///
+    /// # Errors
+    /// [`crate::Error::Shape`] if `y` does not fit.
+    fn record_log_density(&self, recording: &mut Recording, prepared: &Prepared, y: Value) -> Result<Value>;
+
+    /// The tensors its slots need.
+    fn bindings(&self) -> Bindings;
+}
+
+/// The kernels of this floor.
+pub(crate) fn kernels() -> Vec<KernelVariant> {
+    [
+        mixture_likelihood::KERNEL,
+        mixture_log_density::KERNEL,
+        mixture_sample::KERNEL,
+        uniform_log_density::KERNEL,
+        uniform_sample::KERNEL,
+    ]
+    .iter()
+    .map(|source| KernelVariant::new(source, &[]))
+    .collect()
+}

@@ -1,0 +1,60 @@
+//! Maximum likelihood of a mixture (`shaders/proposal/mixture_likelihood.wgsl`).
+
+use super::MixtureShape;
+use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_likelihood.wgsl");
+
+/// The likelihood of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Likelihood {
+    /// `[contexts]`: `-log q(y_b | x_b)` in nats, with respect to data units.
+    pub loss: Value,
+    /// Packed `[contexts, outputs]`: gradient of the mean loss at the network's outputs.
+    pub seed: Value,
+}
+
+/// Records loss and seed.
+///
+/// * `outputs`: packed `[contexts, shape.outputs()]`; `y`: `[contexts, dims]` (any outer dimensions). One dispatch.
+///
+/// # Errors
+/// [`crate::Error::Shape`] if `y` or `outputs` do not fit.
+pub fn record(
+    recording: &mut Recording,
+    outputs: Value,
+    shape: &MixtureShape,
+    y: Value,
+) -> Result<Likelihood> {
+    let (found, dims) = (recording.shape(y)?.clone(), shape.dims());
+    let contexts = found.rows();
+    if found.width() != dims || found.is_packed() {
+        let expected = format!("[.., {dims}]");
+        return Err(Error::shape("mixture likelihood", "y", found, expected, "one action per context"));
+    }
+    let packed = Shape::packed(contexts, shape.outputs());
+    recording.expect_shape("mixture likelihood", outputs, packed.clone())?;
+    let loss = recording.scratch("likelihood loss", DType::F32, [contexts]);
+    let seed = recording.scratch("likelihood seed", DType::F32, packed.clone());
+    let affine = recording.constant("affine", [2, dims], &shape.affine.flat())?;
+    recording
+        .dispatch(&KERNEL, "likelihood")
+        .bind("mixture", outputs)
+        .bind("affine", affine)
+        .bind("y", y)
+        .bind("seed", seed)
+        .bind("loss", loss)
+        .set("contexts", contexts as u32)
+        .set("components", shape.components as u32)
+        .set("dims", dims as u32)
+        .set("outputs", shape.outputs() as u32)
+        .set("stride", packed.stride() as u32)
+        .set("low", shape.low)
+        .set("high", shape.high)
+        .set("log_volume", shape.affine.log_volume() as f32)
+        .invocations(contexts)
+        .finish()?;
+    Ok(Likelihood { loss, seed })
+}

@@ -1,0 +1,3 @@
+//! Data and worlds to train on, each with its exact oracle; plain `f64` host code without a device.
+
+pub mod density;

@@ -1,0 +1,180 @@
+use super::measure::{bhattacharyya, cell_area, cell_centres, histogram};
+use super::*;
+
+/// Chi-square of counted draws against a density, in standard deviations from what an exact density gives; cells are
+/// integrated with 3 x 3 points, those that expect fewer than 10 draws are pooled.
+fn chi_square_deviations(
+    points: &[[f32; 2]],
+    half_width: f64,
+    cells: usize,
+    density: impl Fn([f64; 2]) -> f64,
+) -> f64 {
+    let (area, side) = (cell_area(half_width, cells), 2.0 * half_width / cells as f64);
+    let total = points.len() as f64;
+    let counted = histogram(points, half_width, cells);
+    let (mut sum, mut degrees) = (0.0, 0.0);
+    let (mut pooled_count, mut pooled_expected) = (total, total);
+    for (centre, found) in cell_centres(half_width, cells).zip(counted) {
+        let expected = (0..9)
+            .map(|i| {
+                let shift = |k: i32| (f64::from(k) - 1.0) / 3.0 * side;
+                density([centre[0] + shift(i % 3), centre[1] + shift(i / 3)])
+            })
+            .sum::<f64>()
+            * total
+            * area
+            / 9.0;
+        let count = found * total * area;
+        if expected >= 10.0 {
+            sum += (count - expected).powi(2) / expected;
+            degrees += 1.0;
+            pooled_count -= count;
+            pooled_expected -= expected;
+        }
+    }
+    sum += (pooled_count - pooled_expected).powi(2) / pooled_expected.abs().max(1.0);
+    (sum - degrees) / f64::sqrt(2.0 * degrees)
+}
+
+#[test]
+fn densities_integrate_to_one() {
+    for density in Density::ALL {
+        let (half_width, cells) = (density.half_width(), density.cells());
+        for &context in density.contexts() {
+            let conditional = density.conditional(context.into());
+            let mass = cell_centres(half_width, cells).map(|y| conditional.log_density(y).exp()).sum::<f64>()
+                * cell_area(half_width, cells);
+            assert!((mass - 1.0).abs() < 1e-5, "{density} at {context}: {mass}");
+            let grid = density.grid(context.into());
+            let mass = grid.values.iter().sum::<f64>() * grid.cell_area();
+            assert!((mass - 1.0).abs() < 1e-12, "{density} at {context}: {mass}");
+        }
+    }
+}
+
+#[test]
+fn draws_follow_the_density_and_the_comparison_can_tell() {
+    for density in Density::ALL {
+        for &context in &density.contexts()[..3] {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(11);
+            let points = density.sample(context, 200_000, &mut rng);
+            let conditional = density.conditional(context.into());
+            let deviations = |wrong: &dyn Fn([f64; 2]) -> f64| {
+                chi_square_deviations(&points, density.half_width(), 64, wrong)
+            };
+            let exact = |y| conditional.log_density(y).exp();
+            let seen = deviations(&exact);
+            assert!(seen.abs() < 4.0, "{density} at {context}: {seen}");
+
+            let next =
+                density.conditional(f64::from(if context > 0.0 { context - 0.67 } else { context + 0.67 }));
+            let (sin, cos) = f64::sin_cos(0.02);
+            type Wrong<'a> = (&'a str, &'a dyn Fn([f64; 2]) -> f64);
+            let flat = |y| match &conditional {
+                Conditional::Pinwheel(pinwheel) => {
+                    let mut sum = 0.0;
+                    pinwheel.for_each_source(y, |f, _| sum += pinwheel::source_density(f));
+                    sum / f64::from(pinwheel.arms())
+                }
+                Conditional::Spiral(_) => 0.9 * exact(y) + 0.1 / 121.0,
+            };
+            let wrongs: [Wrong<'_>; 7] = [
+                ("mirrored", &|y| exact([y[0], -y[1]])),
+                ("swapped", &|y| exact([y[1], y[0]])),
+                ("one per cent too wide", &|y| exact(y.map(|v| v / 1.01)) / 1.01f64.powi(2)),
+                ("turned by 0.02", &|y| exact([cos * y[0] - sin * y[1], sin * y[0] + cos * y[1]])),
+                ("another context", &|y| next.log_density(y).exp()),
+                ("five per cent short", &|y| 0.95 * exact(y)),
+                ("without its Jacobian, or with a floor", &flat),
+            ];
+            for (name, wrong) in wrongs {
+                let seen = deviations(wrong);
+                assert!(seen > 8.0, "{density} at {context} accepted {name}: {seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exact_pinwheel_draws_reach_the_known_coefficients() {
+    let density = Density::Pinwheel;
+    let mean_over_contexts = |count: usize, cells: usize| {
+        let sum: f64 = density
+            .contexts()
+            .iter()
+            .zip(0..)
+            .map(|(&context, seed)| {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+                let drawn = histogram(&density.sample(context, count, &mut rng), 3.0, cells);
+                let conditional = density.conditional(context.into());
+                let exact: Vec<f64> =
+                    cell_centres(3.0, cells).map(|y| conditional.log_density(y).exp()).collect();
+                bhattacharyya(&drawn, &exact, cell_area(3.0, cells))
+            })
+            .sum();
+        sum / density.contexts().len() as f64
+    };
+    // The bias of a histogram with so many draws, from an implementation in another language.
+    let known = [(16384, 128, 0.975), (16384, 64, 0.993)];
+    for (count, cells, wanted) in known {
+        let found = mean_over_contexts(count, cells);
+        assert!((found - wanted).abs() < 0.004, "{count} draws, {cells} cells: {found}, not {wanted}");
+    }
+}
+
+#[test]
+fn pinwheel_looks_the_same_from_every_arm() {
+    for &context in Density::Pinwheel.contexts() {
+        let pinwheel = Pinwheel::at(context.into());
+        let turned = |y: [f64; 2], arms: u32| {
+            let (sin, cos) = (TAU / f64::from(arms)).sin_cos();
+            pinwheel.log_density([cos * y[0] - sin * y[1], sin * y[0] + cos * y[1]])
+        };
+        for y in [[0.7, 0.2], [-1.1, 0.4], [0.05, -0.02], [1.4, 1.3], [-0.3, -2.1]] {
+            let (here, there) = (pinwheel.log_density(y), turned(y, pinwheel.arms()));
+            assert!((here - there).abs() < 1e-8, "{pinwheel:?} at {y:?}: {here} {there}");
+            let wrong = turned(y, pinwheel.arms() + 1);
+            assert!(y[0] == 0.05 || (here - wrong).abs() > 1e-3, "{pinwheel:?} at {y:?}");
+        }
+    }
+}
+
+#[test]
+fn data_sets_repeat_and_cover_the_contexts() {
+    for density in Density::ALL {
+        let (x, y) = density.samples(4000, 3);
+        assert_eq!((&x, &y), (&density.samples(4000, 3).0, &density.samples(4000, 3).1));
+        assert_ne!(x, density.samples(4000, 4).0);
+        assert!(x.iter().all(|x| (-1.0..=1.0).contains(x)));
+        let half_width = density.half_width() as f32;
+        assert!(y.iter().flatten().all(|v| v.abs() < half_width));
+        let mean = x.iter().sum::<f32>() / 4000.0;
+        assert!(mean.abs() < 0.05, "{density}: {mean}");
+    }
+    let (x, _) = Density::Pinwheel.samples(4000, 5);
+    for &context in Density::Pinwheel.contexts() {
+        let count = x.iter().filter(|x| **x == context).count();
+        assert!((850..1150).contains(&count), "{context}: {count}");
+    }
+}
+
+/// Data sets are part of every recorded result: a change of this stream is a change of all figures.
+#[test]
+fn stream_of_draws_is_fixed() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    let words: Vec<u64> = (0..2).map(|_| rng.next_u64()).collect();
+    assert_eq!(words, [0x53175d61490b23df, 0x61da6f3dc380d507]);
+}
+
+#[test]
+fn names_and_labels() {
+    for density in Density::ALL {
+        assert_eq!(density.to_string().parse(), Ok(density));
+        let json = serde_json::to_string(&density).expect("a unit variant");
+        assert_eq!(json, format!("\"{density}\""));
+    }
+    let error = "Pinwheel".parse::<Density>().expect_err("names are lower case");
+    assert!(error.to_string().contains("`Pinwheel`") && error.to_string().contains("spiral"));
+    assert_eq!(Density::Pinwheel.label(1.0 / 3.0), "5 arms");
+    assert_eq!(Density::Spiral.label(0.5), "length 1.25");
+}

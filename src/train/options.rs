@@ -1,0 +1,169 @@
+//! What a training run is made of, as data.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Dataset, Normalise};
+use crate::energy::Objective;
+use crate::nn::{Activation, AdamOptions, Schedule};
+use crate::{Error, Result};
+
+/// The energy network of a run: a multilayer perceptron over context and action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EnergyOptions {
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Their activation.
+    pub activation: Activation,
+    /// How it is trained; `steps` is set by the run.
+    pub optimiser: AdamOptions,
+}
+
+impl Default for EnergyOptions {
+    fn default() -> Self {
+        let schedule = Schedule::Cosine { rate: 3e-3, warmup: 100, floor: 0.0 };
+        Self {
+            hidden: vec![128; 3],
+            activation: Activation::Silu,
+            optimiser: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
+        }
+    }
+}
+
+/// The negative sampler of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum ProposalOptions {
+    /// A conditional mixture of diagonal Gaussians, trained by maximum likelihood; one component is the Gaussian.
+    Mixture {
+        /// Number of components.
+        components: usize,
+        /// Widths of the hidden layers.
+        hidden: Vec<usize>,
+        /// How it is trained; `steps` is set by the run.
+        optimiser: AdamOptions,
+    },
+    /// A uniform box in data units, which must hold all the data.
+    Uniform {
+        /// Lower borders.
+        low: Vec<f32>,
+        /// Upper borders.
+        high: Vec<f32>,
+    },
+}
+
+impl Default for ProposalOptions {
+    fn default() -> Self {
+        let schedule = Schedule::Cosine { rate: 2e-3, warmup: 100, floor: 0.0 };
+        Self::Mixture {
+            components: 8,
+            hidden: vec![64; 2],
+            optimiser: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
+        }
+    }
+}
+
+/// A run of Algorithm 1 of arXiv 2309.05803: proposal steps and energy steps in turn, no gradient from one into the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RnceOptions {
+    /// The objective.
+    pub objective: Objective,
+    /// Negatives per context, K.
+    pub negatives: usize,
+    /// Contexts per batch.
+    pub batch: usize,
+    /// Steps of the run; schedules end here.
+    pub steps: u64,
+    /// Steps at the start that train the proposal alone.
+    pub warmup: u64,
+    /// Proposal updates per step after the warm-up, T_samp.
+    pub proposal_updates: u32,
+    /// Energy updates per step, T_rnce.
+    pub energy_updates: u32,
+    /// How contexts are normalised.
+    pub context: Normalise,
+    /// How actions are normalised.
+    pub action: Normalise,
+    /// The energy network.
+    pub energy: EnergyOptions,
+    /// The negative sampler.
+    pub proposal: ProposalOptions,
+    /// The seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for RnceOptions {
+    fn default() -> Self {
+        Self {
+            objective: Objective::Rnce,
+            negatives: 63,
+            batch: 128,
+            steps: 3000,
+            warmup: 0,
+            proposal_updates: 1,
+            energy_updates: 1,
+            context: Normalise::Identity,
+            action: Normalise::Standard { deviation: 1.0 },
+            energy: EnergyOptions::default(),
+            proposal: ProposalOptions::default(),
+            seed: 0,
+        }
+    }
+}
+
+impl RnceOptions {
+    /// Checks the options against each other and the data.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the option.
+    pub fn check(&self, data: &Dataset) -> Result<()> {
+        let fail = |what: &str, problem: String| Err(Error::argument("training", what, problem));
+        if self.negatives == 0 {
+            return fail("negatives", "is 0; the ranking needs at least one".into());
+        }
+        if self.batch == 0 {
+            return fail("batch", "is 0; draw at least one context".into());
+        }
+        if self.steps == 0 || self.warmup >= self.steps {
+            return fail("steps", format!("is {}, of which {} are warm-up", self.steps, self.warmup));
+        }
+        if self.energy_updates == 0 || self.energy_updates > 64 || self.proposal_updates > 64 {
+            return fail(
+                "updates per step",
+                "must be 1 to 64 for the energy, 0 to 64 for the proposal".into(),
+            );
+        }
+        for how in [self.context, self.action] {
+            if let Normalise::Standard { deviation } = how
+                && !(deviation.is_finite() && deviation > 0.0)
+            {
+                return fail("the normaliser's deviation", format!("is {deviation}; it must be positive"));
+            }
+        }
+        if let ProposalOptions::Uniform { low, high } = &self.proposal {
+            let bounds = crate::proposal::UniformBox::new(low, high)?;
+            if low.len() != data.y_width() {
+                return fail("the box", format!("has {} dimensions, actions {}", low.len(), data.y_width()));
+            }
+            if let Some(row) = data.y().chunks(data.y_width()).position(|y| !bounds.contains(y)) {
+                let problem = format!("does not hold row {row} of the data; its density there would be 0");
+                return fail("the box", problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// The options of the energy's optimiser, with its number of steps.
+    pub(crate) fn energy_optimiser(&self) -> AdamOptions {
+        let steps = (self.steps - self.warmup) * u64::from(self.energy_updates);
+        AdamOptions { steps, ..self.energy.optimiser }
+    }
+
+    /// The options of the proposal's optimiser, with its number of steps.
+    pub(crate) fn proposal_optimiser(&self, own: &AdamOptions) -> AdamOptions {
+        let updates = u64::from(self.proposal_updates);
+        let steps = (self.warmup + (self.steps - self.warmup) * updates).max(1);
+        AdamOptions { steps, ..*own }
+    }
+}

@@ -1,0 +1,347 @@
+//! The training loop of energy models by ranking NCE.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::dataset::DeviceData;
+use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
+use crate::Result;
+use crate::energy::record_contrastive;
+use crate::gpu::metrics::CAPACITY;
+use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState};
+use crate::nn::{ACTION, CONTEXT, Input, Model, Network, NetworkEnergy, Optimiser};
+use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
+
+/// Metrics of a run, in the order of the ring's slots.
+const METRICS: [&str; 5] =
+    ["energy_loss", "proposal_loss", "ess", "energy_gradient_norm", "proposal_gradient_norm"];
+
+/// One line of the metrics stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// The step, counted from 0.
+    pub step: u64,
+    /// Mean ranking loss of the batch, before the update; none while the proposal warms up.
+    pub energy_loss: Option<f32>,
+    /// Mean negative log-likelihood of the proposal, in nats of data units; none without a learned proposal.
+    pub proposal_loss: Option<f32>,
+    /// Mean effective sample size of the candidates, from 1 to K + 1.
+    pub ess: Option<f32>,
+    /// Norm of the energy's gradient, before clipping.
+    pub energy_gradient_norm: Option<f32>,
+    /// Norm of the proposal's gradient, before clipping.
+    pub proposal_gradient_norm: Option<f32>,
+    /// Steps per second since training began or went on, by the host's clock.
+    pub steps_per_second: f64,
+}
+
+/// What watches a run.
+pub trait Observer {
+    /// Records that arrived, in order. Called between chunks; must not touch the device.
+    fn records(&mut self, records: &[StepRecord]);
+    /// The run stands at a multiple of `every` steps, or at its end; everything submitted is done.
+    ///
+    /// # Errors
+    /// Any error ends the run.
+    fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()>;
+}
+
+/// The negative sampler of a run, with its optimiser when it is learned.
+#[derive(Debug)]
+pub(super) enum Negatives {
+    Learned { mixture: Mixture, optimiser: Optimiser },
+    Fixed(UniformBox),
+}
+
+impl Negatives {
+    fn proposal(&self) -> &dyn Proposal {
+        match self {
+            Negatives::Learned { mixture, .. } => mixture,
+            Negatives::Fixed(bounds) => bounds,
+        }
+    }
+}
+
+/// Trains a conditional energy and its proposal (Algorithm 1 of arXiv 2309.05803). A step draws its batch, its negatives and
+/// its noise on the device; between evaluations the host only submits.
+#[derive(Debug)]
+pub struct RnceTrainer {
+    pub(super) gpu: Gpu,
+    pub(super) options: RnceOptions,
+    pub(super) energy: NetworkEnergy,
+    pub(super) energy_optimiser: Optimiser,
+    pub(super) negatives: Negatives,
+    pub(super) run: RunState,
+    pub(super) ring: MetricsRing,
+    pub(super) fingerprint: u64,
+    pub(super) step: u64,
+    warm_plan: Option<Plan>,
+    plan: Plan,
+    clock: Option<(Instant, u64)>,
+}
+
+impl RnceTrainer {
+    /// A run from fresh parameters.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options that do not fit the data; [`Error::Limit`], [`Error::OutOfMemory`],
+    /// [`Error::Device`].
+    pub fn new(gpu: &Gpu, data: &Dataset, options: RnceOptions) -> Result<Self> {
+        options.check(data)?;
+        let context = data.fit_x(options.context);
+        let action = data.fit_y(options.action);
+        let run = RunState::new(gpu, options.seed)?;
+        let inputs =
+            vec![Input::normalised(CONTEXT, context.clone()), Input::normalised(ACTION, action.clone())];
+        let network = Network::mlp(inputs, &options.energy.hidden, options.energy.activation, 1);
+        let energy = NetworkEnergy::new(Model::new(gpu, "energy", network, &run)?)?;
+        let negatives = match &options.proposal {
+            ProposalOptions::Mixture { components, hidden, optimiser } => {
+                let shape = MixtureShape::new(*components, action);
+                let mixture = Mixture::fresh(gpu, "proposal", context, hidden, shape, &run)?;
+                let optimiser = options.proposal_optimiser(optimiser);
+                let optimiser = Optimiser::new(gpu, mixture.model(), optimiser)?;
+                Negatives::Learned { mixture, optimiser }
+            }
+            ProposalOptions::Uniform { low, high } => Negatives::Fixed(UniformBox::new(low, high)?),
+        };
+        Self::assemble(gpu, data, options, energy, negatives, 0)
+    }
+
+    /// Records and compiles the plans round given models.
+    pub(super) fn assemble(
+        gpu: &Gpu,
+        data: &Dataset,
+        options: RnceOptions,
+        energy: NetworkEnergy,
+        negatives: Negatives,
+        step: u64,
+    ) -> Result<Self> {
+        let energy_optimiser = Optimiser::new(gpu, energy.model(), options.energy_optimiser())?;
+        let run = RunState::at(gpu, options.seed, step)?;
+        let ring = MetricsRing::new(gpu, &METRICS, step)?;
+        let device_data = data.upload(gpu)?;
+        let mut bindings = energy
+            .model()
+            .bindings()
+            .merge(&energy_optimiser.bindings())
+            .merge(&run.bindings())
+            .merge(&ring.bindings())
+            .merge(&device_data.bindings());
+        if let Negatives::Learned { mixture, optimiser } = &negatives {
+            bindings = bindings.merge(&mixture.bindings()).merge(&optimiser.bindings());
+        }
+        let parts = Parts {
+            gpu,
+            options: &options,
+            energy: &energy,
+            energy_optimiser: &energy_optimiser,
+            negatives: &negatives,
+            ring: &ring,
+            data: &device_data,
+            bindings: &bindings,
+        };
+        let warm_plan = match options.warmup > 0 {
+            true => Some(parts.warm_plan()?),
+            false => None,
+        };
+        let plan = parts.plan()?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            energy,
+            energy_optimiser,
+            negatives,
+            run,
+            ring,
+            fingerprint: data.fingerprint(),
+            step,
+            warm_plan,
+            plan,
+            options,
+            clock: None,
+        })
+    }
+
+    /// The options.
+    pub fn options(&self) -> &RnceOptions {
+        &self.options
+    }
+
+    /// The context it runs on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Steps submitted so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// The plan of one training step.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The energy as it is being trained.
+    pub fn energy(&self) -> &NetworkEnergy {
+        &self.energy
+    }
+
+    /// The energy with averaged weights: what to evaluate and sample.
+    ///
+    /// # Errors
+    /// None in practice; [`Error::Shape`] if the average does not fit.
+    pub fn averaged_energy(&self) -> Result<NetworkEnergy> {
+        NetworkEnergy::new(self.energy.model().with_parameters(&self.energy_optimiser.average)?)
+    }
+
+    /// The proposal as it is being trained.
+    pub fn proposal(&self) -> &dyn Proposal {
+        self.negatives.proposal()
+    }
+
+    /// Trains up to step `until` (at most the options' `steps`), calling the observer at every multiple of `every` and at
+    /// the end. Between two evaluations nothing is read back with a wait and nothing is written from the host.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] with the first bad step, the weights before it untouched; [`Error::DeviceLost`],
+    /// [`Error::Timeout`]; those of the observer.
+    pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
+        let until = until.min(self.options.steps);
+        let every = every.max(1);
+        while self.step < until {
+            let stop = (self.step / every + 1).saturating_mul(every).min(until);
+            while self.step < stop {
+                self.submit_until(stop, observer)?;
+            }
+            let records = self.collect(true)?;
+            observer.records(&records);
+            // The clock leaves evaluations out.
+            let paused = Instant::now();
+            observer.evaluate(self)?;
+            if let Some((begun, _)) = &mut self.clock {
+                *begun += paused.elapsed();
+            }
+        }
+        Ok(())
+    }
+
+    fn submit_until(&mut self, stop: u64, observer: &mut dyn Observer) -> Result<()> {
+        let from = self.step;
+        self.clock.get_or_insert_with(|| (Instant::now(), from));
+        let (plan, stop) = match &self.warm_plan {
+            Some(warm) if self.step < self.options.warmup => (warm, stop.min(self.options.warmup)),
+            _ => (&self.plan, stop),
+        };
+        // A few chunks at a time, so that records arrive while training goes on.
+        let times = (stop - self.step).min(plan.pace()?.saturating_mul(2));
+        let ring = &mut self.ring;
+        let submitted = plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, _| ring.encode_copy(encoder));
+        submitted?;
+        self.step += times;
+        let records = self.collect(false)?;
+        if !records.is_empty() {
+            observer.records(&records);
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, all: bool) -> Result<Vec<StepRecord>> {
+        let rows = self.ring.collect(all)?;
+        Ok(rows.into_iter().map(|row| self.record(row)).collect())
+    }
+
+    fn record(&self, row: MetricsRow) -> StepRecord {
+        let learned = matches!(self.negatives, Negatives::Learned { .. });
+        let warm = row.step < self.options.warmup;
+        let proposal = learned && (warm || self.options.proposal_updates > 0);
+        let value = |at: usize, present: bool| present.then_some(row.values[at]);
+        let steps_per_second = self.clock.map_or(0.0, |(begun, from)| {
+            (row.step + 1).saturating_sub(from) as f64 / begun.elapsed().as_secs_f64().max(1e-9)
+        });
+        StepRecord {
+            step: row.step,
+            energy_loss: value(0, !warm),
+            proposal_loss: value(1, proposal),
+            ess: value(2, !warm),
+            energy_gradient_norm: value(3, !warm),
+            proposal_gradient_norm: value(4, proposal),
+            steps_per_second,
+        }
+    }
+}
+
+/// What the plans are recorded from.
+struct Parts<'a> {
+    gpu: &'a Gpu,
+    options: &'a RnceOptions,
+    energy: &'a NetworkEnergy,
+    energy_optimiser: &'a Optimiser,
+    negatives: &'a Negatives,
+    ring: &'a MetricsRing,
+    data: &'a DeviceData,
+    bindings: &'a Bindings,
+}
+
+impl Parts<'_> {
+    fn warm_plan(&self) -> Result<Plan> {
+        let mut recording = Recording::new("gibbs/train/warm-up");
+        self.proposal_update(&mut recording, 0)?;
+        RunState::record_advance(&mut recording)?;
+        self.compile(&recording)
+    }
+
+    fn plan(&self) -> Result<Plan> {
+        let mut recording = Recording::new("gibbs/train/step");
+        for index in 0..self.options.proposal_updates {
+            recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
+        }
+        for index in 0..self.options.energy_updates {
+            recording.scoped("energy", |recording| self.energy_update(recording, index))?;
+        }
+        RunState::record_advance(&mut recording)?;
+        log::debug!("{}", recording.describe());
+        self.compile(&recording)
+    }
+
+    /// A recording binds only the slots it has; a run's tensors are more than one plan may need.
+    fn compile(&self, recording: &Recording) -> Result<Plan> {
+        recording.compile(self.gpu, &self.bindings.only(recording))
+    }
+
+    fn proposal_update(&self, recording: &mut Recording, index: u32) -> Result<()> {
+        let Negatives::Learned { mixture, optimiser } = self.negatives else { return Ok(()) };
+        let data = self.data.values(recording)?;
+        let stream = format!("train/proposal/{index}/batch");
+        let batch = self.options.batch;
+        let (x, y) = draw_batch::record(recording, data, batch, 1, &stream)?;
+        let (loss, gradient) = mixture.record_likelihood(recording, x, y)?;
+        self.ring.record_mean(recording, METRICS[1], loss, 0..batch, (1.0, 0.0))?;
+        let slot = self.ring.slot(METRICS[4])?;
+        let prepared = optimiser.record_step(recording, mixture.model(), gradient, slot)?;
+        self.ring.record_mean(recording, METRICS[4], prepared, 0..1, (1.0, 0.0))
+    }
+
+    fn energy_update(&self, recording: &mut Recording, index: u32) -> Result<()> {
+        let data = self.data.values(recording)?;
+        let stream = format!("train/energy/{index}/batch");
+        let batch = self.options.batch;
+        let drawn = draw_batch::record(recording, data, batch, 1 + self.options.negatives, &stream)?;
+        let stream = format!("train/energy/{index}/negatives");
+        let step = record_contrastive(
+            recording,
+            self.options.objective,
+            self.energy,
+            self.negatives.proposal(),
+            drawn,
+            &stream,
+        )?;
+        self.ring.record_mean(recording, METRICS[0], step.loss, 0..batch, (1.0, 0.0))?;
+        self.ring.record_mean(recording, METRICS[2], step.ess, 0..batch, (1.0, 0.0))?;
+        let slot = self.ring.slot(METRICS[3])?;
+        let model = self.energy.model();
+        let prepared = self.energy_optimiser.record_step(recording, model, step.gradient, slot)?;
+        self.ring.record_mean(recording, METRICS[3], prepared, 0..1, (1.0, 0.0))
+    }
+}
