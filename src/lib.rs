@@ -33,3 +33,7 @@ pub fn kernels() -> Vec<gpu::KernelVariant> {
     all.extend(train::kernels());
     all
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

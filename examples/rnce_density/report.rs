@@ -109,12 +109,17 @@ impl Report {
         eprintln!("sampling and measuring ..");
     }
 
+    /// A line above the bar; also where there is no terminal to draw a bar on.
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
     fn write(&mut self, line: &impl Serialize) {
         let written = serde_json::to_string(line)
             .map_err(std::io::Error::other)
             .and_then(|text| writeln!(self.stream, "{text}"));
         if let Err(error) = written {
-            self.bar.println(format!("train.jsonl: {error}"));
+            self.say(&format!("train.jsonl: {error}"));
         }
     }
 
@@ -172,9 +177,9 @@ impl Observer for Report {
         let (bhattacharyya, _) = evaluate::learned_densities(&gpu, self.density, &energy, &self.truth)?;
         let step = trainer.step();
         self.write(&Evaluation { step, bhattacharyya });
-        self.bar.println(format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
+        self.say(&format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
         if let Err(error) = self.stream.flush() {
-            self.bar.println(format!("train.jsonl: {error}"));
+            self.say(&format!("train.jsonl: {error}"));
         }
         if step % self.checkpoint_every == 0 {
             trainer.save(&self.folder.join("model.safetensors"))?;

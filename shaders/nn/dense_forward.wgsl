@@ -37,6 +37,20 @@ var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
 
 // Driver loops are unrolled up to a fixed cost only, so rows are walked in groups of four: one loop that
 // stayed rolled would put the accumulators into memory (8 times slower on lavapipe).
+fn start_rows(begin: u32, first_row: u32, first_column: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        let context_row = min(first_row + m * ROW_LANES, params.rows - 1u) / params.candidates;
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let column = min(first_column + c * LANE_COLUMNS, params.outputs4 - 1u);
+            if (INIT == 1u) {
+                acc[m * COLUMN_BLOCK4 + c] = parameters[params.bias_offset + column];
+            } else {
+                acc[m * COLUMN_BLOCK4 + c] = context[context_row * params.outputs4 + column];
+            }
+        }
+    }
+}
+
 fn multiply_rows(begin: u32, first_row: u32, k: u32) {
     for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
         // Rows past the end repeat the last one: no branch around the loads.
@@ -65,27 +79,20 @@ fn dense_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let stride = params.outputs4;
     let first_row = group.x * (ROW_LANES * ROW_BLOCK) + lane.x / LANE_COLUMNS;
     let first_column = group.y * (LANE_COLUMNS * COLUMN_BLOCK4) + lane.x % LANE_COLUMNS;
-    let last_row = params.rows - 1u;
     let last_column = stride - 1u;
 
-    // Columns past the end repeat the last one.
-    if (INIT == 1u) {
-        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-            let bias = parameters[params.bias_offset + min(first_column + c * LANE_COLUMNS, last_column)];
-            for (var m = 0u; m < ROW_BLOCK; m++) {
-                acc[m * COLUMN_BLOCK4 + c] = bias;
-            }
-        }
-    }
-    if (INIT == 2u) {
-        for (var m = 0u; m < ROW_BLOCK; m++) {
-            let shared_row = min(first_row + m * ROW_LANES, last_row) / params.candidates * stride;
-            for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-                acc[m * COLUMN_BLOCK4 + c] = context[shared_row + min(first_column + c * LANE_COLUMNS, last_column)];
-            }
-        }
+    if (INIT != 0u) {
+        start_rows(0u, first_row, first_column);
+        start_rows(4u, first_row, first_column);
+        start_rows(8u, first_row, first_column);
+        start_rows(12u, first_row, first_column);
+        start_rows(16u, first_row, first_column);
+        start_rows(20u, first_row, first_column);
+        start_rows(24u, first_row, first_column);
+        start_rows(28u, first_row, first_column);
     }
     for (var k = 0u; k < params.inputs4; k++) {
+        // Columns past the end repeat the last one.
         for (var j = 0u; j < 4u; j++) {
             let at = params.weight_offset + (4u * k + j) * stride;
             for (var c = 0u; c < COLUMN_BLOCK4; c++) {

@@ -29,19 +29,59 @@ struct Params {
 @group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
-// Driver loops are unrolled up to a fixed cost only, so the uniform vec4s are walked in groups of two;
-// one loop that stayed rolled would put the accumulators into memory (8 times slower on lavapipe).
-const UNIFORMS_2: u32 = min(UNIFORM_BLOCK4, 2u);
-const UNIFORMS_4: u32 = min(UNIFORM_BLOCK4, 4u);
-const UNIFORMS_6: u32 = min(UNIFORM_BLOCK4, 6u);
-const UNIFORMS_8: u32 = min(UNIFORM_BLOCK4, 8u);
+// acc[(4 c + j) * LANE_BLOCK4 + l]: element j of the uniform vec4 c against the vec4 l of the lane, which is a[l].
+var<private> acc: array<vec4<f32>, 4u * UNIFORM_BLOCK4 * LANE_BLOCK4>;
+var<private> a: array<vec4<f32>, LANE_BLOCK4>;
+var<private> lane_sum: array<vec4<f32>, LANE_BLOCK4>;
+var<private> uniform_sum: array<vec4<f32>, UNIFORM_BLOCK4>;
 
-fn by_input(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> mat4x4<f32> {
-    let t = mat4x4<f32>(a, b, c, d);
+// Driver loops are unrolled up to a fixed cost only, so the uniform vec4s are walked in groups of two: one
+// loop that stayed rolled would put the accumulators into memory (8 times slower on lavapipe).
+fn multiply_group(begin: u32, r: u32, first_uniform: u32, uniform4: u32) {
+    for (var c = begin; c < min(begin + 2u, UNIFORM_BLOCK4); c++) {
+        // Indices past the end repeat the last one: no branch around the loads.
+        let at = r * uniform4 + min(first_uniform + c, uniform4 - 1u);
+        var u: vec4<f32>;
+        if (LANES_ON == 1u) {
+            u = h[at];
+        } else {
+            u = dz[at];
+            uniform_sum[c] += u;
+        }
+        for (var l = 0u; l < LANE_BLOCK4; l++) {
+            let i = 4u * c * LANE_BLOCK4 + l;
+            acc[i] += u.x * a[l];
+            acc[i + LANE_BLOCK4] += u.y * a[l];
+            acc[i + 2u * LANE_BLOCK4] += u.z * a[l];
+            acc[i + 3u * LANE_BLOCK4] += u.w * a[l];
+        }
+    }
+}
+
+fn by_input(p: vec4<f32>, q: vec4<f32>, r: vec4<f32>, s: vec4<f32>) -> mat4x4<f32> {
+    let t = mat4x4<f32>(p, q, r, s);
     if (LANES_ON == 1u) {
         return t;
     }
     return transpose(t);
+}
+
+fn store_group(begin: u32, weights: u32, first_lane: u32, lanes4: u32, first_uniform: u32, uniform4: u32) {
+    for (var c = begin; c < min(begin + 2u, UNIFORM_BLOCK4); c++) {
+        let other = first_uniform + c;
+        for (var l = 0u; l < LANE_BLOCK4; l++) {
+            let at = first_lane + l * WORKGROUP;
+            let i = 4u * c * LANE_BLOCK4 + l;
+            let t = by_input(acc[i], acc[i + LANE_BLOCK4], acc[i + 2u * LANE_BLOCK4], acc[i + 3u * LANE_BLOCK4]);
+            let first = weights + select(4u * at * uniform4 + other, 4u * other * lanes4 + at, LANES_ON == 1u);
+            if (at < lanes4 && other < uniform4) {
+                partials[first] = t[0];
+                partials[first + params.outputs4] = t[1];
+                partials[first + 2u * params.outputs4] = t[2];
+                partials[first + 3u * params.outputs4] = t[3];
+            }
+        }
+    }
 }
 
 @compute @workgroup_size(WORKGROUP, 1, 1)
@@ -53,12 +93,6 @@ fn dense_weight_gradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
     let begin = group.z * params.rows_per_split;
     let end = min(params.rows, begin + params.rows_per_split);
 
-    // acc[4 c + j][l]: element j of the uniform vec4 c against the vec4 l of the lane.
-    // Indices past the end repeat the last one: no branch around the loads.
-    var acc: array<vec4<f32>, 4u * UNIFORM_BLOCK4 * LANE_BLOCK4>;
-    var a: array<vec4<f32>, LANE_BLOCK4>;
-    var lane_sum: array<vec4<f32>, LANE_BLOCK4>;
-    var uniform_sum: array<vec4<f32>, UNIFORM_BLOCK4>;
     for (var r = begin; r < end; r++) {
         for (var l = 0u; l < LANE_BLOCK4; l++) {
             let at = r * lanes4 + min(first_lane + l * WORKGROUP, lanes4 - 1u);
@@ -69,139 +103,19 @@ fn dense_weight_gradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
                 a[l] = h[at];
             }
         }
-        for (var c = 0u; c < UNIFORMS_2; c++) {
-            let at = r * uniform4 + min(first_uniform + c, uniform4 - 1u);
-            var u: vec4<f32>;
-            if (LANES_ON == 1u) {
-                u = h[at];
-            } else {
-                u = dz[at];
-                uniform_sum[c] += u;
-            }
-            for (var l = 0u; l < LANE_BLOCK4; l++) {
-                let i = 4u * c * LANE_BLOCK4 + l;
-                acc[i] += u.x * a[l];
-                acc[i + LANE_BLOCK4] += u.y * a[l];
-                acc[i + 2u * LANE_BLOCK4] += u.z * a[l];
-                acc[i + 3u * LANE_BLOCK4] += u.w * a[l];
-            }
-        }
-        for (var c = 2u; c < UNIFORMS_4; c++) {
-            let at = r * uniform4 + min(first_uniform + c, uniform4 - 1u);
-            var u: vec4<f32>;
-            if (LANES_ON == 1u) {
-                u = h[at];
-            } else {
-                u = dz[at];
-                uniform_sum[c] += u;
-            }
-            for (var l = 0u; l < LANE_BLOCK4; l++) {
-                let i = 4u * c * LANE_BLOCK4 + l;
-                acc[i] += u.x * a[l];
-                acc[i + LANE_BLOCK4] += u.y * a[l];
-                acc[i + 2u * LANE_BLOCK4] += u.z * a[l];
-                acc[i + 3u * LANE_BLOCK4] += u.w * a[l];
-            }
-        }
-        for (var c = 4u; c < UNIFORMS_6; c++) {
-            let at = r * uniform4 + min(first_uniform + c, uniform4 - 1u);
-            var u: vec4<f32>;
-            if (LANES_ON == 1u) {
-                u = h[at];
-            } else {
-                u = dz[at];
-                uniform_sum[c] += u;
-            }
-            for (var l = 0u; l < LANE_BLOCK4; l++) {
-                let i = 4u * c * LANE_BLOCK4 + l;
-                acc[i] += u.x * a[l];
-                acc[i + LANE_BLOCK4] += u.y * a[l];
-                acc[i + 2u * LANE_BLOCK4] += u.z * a[l];
-                acc[i + 3u * LANE_BLOCK4] += u.w * a[l];
-            }
-        }
-        for (var c = 6u; c < UNIFORMS_8; c++) {
-            let at = r * uniform4 + min(first_uniform + c, uniform4 - 1u);
-            var u: vec4<f32>;
-            if (LANES_ON == 1u) {
-                u = h[at];
-            } else {
-                u = dz[at];
-                uniform_sum[c] += u;
-            }
-            for (var l = 0u; l < LANE_BLOCK4; l++) {
-                let i = 4u * c * LANE_BLOCK4 + l;
-                acc[i] += u.x * a[l];
-                acc[i + LANE_BLOCK4] += u.y * a[l];
-                acc[i + 2u * LANE_BLOCK4] += u.z * a[l];
-                acc[i + 3u * LANE_BLOCK4] += u.w * a[l];
-            }
-        }
+        multiply_group(0u, r, first_uniform, uniform4);
+        multiply_group(2u, r, first_uniform, uniform4);
+        multiply_group(4u, r, first_uniform, uniform4);
+        multiply_group(6u, r, first_uniform, uniform4);
     }
 
     let weights = group.z * params.parameter_stride + params.weight_offset;
-    let bias = group.z * params.parameter_stride + params.bias_offset;
-    for (var c = 0u; c < UNIFORMS_2; c++) {
-        let other = min(first_uniform + c, uniform4 - 1u);
-        for (var l = 0u; l < LANE_BLOCK4; l++) {
-            let at = first_lane + l * WORKGROUP;
-            let i = 4u * c * LANE_BLOCK4 + l;
-            let t = by_input(acc[i], acc[i + LANE_BLOCK4], acc[i + 2u * LANE_BLOCK4], acc[i + 3u * LANE_BLOCK4]);
-            let first = weights + select(4u * at * uniform4 + other, 4u * other * lanes4 + at, LANES_ON == 1u);
-            if (at < lanes4) {
-                partials[first] = t[0];
-                partials[first + params.outputs4] = t[1];
-                partials[first + 2u * params.outputs4] = t[2];
-                partials[first + 3u * params.outputs4] = t[3];
-            }
-        }
-    }
-    for (var c = 2u; c < UNIFORMS_4; c++) {
-        let other = min(first_uniform + c, uniform4 - 1u);
-        for (var l = 0u; l < LANE_BLOCK4; l++) {
-            let at = first_lane + l * WORKGROUP;
-            let i = 4u * c * LANE_BLOCK4 + l;
-            let t = by_input(acc[i], acc[i + LANE_BLOCK4], acc[i + 2u * LANE_BLOCK4], acc[i + 3u * LANE_BLOCK4]);
-            let first = weights + select(4u * at * uniform4 + other, 4u * other * lanes4 + at, LANES_ON == 1u);
-            if (at < lanes4) {
-                partials[first] = t[0];
-                partials[first + params.outputs4] = t[1];
-                partials[first + 2u * params.outputs4] = t[2];
-                partials[first + 3u * params.outputs4] = t[3];
-            }
-        }
-    }
-    for (var c = 4u; c < UNIFORMS_6; c++) {
-        let other = min(first_uniform + c, uniform4 - 1u);
-        for (var l = 0u; l < LANE_BLOCK4; l++) {
-            let at = first_lane + l * WORKGROUP;
-            let i = 4u * c * LANE_BLOCK4 + l;
-            let t = by_input(acc[i], acc[i + LANE_BLOCK4], acc[i + 2u * LANE_BLOCK4], acc[i + 3u * LANE_BLOCK4]);
-            let first = weights + select(4u * at * uniform4 + other, 4u * other * lanes4 + at, LANES_ON == 1u);
-            if (at < lanes4) {
-                partials[first] = t[0];
-                partials[first + params.outputs4] = t[1];
-                partials[first + 2u * params.outputs4] = t[2];
-                partials[first + 3u * params.outputs4] = t[3];
-            }
-        }
-    }
-    for (var c = 6u; c < UNIFORMS_8; c++) {
-        let other = min(first_uniform + c, uniform4 - 1u);
-        for (var l = 0u; l < LANE_BLOCK4; l++) {
-            let at = first_lane + l * WORKGROUP;
-            let i = 4u * c * LANE_BLOCK4 + l;
-            let t = by_input(acc[i], acc[i + LANE_BLOCK4], acc[i + 2u * LANE_BLOCK4], acc[i + 3u * LANE_BLOCK4]);
-            let first = weights + select(4u * at * uniform4 + other, 4u * other * lanes4 + at, LANES_ON == 1u);
-            if (at < lanes4) {
-                partials[first] = t[0];
-                partials[first + params.outputs4] = t[1];
-                partials[first + 2u * params.outputs4] = t[2];
-                partials[first + 3u * params.outputs4] = t[3];
-            }
-        }
-    }
+    store_group(0u, weights, first_lane, lanes4, first_uniform, uniform4);
+    store_group(2u, weights, first_lane, lanes4, first_uniform, uniform4);
+    store_group(4u, weights, first_lane, lanes4, first_uniform, uniform4);
+    store_group(6u, weights, first_lane, lanes4, first_uniform, uniform4);
     if (BIAS == 1u) {
+        let bias = group.z * params.parameter_stride + params.bias_offset;
         if (LANES_ON == 1u) {
             for (var l = 0u; l < LANE_BLOCK4; l++) {
                 let at = first_lane + l * WORKGROUP;
@@ -211,8 +125,9 @@ fn dense_weight_gradient(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
             }
         } else {
             for (var c = 0u; c < UNIFORM_BLOCK4; c++) {
-                if (group.x == 0u && lane.x == 0u) {
-                    partials[bias + min(first_uniform + c, uniform4 - 1u)] = uniform_sum[c];
+                let at = first_uniform + c;
+                if (group.x == 0u && lane.x == 0u && at < uniform4) {
+                    partials[bias + at] = uniform_sum[c];
                 }
             }
         }

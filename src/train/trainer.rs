@@ -78,6 +78,7 @@ pub struct RnceTrainer {
     pub(super) step: u64,
     warm_plan: Option<Plan>,
     plan: Plan,
+    description: String,
     clock: Option<(Instant, u64)>,
 }
 
@@ -146,7 +147,7 @@ impl RnceTrainer {
             true => Some(parts.warm_plan()?),
             false => None,
         };
-        let plan = parts.plan()?;
+        let (plan, description) = parts.plan()?;
         Ok(Self {
             gpu: gpu.clone(),
             energy,
@@ -158,6 +159,7 @@ impl RnceTrainer {
             step,
             warm_plan,
             plan,
+            description,
             options,
             clock: None,
         })
@@ -181,6 +183,11 @@ impl RnceTrainer {
     /// The plan of one training step.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// A table of the step's dispatches.
+    pub fn description(&self) -> &str {
+        &self.description
     }
 
     /// The energy as it is being trained.
@@ -292,7 +299,7 @@ impl Parts<'_> {
         self.compile(&recording)
     }
 
-    fn plan(&self) -> Result<Plan> {
+    fn plan(&self) -> Result<(Plan, String)> {
         let mut recording = Recording::new("gibbs/train/step");
         for index in 0..self.options.proposal_updates {
             recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
@@ -301,8 +308,7 @@ impl Parts<'_> {
             recording.scoped("energy", |recording| self.energy_update(recording, index))?;
         }
         RunState::record_advance(&mut recording)?;
-        log::debug!("{}", recording.describe());
-        self.compile(&recording)
+        Ok((self.compile(&recording)?, recording.describe()))
     }
 
     /// A recording binds only the slots it has; a run's tensors are more than one plan may need.
