@@ -2,13 +2,18 @@
 //! metrics, timing, errors.
 
 pub mod advance;
+mod bindings;
 mod capabilities;
+mod compile;
 mod context;
 mod counters;
+mod dispatch;
 mod fault;
+mod groups;
 mod kernel;
 mod memory;
 pub mod metrics;
+mod pace;
 mod plan;
 pub mod random;
 pub mod random_words;
@@ -19,14 +24,16 @@ mod source;
 mod tensor;
 
 pub use advance::RunState;
-pub use capabilities::Capabilities;
+pub use bindings::Bindings;
+pub use capabilities::{Capabilities, DeviceClass};
 pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
 pub use counters::Counters;
+pub use dispatch::{DispatchBuilder, Param};
 pub use fault::FaultRecord;
 pub use metrics::{MetricsRing, MetricsRow};
-pub use plan::{Bindings, Plan, PlanTiming};
+pub use plan::{Plan, PlanTiming};
 pub use readback::Readback;
-pub use recording::{DispatchBuilder, Knob, Param, Recording, Value};
+pub use recording::{Knob, Recording, Value};
 pub use source::{Define, KernelSource};
 pub use tensor::{DType, Element, Shape, Tensor, pad4};
 

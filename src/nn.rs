@@ -64,7 +64,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
             }
         }
     }
-    for block in variants::LaneBlock::ALL {
+    for block in variants::LaneBlock::all() {
         for bias in 0..2 {
             let mut defines = block.defines().to_vec();
             defines.push(("BIAS", bias));

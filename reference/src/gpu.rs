@@ -3,6 +3,7 @@
 pub mod advance;
 pub mod metrics;
 pub mod random;
+pub mod random_words;
 
 pub use advance::advance;
 pub use metrics::metrics;

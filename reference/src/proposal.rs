@@ -3,12 +3,14 @@
 pub mod mixture_likelihood;
 pub mod mixture_log_density;
 pub mod mixture_sample;
-pub mod uniform_box;
+pub mod uniform_log_density;
+pub mod uniform_sample;
 
 pub use mixture_likelihood::mixture_likelihood;
 pub use mixture_log_density::mixture_log_density;
 pub use mixture_sample::mixture_sample;
-pub use uniform_box::uniform_box;
+pub use uniform_log_density::uniform_log_density;
+pub use uniform_sample::uniform_sample;
 
 /// `0.5 ln(2 pi)`
 pub(crate) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;

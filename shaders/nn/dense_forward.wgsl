@@ -20,7 +20,6 @@ struct Params {
     weight_offset: u32, // vec4 units
     bias_offset: u32, // vec4 units
     candidates: u32, // rows per context row, at least 1
-    spare: vec2<u32>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

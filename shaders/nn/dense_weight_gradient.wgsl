@@ -21,7 +21,6 @@ struct Params {
     parameter_stride: u32, // vec4 units per split
     weight_offset: u32, // vec4 units
     bias_offset: u32, // vec4 units
-    spare: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

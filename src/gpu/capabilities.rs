@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// What a device wants of a kernel: the choice of variants goes by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceClass {
+    /// A software renderer: few cores, no cost for large register blocks, dear loads.
+    Cpu,
+    /// Anything else.
+    Gpu,
+}
+
 /// Limits and optional features of one device.
 ///
 /// Each optional path can be switched off by an environment variable, so that the baseline is testable on
@@ -14,6 +23,8 @@ pub struct Capabilities {
     pub limits: wgpu::Limits,
     /// The device's features.
     pub features: wgpu::Features,
+    /// Which kernel variants are taken.
+    pub class: DeviceClass,
     /// GPU timing of plans by timestamps at pass boundaries.
     pub timestamps: bool,
     /// Whether shaders are compiled with every runtime check, the loop counter included.
@@ -26,9 +37,14 @@ pub(crate) const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_Q
 impl Capabilities {
     pub(crate) fn of(device: &wgpu::Device, checked: Option<bool>) -> Self {
         let features = device.features();
+        let class = match device.adapter_info().device_type {
+            wgpu::DeviceType::Cpu => DeviceClass::Cpu,
+            _ => DeviceClass::Gpu,
+        };
         Self {
             limits: device.limits(),
             features,
+            class,
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY)
                 && !switched("GIBBS_NO_TIMESTAMPS"),
             checked: checked.unwrap_or_else(|| switched("GIBBS_CHECKED")),
@@ -44,6 +60,7 @@ impl Capabilities {
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
+        writeln!(f, "kernel variants      {:?}", self.class)?;
         writeln!(f, "largest binding      {} MiB", self.max_tensor_bytes() >> 20)?;
         writeln!(f, "storage bindings     {}", limits.max_storage_buffers_per_shader_stage)?;
         writeln!(f, "invocations          {}", limits.max_compute_invocations_per_workgroup)?;

@@ -223,7 +223,6 @@ fn members(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Option<Vec<(S
     let TypeInner::Struct { members, .. } = &module.types[ty].inner else { return None };
     members
         .iter()
-        .filter(|m| m.name.as_deref() != Some("spare")) // WIP
         .map(|member| match module.types[member.ty].inner {
             TypeInner::Scalar(kind) => Some((member.name.clone()?, member.offset, scalar(kind)?)),
             _ => None,

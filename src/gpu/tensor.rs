@@ -52,7 +52,7 @@ impl Element for i32 {
 
 /// `width` rounded up to whole `vec4`s.
 pub const fn pad4(width: usize) -> usize {
-    width.div_ceil(4) * 4
+    width.div_ceil(4).saturating_mul(4)
 }
 
 /// Sizes of a tensor, row-major. The last dimension may be packed: each row then takes
@@ -89,9 +89,11 @@ impl Shape {
         self.dims.last().copied().unwrap_or(1)
     }
 
-    /// Product of all dimensions but the last.
+    /// Product of all dimensions but the last; saturates, so that an absurd shape meets a limit check.
     pub fn rows(&self) -> usize {
-        self.dims.split_last().map_or(1, |(_, outer)| outer.iter().product())
+        self.dims
+            .split_last()
+            .map_or(1, |(_, outer)| outer.iter().fold(1, |rows: usize, &size| rows.saturating_mul(size)))
     }
 
     /// Elements from one row to the next in memory.

@@ -70,7 +70,7 @@ pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> 
         true => recording.scratch("slope", DType::F32, Shape::packed(rows, outputs)),
         false => recording.scratch("unused", DType::F32, [4]),
     };
-    let block = RowBlock::choose(rows, outputs);
+    let block = RowBlock::choose(recording.class(), rows, outputs);
     recording
         .dispatch(&KERNEL, &format!("forward {}", layer.weight.name))
         .defines(&block.defines())

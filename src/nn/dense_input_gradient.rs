@@ -29,7 +29,7 @@ pub fn record(
         recording.expect_shape("dense input gradient", slope, Shape::packed(rows, inputs))?;
     }
     let out = recording.scratch("input gradient", DType::F32, Shape::packed(rows, inputs));
-    let block = RowBlock::choose(rows, inputs);
+    let block = RowBlock::choose(recording.class(), rows, inputs);
     recording
         .dispatch(&KERNEL, &format!("input gradient {}", weight.name))
         .defines(&block.defines())

@@ -36,7 +36,7 @@ pub fn record(
         return Err(Error::shape("dense weight gradient", "partials", shape, expected, hint));
     }
     let splits = shape.rows();
-    let block = LaneBlock::choose(inputs, outputs);
+    let block = LaneBlock::choose(recording.class(), inputs, outputs);
     recording
         .dispatch(&KERNEL, &format!("weight gradient {}", weight.name))
         .defines(&block.defines())

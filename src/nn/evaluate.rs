@@ -86,7 +86,7 @@ pub(crate) fn run_and_read(
 /// # Errors
 /// [`Error::Shape`] if the points do not fit the energy, [`Error::Limit`], [`Error::DeviceLost`].
 pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::new("gibbs/evaluate energy");
+    let mut recording = Recording::tuned("gibbs/evaluate energy", gpu.capabilities().class);
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_value(&mut recording, context, y)?;
     run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))
@@ -97,7 +97,7 @@ pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> R
 /// # Errors
 /// As [`evaluate_energy`].
 pub fn evaluate_gradient(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::new("gibbs/evaluate gradient");
+    let mut recording = Recording::tuned("gibbs/evaluate gradient", gpu.capabilities().class);
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_gradient(&mut recording, context, y)?;
     run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))

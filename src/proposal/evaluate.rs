@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Shape`] if the points do not fit, [`Error::Argument`] without contexts.
 pub fn evaluate_log_density(gpu: &Gpu, proposal: &dyn Proposal, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::new("gibbs/evaluate proposal");
+    let mut recording = Recording::tuned("gibbs/evaluate proposal", gpu.capabilities().class);
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let Some(context) = context else {
         return Err(Error::argument("evaluate proposal", "the context", "is missing"));
@@ -36,7 +36,7 @@ pub fn draw(
     count: usize,
     run: &RunState,
 ) -> Result<Vec<f32>> {
-    let mut recording = Recording::new("gibbs/draw");
+    let mut recording = Recording::tuned("gibbs/draw", gpu.capabilities().class);
     let shape = [contexts, context.len() / contexts.max(1)];
     let tensor = Tensor::from_slice(gpu, "context", shape, context)?;
     let context = recording.slot("context", DType::F32, shape)?;

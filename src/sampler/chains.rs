@@ -48,7 +48,7 @@ impl ChainSampler {
             return Err(Error::argument("sampler", "the proposal", problem));
         }
         let run = RunState::new(gpu, seed)?;
-        let mut recording = Recording::new("gibbs/sample");
+        let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().class);
         let shape = [contexts, context_width];
         let context = recording.slot("context", DType::F32, shape)?;
         let y = recording.scratch("chains", DType::F32, [contexts, chains, dims]);

@@ -112,6 +112,9 @@ impl Default for RnceOptions {
     }
 }
 
+/// Most candidates of a step: rows are counted in `u32` on the device, with room for the workgroups' overhang.
+const MAX_ROWS: usize = 1 << 30;
+
 impl RnceOptions {
     /// Checks the options against each other and the data.
     ///
@@ -124,6 +127,11 @@ impl RnceOptions {
         }
         if self.batch == 0 {
             return fail("batch", "is 0; draw at least one context".into());
+        }
+        let rows = self.negatives.checked_add(1).and_then(|count| count.checked_mul(self.batch));
+        if rows.is_none_or(|rows| rows > MAX_ROWS) {
+            let problem = format!("is {} with {} negatives each", self.batch, self.negatives);
+            return fail("batch", format!("{problem}; at most {MAX_ROWS} candidates fit a step"));
         }
         if self.steps == 0 || self.warmup >= self.steps {
             return fail("steps", format!("is {}, of which {} are warm-up", self.steps, self.warmup));
@@ -156,14 +164,14 @@ impl RnceOptions {
 
     /// The options of the energy's optimiser, with its number of steps.
     pub(crate) fn energy_optimiser(&self) -> AdamOptions {
-        let steps = (self.steps - self.warmup) * u64::from(self.energy_updates);
+        let steps = (self.steps - self.warmup).saturating_mul(self.energy_updates.into());
         AdamOptions { steps, ..self.energy.optimiser }
     }
 
     /// The options of the proposal's optimiser, with its number of steps.
     pub(crate) fn proposal_optimiser(&self, own: &AdamOptions) -> AdamOptions {
-        let updates = u64::from(self.proposal_updates);
-        let steps = (self.warmup + (self.steps - self.warmup) * updates).max(1);
+        let after = (self.steps - self.warmup).saturating_mul(self.proposal_updates.into());
+        let steps = self.warmup.saturating_add(after).max(1);
         AdamOptions { steps, ..*own }
     }
 }

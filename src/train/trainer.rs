@@ -292,15 +292,19 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    fn recording(&self, label: &str) -> Recording {
+        Recording::tuned(label, self.gpu.capabilities().class)
+    }
+
     fn warm_plan(&self) -> Result<Plan> {
-        let mut recording = Recording::new("gibbs/train/warm-up");
+        let mut recording = self.recording("gibbs/train/warm-up");
         self.proposal_update(&mut recording, 0)?;
         RunState::record_advance(&mut recording)?;
         self.compile(&recording)
     }
 
     fn plan(&self) -> Result<(Plan, String)> {
-        let mut recording = Recording::new("gibbs/train/step");
+        let mut recording = self.recording("gibbs/train/step");
         for index in 0..self.options.proposal_updates {
             recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
         }

@@ -1,0 +1,205 @@
+//! From a recording to a plan: checks against the device, memory, pipelines, uniforms, bind groups.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::Gpu;
+use super::bindings::Bindings;
+use super::kernel::build_all;
+use super::memory::{Life, assign};
+use super::plan::{Place, Plan, Step};
+use super::recording::{Recording, Role, ValueInfo};
+use super::reflect::Specialisation;
+use super::tensor::Tensor;
+use crate::{Error, Result};
+
+impl Recording {
+    /// Turns the recording into a plan: checks it against the device, builds pipelines, assigns memory, uploads
+    /// constants, makes bind groups. Slots that `bindings` leaves open must be given to each [`Plan::encode`].
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::OutOfMemory`], [`Error::Shape`] for a tensor that does not fit its slot,
+    /// [`Error::Binding`] for aliasing through shared buffers, [`Error::Device`] if the driver refuses a pipeline.
+    pub fn compile(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Plan> {
+        for (name, _) in &bindings.entries {
+            if !self.values.iter().any(|info| matches!(info.role, Role::Slot) && info.label == *name) {
+                return Err(Error::argument(
+                    format!("compile `{}`", self.label),
+                    format!("binding `{name}`"),
+                    "fits no slot of the recording",
+                ));
+            }
+        }
+        let most = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
+        for dispatch in &self.dispatches {
+            if let Some(&size) = dispatch.grid.iter().find(|&&size| size > most) {
+                let what = "workgroups in one dimension";
+                let hint = "use fewer rows";
+                return Err(gpu.limit_error(&dispatch.label, what, size.into(), most.into(), hint));
+            }
+        }
+        let values = self.place_values(gpu, bindings)?;
+        let wanted: Vec<Specialisation> =
+            self.dispatches.iter().map(|dispatch| dispatch.special.clone()).collect();
+        let pipelines = build_all(gpu, &wanted)?;
+        let (uniforms, windows, knobs) = self.lay_out_uniforms(gpu)?;
+        let mut plan = Plan {
+            gpu: gpu.clone(),
+            label: self.label.clone(),
+            steps: Vec::with_capacity(self.dispatches.len()),
+            slot_names: self
+                .values
+                .iter()
+                .map(|info| matches!(info.role, Role::Slot).then(|| info.label.clone()))
+                .collect(),
+            values,
+            groups: Vec::new(),
+            uniforms,
+            knobs,
+            flops: self.flops(),
+            host_groups: Mutex::default(),
+            pace: Mutex::default(),
+        };
+        let mut known: HashMap<(wgpu::BindGroupLayout, Vec<(u32, usize)>), usize> = HashMap::new();
+        for ((dispatch, pipeline), windows) in self.dispatches.iter().zip(pipelines).zip(windows) {
+            let bound: Vec<_> = dispatch.bound.iter().map(|b| (b.binding, b.access, b.value)).collect();
+            let key = bound.iter().map(|&(binding, _, value)| (binding, value)).collect();
+            let layout = pipeline.layout.clone();
+            let mut step = Step {
+                label: dispatch.label.clone(),
+                pipeline,
+                bound,
+                group: 0,
+                offsets: windows.iter().map(|&(_, _, offset)| offset).collect(),
+                windows: windows.iter().map(|&(binding, bytes, _)| (binding, bytes)).collect(),
+                grid: dispatch.grid,
+            };
+            step.group = match known.get(&(layout.clone(), Vec::clone(&key))) {
+                Some(&index) => index,
+                None => {
+                    let group = plan.make_group(&step, None)?;
+                    plan.groups.push(group);
+                    known.insert((layout, key), plan.groups.len() - 1);
+                    plan.groups.len() - 1
+                }
+            };
+            plan.steps.push(step);
+        }
+        Ok(plan)
+    }
+
+    fn place_values(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Vec<Place>> {
+        let mut lives: Vec<Option<Life>> = vec![None; self.values.len()];
+        for (index, dispatch) in self.dispatches.iter().enumerate() {
+            for bound in &dispatch.bound {
+                let bytes = self.values[bound.value].bytes();
+                let life = lives[bound.value].get_or_insert(Life { bytes, first: index, last: index });
+                life.last = index;
+            }
+        }
+        let scratch: Vec<usize> = (0..self.values.len())
+            .filter(|&index| matches!(self.values[index].role, Role::Scratch) && lives[index].is_some())
+            .collect();
+        let scratch_lives: Vec<Life> = scratch.iter().filter_map(|&index| lives[index]).collect();
+        let assignment = assign(&scratch_lives);
+        let mut buffers = Vec::new();
+        for (index, &bytes) in assignment.sizes.iter().enumerate() {
+            let label = format!("{}/scratch {index}", self.label);
+            let buffer = gpu.create_buffer(&label, bytes, Gpu::TENSOR_USAGES)?;
+            if gpu.poisons() {
+                let pattern = vec![0x7fc0_deadu32; buffer.size() as usize / 4];
+                gpu.write_buffer(&buffer, 0, bytemuck::cast_slice(&pattern))?;
+            }
+            buffers.push(buffer);
+        }
+        let mut places = Vec::with_capacity(self.values.len());
+        for (index, info) in self.values.iter().enumerate() {
+            places.push(match &info.role {
+                Role::Slot => match bindings.get(&info.label) {
+                    Some(tensor) => Place::Bound(fitting(&self.label, info, tensor)?.clone()),
+                    None => Place::Unbound(info.clone()),
+                },
+                Role::Constant(bytes) => {
+                    let label = format!("{}/{}", self.label, info.label);
+                    let buffer = gpu.create_buffer(&label, info.bytes(), Gpu::TENSOR_USAGES)?;
+                    gpu.write_buffer(&buffer, 0, bytes)?;
+                    Place::Owned { buffer, bytes: info.bytes() }
+                }
+                Role::Scratch => match scratch.iter().position(|&known| known == index) {
+                    Some(at) => Place::Owned {
+                        buffer: buffers[assignment.buffer_of[at]].clone(),
+                        bytes: info.bytes(),
+                    },
+                    // Never touched by a dispatch: nothing will bind it.
+                    None => Place::Unbound(info.clone()),
+                },
+            });
+        }
+        Ok(places)
+    }
+
+    /// One uniform buffer for all parameters and knobs; equal parameter blocks share their window.
+    #[allow(clippy::type_complexity)]
+    fn lay_out_uniforms(
+        &self,
+        gpu: &Gpu,
+    ) -> Result<(Option<wgpu::Buffer>, Vec<Vec<(u32, u64, u32)>>, Vec<(String, Vec<u64>)>)> {
+        let align = gpu.capabilities().limits.min_uniform_buffer_offset_alignment.max(16) as usize;
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
+        let mut knobs: Vec<(String, Vec<u64>)> =
+            self.knobs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
+        let mut place = |block: &[u8], share: bool| -> u32 {
+            if share && let Some(&offset) = known.get(block) {
+                return offset;
+            }
+            bytes.resize(bytes.len().next_multiple_of(align), 0);
+            let offset = bytes.len() as u32;
+            bytes.extend_from_slice(block);
+            if share {
+                known.insert(block.to_vec(), offset);
+            }
+            offset
+        };
+        let mut windows = Vec::new();
+        for dispatch in &self.dispatches {
+            let interface = super::reflect::reflect(&dispatch.special)?;
+            let mut own = Vec::new();
+            if let (Some(info), Some(block)) = (&interface.params, &dispatch.params) {
+                own.push((info.binding, info.bytes, place(block, true)));
+            }
+            if let (Some(info), Some((block, places))) = (&interface.knobs, &dispatch.knobs) {
+                let offset = place(block, false);
+                own.push((info.binding, info.bytes, offset));
+                for &(member, knob) in places {
+                    knobs[knob].1.push(u64::from(offset) + u64::from(member));
+                }
+            }
+            own.sort_by_key(|&(binding, ..)| binding);
+            windows.push(own);
+        }
+        if bytes.is_empty() {
+            return Ok((None, windows, knobs));
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let label = format!("{}/params", self.label);
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+        let buffer = gpu.create_buffer(&label, bytes.len() as u64, usage)?;
+        gpu.write_buffer(&buffer, 0, &bytes)?;
+        Ok((Some(buffer), windows, knobs))
+    }
+}
+
+/// The tensor, if it has the slot's shape and element type.
+pub(super) fn fitting<'a>(plan: &str, info: &ValueInfo, tensor: &'a Tensor) -> Result<&'a Tensor> {
+    if tensor.shape() == &info.shape && tensor.dtype() == info.dtype {
+        return Ok(tensor);
+    }
+    Err(Error::shape(
+        format!("bind slot `{}` of plan `{plan}`", info.label),
+        tensor.label(),
+        format!("{} {}", tensor.shape(), tensor.dtype()),
+        format!("{} {}", info.shape, info.dtype),
+        "bind a tensor of exactly that shape",
+    ))
+}

@@ -1,0 +1,166 @@
+//! Bind groups of a plan: made once, for tensors given at `compile` and for those a host passes to `encode`.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use super::bindings::Bindings;
+use super::compile::fitting;
+use super::counters::count;
+use super::plan::{Place, Plan, Step};
+use super::reflect::Access;
+use crate::{Error, Result};
+
+/// Bind groups kept for tensors that hosts pass to `encode`.
+const KEPT_HOST_GROUPS: usize = 1024;
+
+impl Plan {
+    fn source<'a>(
+        &'a self,
+        value: usize,
+        host: Option<&'a Bindings>,
+    ) -> Result<Option<(&'a wgpu::Buffer, u64, u64)>> {
+        let given = self.slot_names[value].as_deref().and_then(|name| host.and_then(|h| h.get(name)));
+        Ok(match (&self.values[value], given) {
+            (Place::Owned { buffer, bytes }, _) => Some((buffer, 0, *bytes)),
+            (Place::Bound(own), Some(tensor)) => {
+                if tensor.shape() != own.shape() || tensor.dtype() != own.dtype() {
+                    return Err(Error::shape(
+                        format!("encode `{}`", self.label),
+                        tensor.label(),
+                        tensor.shape(),
+                        own.shape(),
+                        "bind a tensor of exactly that shape",
+                    ));
+                }
+                Some((tensor.buffer(), tensor.offset(), tensor.bytes()))
+            }
+            (Place::Bound(own), None) => Some((own.buffer(), own.offset(), own.bytes())),
+            (Place::Unbound(info), Some(tensor)) => {
+                let tensor = fitting(&self.label, info, tensor)?;
+                Some((tensor.buffer(), tensor.offset(), tensor.bytes()))
+            }
+            (Place::Unbound(_), None) => None,
+        })
+    }
+
+    /// The bind group of a step, or nothing while one of its slots is open.
+    pub(super) fn make_group(&self, step: &Step, host: Option<&Bindings>) -> Result<Option<wgpu::BindGroup>> {
+        let mut sources = Vec::new();
+        for &(binding, access, value) in &step.bound {
+            match self.source(value, host)? {
+                Some((buffer, offset, bytes)) => sources.push((binding, access, buffer, offset, bytes)),
+                None => return Ok(None),
+            }
+        }
+        for (at, a) in sources.iter().enumerate() {
+            for b in &sources[at + 1..] {
+                let writes = a.1 == Access::ReadWrite || b.1 == Access::ReadWrite;
+                if writes && a.2 == b.2 {
+                    return Err(Error::Binding {
+                        operation: step.label.clone(),
+                        kernel: self.label.clone(),
+                        name: format!("bindings {} and {}", a.0, b.0),
+                        problem:
+                            "lie in one buffer and one of them is written; wgpu tracks whole buffers, so \
+                                  put them into different buffers"
+                                .into(),
+                    });
+                }
+            }
+        }
+        let mut entries: Vec<wgpu::BindGroupEntry<'_>> = sources
+            .iter()
+            .map(|&(binding, _, buffer, offset, bytes)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: std::num::NonZeroU64::new(bytes.max(4)),
+                }),
+            })
+            .collect();
+        if let Some(uniforms) = &self.uniforms {
+            entries.extend(step.windows.iter().map(|&(binding, bytes)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: uniforms,
+                    offset: 0,
+                    size: std::num::NonZeroU64::new(bytes),
+                }),
+            }));
+        }
+        count(&self.gpu.counting().bind_groups, 1);
+        let group = self.gpu.scoped(&step.label, || {
+            self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&step.label),
+                layout: &step.pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        Ok(Some(group))
+    }
+
+    /// Bind groups for the steps that touch a slot given by the host; made once per set of buffers.
+    pub(super) fn host_groups(&self, host: &Bindings) -> Result<HashMap<usize, wgpu::BindGroup>> {
+        let mut cache = self.host_groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = HashMap::new();
+        for (name, _) in &host.entries {
+            if !self.slot_names.iter().flatten().any(|known| known == name) {
+                return Err(Error::argument(
+                    format!("encode `{}`", self.label),
+                    format!("binding `{name}`"),
+                    "fits no slot of the plan",
+                ));
+            }
+        }
+        for (index, step) in self.steps.iter().enumerate() {
+            let mut key = Vec::new();
+            for &(_, _, value) in &step.bound {
+                if let Some(name) = &self.slot_names[value]
+                    && host.get(name).is_some()
+                    && let Some((buffer, offset, _)) = self.source(value, Some(host))?
+                {
+                    key.push((buffer.clone(), offset));
+                }
+            }
+            if key.is_empty() {
+                continue;
+            }
+            if let Some(group) = cache.get(&(index, key.clone())) {
+                result.insert(index, group.clone());
+                continue;
+            }
+            if let Some(group) = self.make_group(step, Some(host))? {
+                if cache.len() >= KEPT_HOST_GROUPS {
+                    cache.clear();
+                }
+                cache.insert((index, key), group.clone());
+                result.insert(index, group);
+            }
+        }
+        Ok(result)
+    }
+
+    pub(super) fn resolve<'a>(
+        &'a self,
+        host: &'a HashMap<usize, wgpu::BindGroup>,
+    ) -> Result<Vec<&'a wgpu::BindGroup>> {
+        let mut groups = Vec::with_capacity(self.steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            let Some(group) = host.get(&index).or(self.groups[step.group].as_ref()) else {
+                let open = step.bound.iter().filter_map(|&(_, _, value)| {
+                    matches!(self.values[value], Place::Unbound(_))
+                        .then(|| self.slot_names[value].clone())
+                        .flatten()
+                });
+                return Err(Error::argument(
+                    &step.label,
+                    format!("slot `{}`", open.collect::<Vec<_>>().join("`, `")),
+                    "is not bound; give a tensor at `compile` or at `encode`",
+                ));
+            };
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+}
