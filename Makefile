@@ -17,7 +17,8 @@ help:
 
 demo:
 	@scripts/adapters.sh need tools driver
-	$(CARGO) run --release --example rnce_density -- --out out/demo $(DEMO_FLAGS)
+	XDG_RUNTIME_DIR=$${XDG_RUNTIME_DIR:-$$(mktemp -d)} \
+	    $(CARGO) run --release --example rnce_density -- --out out/demo $(DEMO_FLAGS)
 	@echo 'The picture: out/demo/density.png'
 
 test:

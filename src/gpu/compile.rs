@@ -7,6 +7,7 @@ use super::Gpu;
 use super::bindings::Bindings;
 use super::kernel::build_all;
 use super::memory::{Life, assign};
+use super::pace::estimate;
 use super::plan::{Place, Plan, Step};
 use super::recording::{Recording, Role, ValueInfo};
 use super::reflect::Specialisation;
@@ -45,6 +46,7 @@ impl Recording {
         let (uniforms, windows, knobs) = self.lay_out_uniforms(gpu)?;
         let mut plan = Plan {
             gpu: gpu.clone(),
+            recording: self.id,
             label: self.label.clone(),
             steps: Vec::with_capacity(self.dispatches.len()),
             slot_names: self
@@ -57,6 +59,7 @@ impl Recording {
             uniforms,
             knobs,
             flops: self.flops(),
+            cost: 0.0,
             host_groups: Mutex::default(),
             pace: Mutex::default(),
         };
@@ -72,8 +75,10 @@ impl Recording {
                 group: 0,
                 offsets: windows.iter().map(|&(_, _, offset)| offset).collect(),
                 windows: windows.iter().map(|&(binding, bytes, _)| (binding, bytes)).collect(),
+                cost: estimate(dispatch.flops, self.bytes_of(dispatch)),
                 grid: dispatch.grid,
             };
+            plan.cost += step.cost;
             step.group = match known.get(&(layout.clone(), Vec::clone(&key))) {
                 Some(&index) => index,
                 None => {

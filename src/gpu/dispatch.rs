@@ -324,9 +324,12 @@ impl<'a> DispatchBuilder<'a> {
             if *dtype != DType::F32 {
                 return Err(self.fault(member, "must be an f32 to be a knob"));
             }
-            let initial = self.recording.knobs[knob.0].1;
+            let initial = match self.recording.knobs.get(knob.index) {
+                Some(&(_, initial)) if knob.recording == self.recording.id => initial,
+                _ => return Err(self.fault(member, "is turned by a knob of another recording")),
+            };
             bytes[*offset as usize..*offset as usize + 4].copy_from_slice(&initial.to_ne_bytes());
-            places.push((*offset, knob.0));
+            places.push((*offset, knob.index));
         }
         Ok(Some((bytes, places)))
     }

@@ -120,7 +120,7 @@ impl Plan {
                     && host.get(name).is_some()
                     && let Some((buffer, offset, _)) = self.source(value, Some(host))?
                 {
-                    key.push((buffer.clone(), offset));
+                    key.push((value, buffer.clone(), offset));
                 }
             }
             if key.is_empty() {

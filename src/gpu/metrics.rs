@@ -34,7 +34,11 @@ pub struct MetricsRing {
     ring: Tensor,
     latch: Tensor,
     pending: VecDeque<Readback<u32>>,
+    /// Staging buffers that wait for their next copy.
+    idle: Vec<wgpu::Buffer>,
     next_step: u64,
+    /// Metric and step of the latch, once it was seen.
+    bad: Option<(String, u64)>,
 }
 
 impl MetricsRing {
@@ -55,7 +59,9 @@ impl MetricsRing {
             ring: Tensor::zeros(gpu, Self::RING_SLOT, DType::U32, [CAPACITY, columns])?,
             latch: Tensor::zeros(gpu, Self::LATCH_SLOT, DType::U32, [4])?,
             pending: VecDeque::new(),
+            idle: Vec::new(),
             next_step: step,
+            bad: None,
         })
     }
 
@@ -140,15 +146,17 @@ impl MetricsRing {
             (self.latch.buffer(), self.latch.offset(), self.latch.bytes()),
             (self.ring.buffer(), self.ring.offset(), self.ring.bytes()),
         ];
-        self.pending.push_back(self.gpu.copy_out("metrics", encoder, &ranges)?);
+        self.pending.push_back(self.gpu.copy_out("metrics", encoder, &ranges, self.idle.pop())?);
         Ok(())
     }
 
-    /// The rows that have arrived since the last call, in order. With `all`, waits for every copy under way.
+    /// The rows that have arrived since the last call, in order. With `all`, waits for every copy under way. The last row
+    /// before the end of a run that went bad is that of the bad step; after it, see [`MetricsRing::check`].
     ///
     /// # Errors
-    /// [`Error::NonFinite`] once the latch is set; [`Error::Timeout`], [`Error::DeviceLost`].
+    /// [`Error::NonFinite`] if the latch was seen in an earlier call; [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn collect(&mut self, all: bool) -> Result<Vec<MetricsRow>> {
+        self.check()?;
         let mut rows = Vec::new();
         while let Some(mut front) = self.pending.pop_front() {
             let words = if all {
@@ -162,9 +170,24 @@ impl MetricsRing {
                     }
                 }
             };
-            self.unpack(&words, &mut rows)?;
+            self.idle.push(front.into_staging());
+            self.unpack(&words, &mut rows);
+            if self.bad.is_some() {
+                self.pending.clear();
+            }
         }
         Ok(rows)
+    }
+
+    /// Fails if a row that was collected belongs to a step that went bad.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] with the metric and the step.
+    pub fn check(&self) -> Result<()> {
+        match &self.bad {
+            Some((metric, step)) => Err(Error::NonFinite { metric: metric.clone(), step: *step }),
+            None => Ok(()),
+        }
     }
 
     /// Reads the latch. A blocking readback: for checkpoints.
@@ -173,21 +196,26 @@ impl MetricsRing {
     /// [`Error::NonFinite`] if it is set; [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn check_latch(&self) -> Result<()> {
         let latch: Vec<u32> = self.gpu.read(&self.latch)?;
-        self.latched(&latch)
+        match self.latched(&latch) {
+            Some((metric, step)) => Err(Error::NonFinite { metric, step }),
+            None => Ok(()),
+        }
     }
 
-    fn latched(&self, latch: &[u32]) -> Result<()> {
+    fn latched(&self, latch: &[u32]) -> Option<(String, u64)> {
         if latch[0] == 0 {
-            return Ok(());
+            return None;
         }
         let metric = self.names.get(latch[3] as usize).cloned().unwrap_or_else(|| "a metric".into());
-        Err(Error::NonFinite { metric, step: u64::from(latch[1]) | u64::from(latch[2]) << 32 })
+        Some((metric, u64::from(latch[1]) | u64::from(latch[2]) << 32))
     }
 
-    fn unpack(&mut self, words: &[u32], rows: &mut Vec<MetricsRow>) -> Result<()> {
+    fn unpack(&mut self, words: &[u32], rows: &mut Vec<MetricsRow>) {
         let (latch, ring) = words.split_at(4);
+        self.bad = self.latched(latch);
+        let last = self.bad.as_ref().map_or(u64::MAX, |(_, step)| *step);
         let columns = 2 + self.names.len();
-        loop {
+        while self.next_step <= last {
             let at = (self.next_step % CAPACITY as u64) as usize * columns;
             let row = &ring[at..at + columns];
             if u64::from(row[0]) | u64::from(row[1]) << 32 != self.next_step + 1 {
@@ -197,6 +225,5 @@ impl MetricsRing {
             rows.push(MetricsRow { step: self.next_step, values });
             self.next_step += 1;
         }
-        self.latched(latch)
     }
 }

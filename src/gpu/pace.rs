@@ -1,4 +1,4 @@
-//! How many replays fit a submit: chunks far below any watchdog, long enough to hide the cost of submitting.
+//! How much work fits a submit: chunks far below any watchdog, long enough to hide the cost of submitting.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -7,17 +7,26 @@ use super::Gpu;
 use super::counters::count;
 use crate::Result;
 
-/// Length of a chunk in seconds.
+/// Length of a chunk in seconds. Drivers reset a device after as little as 2 s in one submit.
 const CHUNK_SECONDS: f64 = 0.1;
 /// Submits that may be under way before the host waits for the oldest.
 const OUTSTANDING: usize = 3;
-/// Most replays of one chunk.
-const MAX_REPLAYS: u64 = 4096;
+/// Rates that the slowest supported device exceeds: the first chunk is planned with them.
+const SLOW_FLOPS: f64 = 4e9;
+const SLOW_BYTES: f64 = 4e9;
+/// Cost of a dispatch that does nothing.
+const DISPATCH_SECONDS: f64 = 1e-5;
 
-/// What is known about the time of one replay, and the submits still under way.
+/// Seconds that a dispatch takes on a slow device.
+pub(super) fn estimate(flops: u64, bytes: u64) -> f64 {
+    DISPATCH_SECONDS + flops as f64 / SLOW_FLOPS + bytes as f64 / SLOW_BYTES
+}
+
+/// How fast the device is against the estimate, and the submits still under way.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    seconds_per_replay: Option<f64>,
+    /// Measured over estimated seconds.
+    scale: Option<f64>,
     outstanding: VecDeque<Chunk>,
     last_end: Option<Instant>,
 }
@@ -26,35 +35,37 @@ pub(super) struct Pace {
 struct Chunk {
     submission: wgpu::SubmissionIndex,
     begun: Instant,
-    replays: u64,
+    estimate: f64,
 }
 
 impl Pace {
     /// Notes a chunk that was just submitted.
-    pub(super) fn submitted(&mut self, submission: wgpu::SubmissionIndex, begun: Instant, replays: u64) {
-        self.outstanding.push_back(Chunk { submission, begun, replays });
+    pub(super) fn submitted(&mut self, submission: wgpu::SubmissionIndex, begun: Instant, estimate: f64) {
+        self.outstanding.push_back(Chunk { submission, begun, estimate });
     }
 
-    /// Replays of the next chunk; waits for the oldest chunk while too many are under way. The first chunk is a single
-    /// replay that is waited for, so that the pace is known before anything long is submitted.
-    pub(super) fn next_chunk(&mut self, gpu: &Gpu, label: &str) -> Result<u64> {
-        let unknown = self.seconds_per_replay.is_none();
+    /// Whether the speed of the device is known from a chunk that ended.
+    pub(super) fn is_known(&self) -> bool {
+        self.scale.is_some()
+    }
+
+    /// Estimated seconds that the next chunk may hold; waits for the oldest chunk while too many are under way. The first
+    /// chunk is waited for, so that the speed is known before anything long is queued.
+    pub(super) fn budget(&mut self, gpu: &Gpu, label: &str) -> Result<f64> {
+        let unknown = self.scale.is_none();
         while self.outstanding.len() >= OUTSTANDING || (unknown && !self.outstanding.is_empty()) {
             let Some(chunk) = self.outstanding.pop_front() else { break };
             count(&gpu.counting().throttle_waits, 1);
             gpu.wait_for(label, Some(chunk.submission), gpu.timeout())?;
-            // The chunk began when it was submitted or when the one before it ended.
+            // A chunk begins when it is submitted or when the one before it ends.
             let begun = self.last_end.map_or(chunk.begun, |end| end.max(chunk.begun));
-            let seconds = begun.elapsed().as_secs_f64() / chunk.replays as f64;
+            let measured = begun.elapsed().as_secs_f64() / chunk.estimate;
             self.last_end = Some(Instant::now());
-            self.seconds_per_replay = Some(match self.seconds_per_replay {
-                None => seconds,
-                Some(known) => 0.5 * (known + seconds),
+            self.scale = Some(match self.scale {
+                None => measured,
+                Some(known) => 0.5 * (known + measured),
             });
         }
-        Ok(match self.seconds_per_replay {
-            None => 1,
-            Some(seconds) => ((CHUNK_SECONDS / seconds.max(1e-7)) as u64).clamp(1, MAX_REPLAYS),
-        })
+        Ok(CHUNK_SECONDS / self.scale.unwrap_or(1.0).max(1e-6))
     }
 }

@@ -29,6 +29,8 @@ pub struct PlanTiming {
 #[derive(Debug)]
 pub struct Plan {
     pub(super) gpu: Gpu,
+    /// Number of the recording it was compiled from.
+    pub(super) recording: u32,
     pub(super) label: String,
     pub(super) steps: Vec<Step>,
     pub(super) values: Vec<Place>,
@@ -37,7 +39,10 @@ pub struct Plan {
     pub(super) uniforms: Option<wgpu::Buffer>,
     pub(super) knobs: Vec<(String, Vec<u64>)>,
     pub(super) flops: u64,
-    pub(super) host_groups: Mutex<HashMap<(usize, Vec<(wgpu::Buffer, u64)>), wgpu::BindGroup>>,
+    /// Estimated seconds of one replay on a slow device.
+    pub(super) cost: f64,
+    /// By step and, for each slot that the host fills, its value, buffer and offset.
+    pub(super) host_groups: Mutex<HashMap<(usize, Vec<(usize, wgpu::Buffer, u64)>), wgpu::BindGroup>>,
     pub(super) pace: Mutex<Pace>,
 }
 
@@ -51,6 +56,8 @@ pub(super) struct Step {
     pub(super) offsets: Vec<u32>,
     /// Bindings that take a window of the uniform buffer: number and size.
     pub(super) windows: Vec<(u32, u64)>,
+    /// Estimated seconds on a slow device.
+    pub(super) cost: f64,
     pub(super) grid: [u32; 3],
 }
 
@@ -96,7 +103,8 @@ impl Plan {
     /// # Errors
     /// [`Error::Argument`] if the value is not finite; [`Error::DeviceLost`].
     pub fn set_knob(&self, knob: Knob, value: f32) -> Result<()> {
-        let Some((name, places)) = self.knobs.get(knob.0) else {
+        let own = (knob.recording == self.recording).then(|| self.knobs.get(knob.index)).flatten();
+        let Some((name, places)) = own else {
             return Err(Error::argument(&self.label, "knob", "belongs to another recording"));
         };
         if !value.is_finite() {
@@ -113,7 +121,7 @@ impl Plan {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         groups: &[&wgpu::BindGroup],
-        times: u64,
+        dispatches: std::ops::Range<u64>,
         timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -121,18 +129,18 @@ impl Plan {
             timestamp_writes: timestamps,
         });
         let mut current: Option<&Arc<Pipeline>> = None;
-        for _ in 0..times {
-            for (step, group) in self.steps.iter().zip(groups) {
-                if !current.is_some_and(|known| Arc::ptr_eq(known, &step.pipeline)) {
-                    pass.set_pipeline(&step.pipeline.pipeline);
-                    current = Some(&step.pipeline);
-                }
-                pass.set_bind_group(0, *group, &step.offsets);
-                let [x, y, z] = step.grid;
-                pass.dispatch_workgroups(x, y, z);
+        count(&self.gpu.counting().dispatches, dispatches.end - dispatches.start);
+        for index in dispatches {
+            let index = (index % self.steps.len() as u64) as usize;
+            let step = &self.steps[index];
+            if !current.is_some_and(|known| Arc::ptr_eq(known, &step.pipeline)) {
+                pass.set_pipeline(&step.pipeline.pipeline);
+                current = Some(&step.pipeline);
             }
+            pass.set_bind_group(0, groups[index], &step.offsets);
+            let [x, y, z] = step.grid;
+            pass.dispatch_workgroups(x, y, z);
         }
-        count(&self.gpu.counting().dispatches, times * self.steps.len() as u64);
     }
 
     /// Adds one replay to somebody's encoder, as one compute pass. `host` fills open slots, or replaces tensors
@@ -144,12 +152,12 @@ impl Plan {
         self.gpu.check_health(&self.label)?;
         let own = self.host_groups(host)?;
         let groups = self.resolve(&own)?;
-        self.encode_pass(encoder, &groups, 1, None);
+        self.encode_pass(encoder, &groups, 0..self.steps.len() as u64, None);
         self.gpu.faults().submitted(&self.label);
         Ok(())
     }
 
-    /// Replays the plan `times` times, submitted in chunks of about 0.1 s. Returns when all is submitted; at most
+    /// Replays the plan `times` times, submitted in chunks of about 0.1 s; a longer replay is cut between dispatches. Returns when all is submitted; at most
     /// three chunks are under way at a time.
     ///
     /// # Errors
@@ -159,7 +167,7 @@ impl Plan {
     }
 
     /// As [`Plan::run`], in chunks of at most `most` replays; `after` may add copies to the encoder of each chunk
-    /// and is told how many replays are submitted with it.
+    /// and is told how many replays end with it (none when a long replay is cut into several chunks).
     ///
     /// # Errors
     /// As [`Plan::run`], and those of `after`.
@@ -171,27 +179,53 @@ impl Plan {
     ) -> Result<()> {
         let none = HashMap::new();
         let groups = self.resolve(&none)?;
-        let mut left = times;
-        while left > 0 {
-            let chunk = self.pace()?.min(left).min(most.max(1));
+        let length = self.steps.len() as u64;
+        let end = times.saturating_mul(length);
+        let mut at = 0;
+        while at < end {
+            let (chunk_end, cost) = self.chunk(at, end, most)?;
             let mut encoder = self.encoder();
-            self.encode_pass(&mut encoder, &groups, chunk, None);
-            after(&mut encoder, chunk)?;
+            self.encode_pass(&mut encoder, &groups, at..chunk_end, None);
+            after(&mut encoder, chunk_end / length - at / length)?;
             let begun = Instant::now();
             let commands = self.finish(encoder)?;
             let submission = self.gpu.submit(&self.label, commands)?;
-            self.lock_pace().submitted(submission, begun, chunk);
-            left -= chunk;
+            self.lock_pace().submitted(submission, begun, cost);
+            at = chunk_end;
         }
         Ok(())
     }
 
-    /// Replays that fit the next chunk. The first call on a fresh plan answers 1.
+    /// The end of the next chunk, counted in dispatches over all replays, and its estimated cost. Whole replays where they
+    /// fit, else a part of one; never more than one replay before the device's speed is known.
+    fn chunk(&self, at: u64, end: u64, most: u64) -> Result<(u64, f64)> {
+        let length = self.steps.len() as u64;
+        let mut pace = self.lock_pace();
+        let budget = pace.budget(&self.gpu, &self.label)?;
+        let replays = if pace.is_known() { most.max(1) } else { 1 };
+        let end = end.min((at / length).saturating_add(replays).saturating_mul(length));
+        let (mut to, mut cost) = (at, 0.0);
+        while to < end {
+            if to % length == 0 && to > at && cost + self.cost > budget {
+                break;
+            }
+            let next = self.steps[(to % length) as usize].cost;
+            if to > at && cost + next > budget {
+                break;
+            }
+            cost += next;
+            to += 1;
+        }
+        Ok((to, cost))
+    }
+
+    /// Replays that fit the next chunk, at least 1.
     ///
     /// # Errors
     /// [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn pace(&self) -> Result<u64> {
-        self.lock_pace().next_chunk(&self.gpu, &self.label)
+        let budget = self.lock_pace().budget(&self.gpu, &self.label)?;
+        Ok(((budget / self.cost.max(1e-9)) as u64).max(1))
     }
 
     fn lock_pace(&self) -> std::sync::MutexGuard<'_, Pace> {
@@ -236,7 +270,7 @@ impl Plan {
             beginning_of_pass_write_index: Some(0),
             end_of_pass_write_index: Some(1),
         });
-        self.encode_pass(&mut encoder, &groups, times, writes);
+        self.encode_pass(&mut encoder, &groups, 0..times.saturating_mul(self.steps.len() as u64), writes);
         if let Some((set, buffer)) = &query {
             encoder.resolve_query_set(set, 0..2, buffer, 0);
         }

@@ -61,24 +61,28 @@ impl Gpu {
         let operation = format!("read `{label}`");
         let mut encoder =
             self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(&operation) });
-        let readback = self.copy_out(label, &mut encoder, &[(buffer, offset, bytes)])?;
+        let readback = self.copy_out(label, &mut encoder, &[(buffer, offset, bytes)], None)?;
         let commands = self.scoped(&operation, || encoder.finish())?;
         self.submit(&operation, commands)?;
         Ok(readback)
     }
 
-    /// Adds copies of several buffer ranges, one behind the other, to an encoder; the staging buffer maps itself
-    /// when that encoder is submitted.
+    /// Adds copies of several buffer ranges, one behind the other, to an encoder; the staging buffer (the given one, if it is
+    /// large enough) maps itself when that encoder is submitted.
     pub(crate) fn copy_out<T: Element>(
         &self,
         label: &str,
         encoder: &mut wgpu::CommandEncoder,
         ranges: &[(&wgpu::Buffer, u64, u64)],
+        staging: Option<wgpu::Buffer>,
     ) -> Result<Readback<T>> {
         debug_assert_eq!(T::DTYPE.size(), DType::U32.size());
         let bytes: u64 = ranges.iter().map(|&(_, _, bytes)| bytes).sum();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = self.create_buffer(&format!("read `{label}`"), bytes, usage)?;
+        let staging = match staging {
+            Some(known) if known.size() >= bytes => known,
+            _ => self.create_buffer(&format!("read `{label}`"), bytes, usage)?,
+        };
         let (sender, arrived) = channel();
         self.scoped(&format!("read `{label}`"), || {
             let mut at = 0;
@@ -127,7 +131,7 @@ impl<T: Element> Readback<T> {
     ///
     /// # Errors
     /// [`Error::Timeout`] after `limit`, [`Error::DeviceLost`] with the first cause.
-    pub fn wait(mut self, limit: Duration) -> Result<Vec<T>> {
+    pub fn wait(&mut self, limit: Duration) -> Result<Vec<T>> {
         let operation = format!("read `{}`", self.label);
         let deadline = Instant::now() + limit;
         loop {
@@ -145,6 +149,11 @@ impl<T: Element> Readback<T> {
             }
             self.gpu.wait_for(&operation, None, left)?;
         }
+    }
+
+    /// The staging buffer, to be used again once the values were taken.
+    pub(crate) fn into_staging(self) -> wgpu::Buffer {
+        self.staging
     }
 
     /// A failed map is the one reliable sign of a lost device that was adopted.

@@ -20,7 +20,10 @@ pub struct Value {
 
 /// A number that the host may turn between submits ([`super::Plan::set_knob`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Knob(pub(crate) usize);
+pub struct Knob {
+    pub(super) recording: u32,
+    pub(super) index: usize,
+}
 
 /// Where the memory of a value comes from.
 #[derive(Clone, Debug)]
@@ -186,11 +189,12 @@ impl Recording {
 
     /// A number that the host may turn between submits; asking again for the same name gives the same knob.
     pub fn knob(&mut self, name: &str, initial: f32) -> Knob {
-        if let Some(index) = self.knobs.iter().position(|(known, _)| known == name) {
-            return Knob(index);
-        }
-        self.knobs.push((name.into(), initial));
-        Knob(self.knobs.len() - 1)
+        let known = self.knobs.iter().position(|(known, _)| known == name);
+        let index = known.unwrap_or_else(|| {
+            self.knobs.push((name.into(), initial));
+            self.knobs.len() - 1
+        });
+        Knob { recording: self.id, index }
     }
 
     /// Registers a random stream and returns its number. The number depends on the name alone, so that the same
@@ -279,10 +283,11 @@ impl Recording {
 
     /// Bytes bound by the dispatches of one replay: an estimate of its memory traffic.
     pub fn bytes(&self) -> u64 {
-        let of = |dispatch: &Dispatch| -> u64 {
-            dispatch.bound.iter().map(|bound| self.values[bound.value].bytes()).sum()
-        };
-        self.dispatches.iter().map(of).sum()
+        self.dispatches.iter().map(|dispatch| self.bytes_of(dispatch)).sum()
+    }
+
+    pub(super) fn bytes_of(&self, dispatch: &Dispatch) -> u64 {
+        dispatch.bound.iter().map(|bound| self.values[bound.value].bytes()).sum()
     }
 
     /// A table of the dispatches: kernel, grid, bytes bound, floating-point operations.
@@ -298,7 +303,7 @@ impl Recording {
         );
         for (index, dispatch) in self.dispatches.iter().enumerate() {
             let [x, y, z] = dispatch.grid;
-            let bytes: u64 = dispatch.bound.iter().map(|bound| self.values[bound.value].bytes()).sum();
+            let bytes = self.bytes_of(dispatch);
             let _ = writeln!(
                 text,
                 "{index:4}  {:<44} {:<24} {:>14} {:>10} B {:>12} FLOP",

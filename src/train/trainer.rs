@@ -224,6 +224,7 @@ impl RnceTrainer {
             }
             let records = self.collect(true)?;
             observer.records(&records);
+            self.ring.check()?;
             // The clock leaves evaluations out.
             let paused = Instant::now();
             observer.evaluate(self)?;
@@ -244,8 +245,10 @@ impl RnceTrainer {
         // A few chunks at a time, so that records arrive while training goes on.
         let times = (stop - self.step).min(plan.pace()?.saturating_mul(2));
         let ring = &mut self.ring;
-        let submitted = plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, _| ring.encode_copy(encoder));
-        submitted?;
+        plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, ended| match ended {
+            0 => Ok(()),
+            _ => ring.encode_copy(encoder),
+        })?;
         self.step += times;
         let records = self.collect(false)?;
         if !records.is_empty() {
