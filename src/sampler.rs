@@ -4,7 +4,7 @@ mod chains;
 pub mod langevin;
 pub mod select_chain;
 
-pub use chains::{ChainSampler, Return};
+pub use chains::{ChainOptions, ChainSampler, Return};
 pub use langevin::{Langevin, StepSizes};
 pub use select_chain::Best;
 

@@ -11,7 +11,7 @@ pub const NAMES: [&str; 2] = ["rnce-small", "control"];
 /// A step to replay.
 pub enum Workload {
     Training { trainer: Box<RnceTrainer>, nominal_flops: f64 },
-    Control { plan: Plan },
+    Control { plan: Box<Plan> },
 }
 
 impl Workload {
@@ -22,7 +22,7 @@ impl Workload {
                 let run = RunState::new(gpu, 0)?;
                 let mut recording = Recording::new("control");
                 RunState::record_advance(&mut recording)?;
-                Ok(Self::Control { plan: recording.compile(gpu, &run.bindings())? })
+                Ok(Self::Control { plan: Box::new(recording.compile(gpu, &run.bindings())?) })
             }
             _ => Err(Error::Unsupported {
                 operation: format!("workload `{name}`"),

@@ -2,7 +2,7 @@
 
 use gibbs::nn::{Energy, Points, evaluate_energy};
 use gibbs::proposal::{UniformBox, evaluate_log_density};
-use gibbs::sampler::{ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
 use gibbs::tasks::density::{Density, measure};
 use gibbs::train::RnceTrainer;
 use gibbs::{Gpu, Result};
@@ -95,10 +95,15 @@ pub fn final_measures(gpu: &Gpu, density: Density, trainer: &RnceTrainer, seed: 
         let values = evaluate_log_density(gpu, proposal, points)?;
         Ok(values.iter().map(|&value| value.into()).collect())
     })?;
-    let langevin = langevin(density);
-    let shape = (contexts.len(), 1);
-    let sampler =
-        ChainSampler::new(gpu, &energy, proposal, shape, CHAINS, &langevin, Return::All, seed ^ FRESH)?;
+    let options = ChainOptions {
+        contexts: contexts.len(),
+        context_width: 1,
+        chains: CHAINS,
+        langevin: langevin(density),
+        returns: Return::All,
+        seed: seed ^ FRESH,
+    };
+    let sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
     let chains = sampler.sample(contexts)?;
 
     let half_width = density.half_width();

@@ -9,6 +9,8 @@ use plotters::style::register_font;
 
 use super::evaluate::{BINS, Measures};
 
+/// Title, value and colour of one curve.
+type Curve = (&'static str, fn(&StepRecord) -> Option<f32>, RGBColor);
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const PANEL: u32 = 240;
@@ -87,7 +89,7 @@ pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
     fonts();
     let root = BitMapBackend::new(path, (960, 720)).into_drawing_area();
     root.fill(&WHITE)?;
-    let curves: [(&str, fn(&StepRecord) -> Option<f32>, RGBColor); 3] = [
+    let curves: [Curve; 3] = [
         ("energy loss (nats)", |r| r.energy_loss, RGBColor(190, 60, 60)),
         ("proposal loss (nats)", |r| r.proposal_loss, RGBColor(50, 90, 170)),
         ("effective sample size", |r| r.ess, RGBColor(40, 130, 70)),
@@ -108,14 +110,16 @@ pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .caption(title, ("sans-serif", 18))
-            .x_label_area_size(28)
+            .x_label_area_size(40)
             .y_label_area_size(56)
             .build_cartesian_2d(points[0].0..last.max(points[0].0 + 1.0), low - pad..high + pad)?;
         chart
             .configure_mesh()
             .label_style(("sans-serif", 14))
             .x_desc("step")
-            .light_line_style(RGBColor(235, 235, 235))
+            .x_label_formatter(&|step| format!("{step:.0}"))
+            .max_light_lines(0)
+            .bold_line_style(RGBColor(225, 225, 225))
             .draw()?;
         chart.draw_series(LineSeries::new(points, shade.stroke_width(2)))?;
     }

@@ -181,7 +181,7 @@ impl Observer for Report {
         if let Err(error) = self.stream.flush() {
             self.say(&format!("train.jsonl: {error}"));
         }
-        if step % self.checkpoint_every == 0 {
+        if step.is_multiple_of(self.checkpoint_every) {
             trainer.save(&self.folder.join("model.safetensors"))?;
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::Gpu;
 use super::bindings::Bindings;
-use super::kernel::build_all;
+use super::kernel::{Pipeline, build_all};
 use super::memory::{Life, assign};
 use super::pace::estimate;
 use super::plan::{Place, Plan, Step};
@@ -13,6 +13,15 @@ use super::recording::{Recording, Role, ValueInfo};
 use super::reflect::Specialisation;
 use super::tensor::Tensor;
 use crate::{Error, Result};
+
+/// All parameters and knobs of a plan.
+struct Uniforms {
+    buffer: Option<wgpu::Buffer>,
+    /// For each dispatch: binding number, bytes and offset of each of its uniforms.
+    windows: Vec<Vec<(u32, u64, u32)>>,
+    /// Names of the knobs and the byte offsets they fill.
+    knobs: Vec<(String, Vec<u64>)>,
+}
 
 impl Recording {
     /// Turns the recording into a plan: checks it against the device, builds pipelines, assigns memory, uploads
@@ -43,7 +52,7 @@ impl Recording {
         let wanted: Vec<Specialisation> =
             self.dispatches.iter().map(|dispatch| dispatch.special.clone()).collect();
         let pipelines = build_all(gpu, &wanted)?;
-        let (uniforms, windows, knobs) = self.lay_out_uniforms(gpu)?;
+        let Uniforms { buffer: uniforms, windows, knobs } = self.lay_out_uniforms(gpu)?;
         let mut plan = Plan {
             gpu: gpu.clone(),
             recording: self.id,
@@ -63,11 +72,13 @@ impl Recording {
             host_groups: Mutex::default(),
             pace: Mutex::default(),
         };
-        let mut known: HashMap<(wgpu::BindGroupLayout, Vec<(u32, usize)>), usize> = HashMap::new();
+        // Steps with the same kernel and the same tensors share a group.
+        type GroupKey = (*const Pipeline, Vec<(u32, usize)>);
+        let mut known: HashMap<GroupKey, usize> = HashMap::new();
         for ((dispatch, pipeline), windows) in self.dispatches.iter().zip(pipelines).zip(windows) {
             let bound: Vec<_> = dispatch.bound.iter().map(|b| (b.binding, b.access, b.value)).collect();
-            let key = bound.iter().map(|&(binding, _, value)| (binding, value)).collect();
-            let layout = pipeline.layout.clone();
+            let values = bound.iter().map(|&(binding, _, value)| (binding, value)).collect();
+            let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), values);
             let mut step = Step {
                 label: dispatch.label.clone(),
                 pipeline,
@@ -79,12 +90,12 @@ impl Recording {
                 grid: dispatch.grid,
             };
             plan.cost += step.cost;
-            step.group = match known.get(&(layout.clone(), Vec::clone(&key))) {
+            step.group = match known.get(&key) {
                 Some(&index) => index,
                 None => {
                     let group = plan.make_group(&step, None)?;
                     plan.groups.push(group);
-                    known.insert((layout, key), plan.groups.len() - 1);
+                    known.insert(key, plan.groups.len() - 1);
                     plan.groups.len() - 1
                 }
             };
@@ -144,11 +155,7 @@ impl Recording {
     }
 
     /// One uniform buffer for all parameters and knobs; equal parameter blocks share their window.
-    #[allow(clippy::type_complexity)]
-    fn lay_out_uniforms(
-        &self,
-        gpu: &Gpu,
-    ) -> Result<(Option<wgpu::Buffer>, Vec<Vec<(u32, u64, u32)>>, Vec<(String, Vec<u64>)>)> {
+    fn lay_out_uniforms(&self, gpu: &Gpu) -> Result<Uniforms> {
         let align = gpu.capabilities().limits.min_uniform_buffer_offset_alignment.max(16) as usize;
         let mut bytes: Vec<u8> = Vec::new();
         let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
@@ -173,10 +180,10 @@ impl Recording {
             if let (Some(info), Some(block)) = (&interface.params, &dispatch.params) {
                 own.push((info.binding, info.bytes, place(block, true)));
             }
-            if let (Some(info), Some((block, places))) = (&interface.knobs, &dispatch.knobs) {
-                let offset = place(block, false);
+            if let (Some(info), Some(block)) = (&interface.knobs, &dispatch.knobs) {
+                let offset = place(&block.bytes, false);
                 own.push((info.binding, info.bytes, offset));
-                for &(member, knob) in places {
+                for &(member, knob) in &block.places {
                     knobs[knob].1.push(u64::from(offset) + u64::from(member));
                 }
             }
@@ -184,14 +191,14 @@ impl Recording {
             windows.push(own);
         }
         if bytes.is_empty() {
-            return Ok((None, windows, knobs));
+            return Ok(Uniforms { buffer: None, windows, knobs });
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let label = format!("{}/params", self.label);
         bytes.resize(bytes.len().next_multiple_of(16), 0);
         let buffer = gpu.create_buffer(&label, bytes.len() as u64, usage)?;
         gpu.write_buffer(&buffer, 0, &bytes)?;
-        Ok((Some(buffer), windows, knobs))
+        Ok(Uniforms { buffer: Some(buffer), windows, knobs })
     }
 }
 

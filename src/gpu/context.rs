@@ -255,6 +255,11 @@ impl Gpu {
         let validation = pollster::block_on(validation.pop());
         let memory = pollster::block_on(memory.pop());
         let internal = pollster::block_on(internal.pop());
+        let failed = memory.is_some() || validation.is_some() || internal.is_some() || result.is_err();
+        if failed && self.0.faults.lost().is_some() {
+            // What else was reported only follows from the loss.
+            self.check_health(operation)?;
+        }
         if let Some(cause) = memory {
             return Err(Error::OutOfMemory {
                 operation: operation.into(),

@@ -14,6 +14,15 @@ pub(crate) struct BoundValue {
     pub value: usize,
 }
 
+/// The `knobs` uniform of a dispatch.
+#[derive(Clone, Debug)]
+pub(crate) struct KnobBlock {
+    /// Its bytes at first.
+    pub bytes: Vec<u8>,
+    /// Byte offsets and the knobs that fill them.
+    pub places: Vec<(u32, usize)>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatch {
     pub label: String,
@@ -21,8 +30,7 @@ pub(crate) struct Dispatch {
     pub bound: Vec<BoundValue>,
     /// Bytes of the `params` uniform.
     pub params: Option<Vec<u8>>,
-    /// Bytes of the `knobs` uniform, and which knob fills which byte offset.
-    pub knobs: Option<(Vec<u8>, Vec<(u32, usize)>)>,
+    pub knobs: Option<KnobBlock>,
     pub grid: [u32; 3],
     pub flops: u64,
 }
@@ -241,7 +249,7 @@ impl<'a> DispatchBuilder<'a> {
                 );
                 return Err(self.fault(&info.name, words));
             }
-            if info.stride > 0 && found.bytes() % info.stride != 0 {
+            if info.stride > 0 && !found.bytes().is_multiple_of(info.stride) {
                 let words = format!(
                     "is an array of {}-byte elements, `{}` {} has {} bytes; use a packed shape",
                     info.stride,
@@ -301,8 +309,7 @@ impl<'a> DispatchBuilder<'a> {
         Ok(bytes)
     }
 
-    #[allow(clippy::type_complexity)]
-    fn fill_knobs(&self, interface: &Interface) -> Result<Option<(Vec<u8>, Vec<(u32, usize)>)>> {
+    fn fill_knobs(&self, interface: &Interface) -> Result<Option<KnobBlock>> {
         let Some(info) = &interface.knobs else {
             return match self.knobs.first() {
                 Some((name, _)) => Err(self.fault(name, "is turned, but the kernel has no `knobs` uniform")),
@@ -331,7 +338,7 @@ impl<'a> DispatchBuilder<'a> {
             bytes[*offset as usize..*offset as usize + 4].copy_from_slice(&initial.to_ne_bytes());
             places.push((*offset, knob.index));
         }
-        Ok(Some((bytes, places)))
+        Ok(Some(KnobBlock { bytes, places }))
     }
 
     fn resolve_grid(&self, workgroup: [u32; 3]) -> Result<[u32; 3]> {

@@ -42,9 +42,12 @@ pub struct Plan {
     /// Estimated seconds of one replay on a slow device.
     pub(super) cost: f64,
     /// By step and, for each slot that the host fills, its value, buffer and offset.
-    pub(super) host_groups: Mutex<HashMap<(usize, Vec<(usize, wgpu::Buffer, u64)>), wgpu::BindGroup>>,
+    pub(super) host_groups: Mutex<HostGroups>,
     pub(super) pace: Mutex<Pace>,
 }
+
+/// Bind groups for tensors passed to `encode`, by step and the buffers in its slots.
+pub(super) type HostGroups = HashMap<(usize, Vec<(usize, wgpu::Buffer, u64)>), wgpu::BindGroup>;
 
 #[derive(Debug)]
 pub(super) struct Step {

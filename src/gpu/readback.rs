@@ -11,11 +11,12 @@ use crate::{Error, Result};
 /// A readback under way. The copy was submitted; the values can be picked up when the device is done with it.
 #[derive(Debug)]
 pub struct Readback<T> {
+    /// Before `staging`: dropping the buffer fails its map, which must find nobody who waits.
+    arrived: Receiver<Result<(), wgpu::BufferAsyncError>>,
     gpu: Gpu,
     label: String,
     staging: wgpu::Buffer,
     bytes: u64,
-    arrived: Receiver<Result<(), wgpu::BufferAsyncError>>,
     _element: std::marker::PhantomData<T>,
 }
 
@@ -84,6 +85,7 @@ impl Gpu {
             _ => self.create_buffer(&format!("read `{label}`"), bytes, usage)?,
         };
         let (sender, arrived) = channel();
+        let faults = self.faults().clone();
         self.scoped(&format!("read `{label}`"), || {
             let mut at = 0;
             for &(buffer, offset, bytes) in ranges {
@@ -91,8 +93,12 @@ impl Gpu {
                 at += bytes;
             }
             encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
-                // The receiver is gone when nobody wants the values any more.
-                let _ = sender.send(result);
+                // The one reliable sign of a lost device that was adopted. The receiver is gone when nobody wants the
+                // values any more: then a failed map says nothing.
+                let failed = result.is_err();
+                if sender.send(result).is_ok() && failed {
+                    faults.report_lost("mapping a readback failed");
+                }
             });
         })?;
         Ok(Readback {
@@ -156,10 +162,8 @@ impl<T: Element> Readback<T> {
         self.staging
     }
 
-    /// A failed map is the one reliable sign of a lost device that was adopted.
     fn take(&self, result: Result<(), wgpu::BufferAsyncError>) -> Result<Vec<T>> {
         if result.is_err() {
-            self.gpu.faults().report_lost("mapping a readback failed");
             self.gpu.check_health(&self.label)?;
         }
         let values = self.gpu.scoped(&self.label, || {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::KernelVariant;
 use super::capabilities::DeviceClass;
 use super::dispatch::{Dispatch, DispatchBuilder};
 use super::source::KernelSource;
@@ -288,6 +289,15 @@ impl Recording {
 
     pub(super) fn bytes_of(&self, dispatch: &Dispatch) -> u64 {
         dispatch.bound.iter().map(|bound| self.values[bound.value].bytes()).sum()
+    }
+
+    /// The kernels of the dispatches in order, each in the variant that was chosen for it.
+    pub fn kernels(&self) -> Vec<KernelVariant> {
+        let of = |dispatch: &Dispatch| {
+            let special = &dispatch.special;
+            KernelVariant { source: special.source.clone(), defines: special.defines.clone() }
+        };
+        self.dispatches.iter().map(of).collect()
     }
 
     /// A table of the dispatches: kernel, grid, bytes bound, floating-point operations.

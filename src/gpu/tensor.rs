@@ -176,7 +176,7 @@ impl Tensor {
     ) -> Result<Self> {
         let shape = shape.into();
         let operation = format!("tensor `{label}` round a buffer");
-        if offset % 256 != 0 {
+        if !offset.is_multiple_of(256) {
             return Err(Error::argument(
                 operation,
                 "offset",

@@ -26,8 +26,8 @@ impl Points<'_> {
         let block = self.contexts.saturating_mul(self.dims);
         let even = block > 0
             && !self.y.is_empty()
-            && self.y.len() % block == 0
-            && self.context.len() % self.contexts == 0;
+            && self.y.len().is_multiple_of(block)
+            && self.context.len().is_multiple_of(self.contexts);
         match even {
             true => Ok(self.y.len() / block),
             false => Err(Error::shape(

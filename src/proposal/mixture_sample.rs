@@ -16,10 +16,10 @@ pub(super) fn check_draws(
     dims: usize,
 ) -> Result<(usize, usize)> {
     let shape = recording.shape(draws.candidates)?;
-    let fits =
-        matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= draws.first + draws.count);
+    let end = draws.first.saturating_add(draws.count);
+    let fits = matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= end);
     if !fits || shape.is_packed() {
-        let expected = format!("[contexts, at least {}, {dims}]", draws.first + draws.count);
+        let expected = format!("[contexts, at least {end}, {dims}]");
         return Err(Error::shape(operation, "candidates", shape, expected, "make room for every draw"));
     }
     let (contexts, candidates) = (shape.dims()[0], shape.dims()[1]);

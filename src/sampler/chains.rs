@@ -15,6 +15,23 @@ pub enum Return {
     Lowest,
 }
 
+/// What a sampler is made for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChainOptions {
+    /// Contexts sampled at a time.
+    pub contexts: usize,
+    /// Numbers per context.
+    pub context_width: usize,
+    /// Chains per context.
+    pub chains: usize,
+    /// The dynamics.
+    pub langevin: Langevin,
+    /// Which chains come back.
+    pub returns: Return,
+    /// Seed of starts and noise.
+    pub seed: u64,
+}
+
 /// Draws chains from the proposal, refines them by Langevin dynamics on the energy and keeps all or the best (Algorithm 2 of
 /// arXiv 2309.05803). One plan: no host work between steps.
 #[derive(Debug)]
@@ -28,7 +45,7 @@ pub struct ChainSampler {
 }
 
 impl ChainSampler {
-    /// Compiles a sampler for `contexts` contexts of `context_width` numbers and `chains` chains each.
+    /// Compiles a sampler.
     ///
     /// # Errors
     /// [`Error::Argument`], [`Error::Shape`], [`Error::Limit`] if the chains do not fit the device's bindings.
@@ -36,20 +53,18 @@ impl ChainSampler {
         gpu: &Gpu,
         energy: &dyn Energy,
         proposal: &dyn Proposal,
-        (contexts, context_width): (usize, usize),
-        chains: usize,
-        langevin: &Langevin,
-        returns: Return,
-        seed: u64,
+        options: &ChainOptions,
     ) -> Result<Self> {
+        let ChainOptions { contexts, context_width, chains, langevin, returns, seed } = options;
+        let (contexts, chains) = (*contexts, *chains);
         let dims = energy.dims();
         if proposal.dims() != dims {
             let problem = format!("has {} dimensions, the energy {dims}", proposal.dims());
             return Err(Error::argument("sampler", "the proposal", problem));
         }
-        let run = RunState::new(gpu, seed)?;
+        let run = RunState::new(gpu, *seed)?;
         let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().class);
-        let shape = [contexts, context_width];
+        let shape = [contexts, *context_width];
         let context = recording.slot("context", DType::F32, shape)?;
         let y = recording.scratch("chains", DType::F32, [contexts, chains, dims]);
         let prepared = proposal.record_prepare(&mut recording, context)?;

@@ -163,14 +163,29 @@ impl RnceTrainer {
     /// stopped.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another format or for other data; [`Error::Io`].
+    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another format, for other data or for a larger device;
+    /// [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn resume(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
+        Self::restore(gpu, data, path).map_err(|error| match error {
+            // What cannot be built is the file's fault here, not that of an argument.
+            Error::Argument { .. } | Error::Shape { .. } | Error::Binding { .. } | Error::Limit { .. } => {
+                Error::Checkpoint { path: path.into(), problem: error.to_string() }
+            }
+            other => other,
+        })
+    }
+
+    fn restore(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
         let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
         let bytes = read_guarded(path)?;
         let (tensors, description) = parse(&bytes).map_err(&fail)?;
-        description.options.check(data)?;
         if description.data != format!("{:016x}", data.fingerprint()) {
             return Err(fail("was trained on other data; resume with the same data set".into()));
+        }
+        description.options.check(data)?;
+        if description.step > description.options.steps {
+            let steps = description.options.steps;
+            return Err(fail(format!("stands at step {} of a run of {steps}", description.step)));
         }
         if description.adapter != gpu.adapter_name() || description.tuning != tuning() {
             log::warn!(
@@ -204,7 +219,7 @@ impl RnceTrainer {
                 };
                 let optimiser = description.options.proposal_optimiser(&own);
                 let optimiser = Optimiser::new(gpu, mixture.model(), optimiser)?;
-                Negatives::Learned { mixture, optimiser }
+                Negatives::Learned { mixture: Box::new(mixture), optimiser: Box::new(optimiser) }
             }
         };
         let options = RnceOptions { seed: description.seed, ..description.options };

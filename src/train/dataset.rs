@@ -37,7 +37,7 @@ impl Dataset {
     /// finite.
     pub fn new(x: Vec<f32>, x_width: usize, y: Vec<f32>, y_width: usize) -> Result<Self> {
         let whole =
-            x_width > 0 && y_width > 0 && x.len() % x_width.max(1) == 0 && y.len() % y_width.max(1) == 0;
+            x_width > 0 && y_width > 0 && x.len().is_multiple_of(x_width) && y.len().is_multiple_of(y_width);
         if !whole || x.is_empty() || x.len() / x_width.max(1) != y.len() / y_width.max(1) {
             return Err(Error::shape(
                 "data set",

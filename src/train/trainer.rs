@@ -50,14 +50,14 @@ pub trait Observer {
 /// The negative sampler of a run, with its optimiser when it is learned.
 #[derive(Debug)]
 pub(super) enum Negatives {
-    Learned { mixture: Mixture, optimiser: Optimiser },
+    Learned { mixture: Box<Mixture>, optimiser: Box<Optimiser> },
     Fixed(UniformBox),
 }
 
 impl Negatives {
     fn proposal(&self) -> &dyn Proposal {
         match self {
-            Negatives::Learned { mixture, .. } => mixture,
+            Negatives::Learned { mixture, .. } => mixture.as_ref(),
             Negatives::Fixed(bounds) => bounds,
         }
     }
@@ -103,7 +103,7 @@ impl RnceTrainer {
                 let mixture = Mixture::fresh(gpu, "proposal", context, hidden, shape, &run)?;
                 let optimiser = options.proposal_optimiser(optimiser);
                 let optimiser = Optimiser::new(gpu, mixture.model(), optimiser)?;
-                Negatives::Learned { mixture, optimiser }
+                Negatives::Learned { mixture: Box::new(mixture), optimiser: Box::new(optimiser) }
             }
             ProposalOptions::Uniform { low, high } => Negatives::Fixed(UniformBox::new(low, high)?),
         };
