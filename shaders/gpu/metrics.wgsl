@@ -1,7 +1,7 @@
 // Records the mean of a vector in the metrics ring and latches the first non-finite step.
 //
 //   ring[step mod capacity, slot] = offset + scale / count * sum_i values[first + i]
-//   latch = (1, step low, step high, slot), once, when any value is NaN or infinite
+//   latch = (1, step low, step high, slot), once, when any value or the sum is NaN or infinite
 //
 // values : [>= first + count] read      state : run state, read
 // ring : [capacity, 2 + slots] written: columns 0 and 1 hold step + 1 (0 = never written), then the bits of f32 values
@@ -73,7 +73,8 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
         ring[row] = low;
         ring[row + 1u] = state.step_high + select(0u, 1u, low == 0u);
         let mean = params.offset + params.scale * (sums[0] / f32(params.count));
-        let bad = faults[0] != 0u;
+        // A sum that overflowed is as bad as a value that was not finite.
+        let bad = faults[0] != 0u || !is_finite(sums[0]);
         ring[row + 2u + params.slot] = select(bitcast<u32>(mean), 0x7fc00000u, bad);
         if (bad && latch[0] == 0u) {
             latch[0] = 1u;

@@ -5,7 +5,7 @@
 //
 // h : packed [rows, 4 inputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
 // context : packed [rows / candidates, 4 outputs4] read (INIT = 2, otherwise any buffer)
-// output : packed [rows, 4 outputs4] written      slope : the same (SLOPE = 1, otherwise any spare buffer)
+// output : packed [rows, 4 outputs4] written      slope : the same, its padding act'(0) (SLOPE = 1, otherwise any spare buffer)
 // Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 32),
 // COLUMN_BLOCK4 (vec4, at most 4), ACTIVATION (codes of lib/activation.wgsl), INIT, SLOPE.
 // Workgroup WORKGROUP x 1 x 1, no workgroup memory. Grid (ceil(rows / (WORKGROUP / LANE_COLUMNS * ROW_BLOCK)),

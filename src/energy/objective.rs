@@ -57,8 +57,7 @@ pub fn record_contrastive(
     let log_q = proposal.record_log_density(recording, &prepared, candidates)?;
     let parameters = energy.model().value(recording)?;
     let network = energy.model().network();
-    let conditional = network.inputs.len() > 1;
-    let inputs = energy.inputs(conditional.then_some(context), candidates)?;
+    let inputs = energy.inputs(Some(context), candidates)?;
     let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
     let ranking = ranking_nce::record(recording, objective, forward.output, log_q)?;
     let gradient = network.record_parameter_gradient(recording, parameters, &forward, ranking.seed)?;

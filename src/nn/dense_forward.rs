@@ -37,7 +37,7 @@ pub struct DenseForward<'a> {
 pub struct DenseOutput {
     /// `act(z)`.
     pub output: Value,
-    /// `act'(z)`, if it was asked for.
+    /// `act'(z)`, if it was asked for; its padding holds `act'(0)`, which only ever meets zeros.
     pub slope: Option<Value>,
 }
 

@@ -34,7 +34,9 @@ pub struct Forward {
 const PARTIAL_BYTES: usize = 64 << 20;
 /// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
 const ROWS_PER_SPLIT: usize = 256;
-/// Most partial sums.
+/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
+const MAX_ROWS_PER_SPLIT: usize = 32_768;
+/// Partial sums wanted at most.
 const MAX_SPLITS: usize = 32;
 
 fn slice<'a>(layout: &'a ParameterLayout, name: &str) -> Result<&'a Slice> {
@@ -170,7 +172,8 @@ impl Network {
         let layout = self.layout();
         let chain = self.record_chain(recording, parameters, forward, seed)?;
         let by_memory = (PARTIAL_BYTES / (4 * layout.len)).max(1);
-        let splits = forward.rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS).min(by_memory);
+        let wanted = forward.rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
+        let splits = wanted.min(by_memory).max(forward.rows.div_ceil(MAX_ROWS_PER_SPLIT));
         let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
         for index in (1..self.layers.len()).rev() {
             let weight = slice(&layout, &format!("layers.{index}.weight"))?;

@@ -68,17 +68,15 @@ impl NetworkEnergy {
     /// The named inputs for a context and candidates.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a context is missing or not wanted.
+    /// [`Error::Argument`] if a context is missing; an unconditional energy ignores it.
     pub fn inputs(&self, context: Option<Value>, y: Value) -> Result<Vec<(&'static str, Value)>> {
         let conditional = self.model.network().inputs.iter().any(|input| input.name == CONTEXT);
         match (context, conditional) {
             (Some(context), true) => Ok(vec![(CONTEXT, context), (ACTION, y)]),
-            (None, false) => Ok(vec![(ACTION, y)]),
-            _ => Err(Error::argument(
-                format!("energy `{}`", self.model.name()),
-                "the context",
-                if conditional { "is missing" } else { "was given to an unconditional energy" },
-            )),
+            (_, false) => Ok(vec![(ACTION, y)]),
+            (None, true) => {
+                Err(Error::argument(format!("energy `{}`", self.model.name()), "the context", "is missing"))
+            }
         }
     }
 }

@@ -36,8 +36,11 @@ pub fn draw(
     count: usize,
     run: &RunState,
 ) -> Result<Vec<f32>> {
+    if contexts == 0 || context.is_empty() {
+        return Err(Error::argument("draw", "the contexts", "are none; give at least one row"));
+    }
     let mut recording = Recording::tuned("gibbs/draw", gpu.capabilities().class);
-    let shape = [contexts, context.len() / contexts.max(1)];
+    let shape = [contexts, context.len() / contexts];
     let tensor = Tensor::from_slice(gpu, "context", shape, context)?;
     let context = recording.slot("context", DType::F32, shape)?;
     let candidates = recording.scratch("draws", DType::F32, [contexts, count, proposal.dims()]);

@@ -62,6 +62,13 @@ impl ChainSampler {
             let problem = format!("has {} dimensions, the energy {dims}", proposal.dims());
             return Err(Error::argument("sampler", "the proposal", problem));
         }
+        if contexts == 0 || *context_width == 0 {
+            return Err(Error::argument(
+                "sampler",
+                "the contexts",
+                "are none; give at least one of one number",
+            ));
+        }
         let run = RunState::new(gpu, *seed)?;
         let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().class);
         let shape = [contexts, *context_width];

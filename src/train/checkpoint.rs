@@ -206,9 +206,14 @@ impl RnceTrainer {
         };
         let energy = NetworkEnergy::new(model("energy", description.energy)?)?;
         let negatives = match description.proposal {
-            ProposalDescription::Uniform { bounds } => {
-                Negatives::Fixed(UniformBox::new(bounds.low(), bounds.high())?)
-            }
+            ProposalDescription::Uniform { bounds } => match &description.options.proposal {
+                super::ProposalOptions::Uniform { low, high }
+                    if bounds.low() == low && bounds.high() == high =>
+                {
+                    Negatives::Fixed(UniformBox::new(low, high)?)
+                }
+                _ => return Err(fail("its options name another proposal than its tensors".into())),
+            },
             ProposalDescription::Mixture { network, shape } => {
                 let mixture = Mixture::new(model("proposal", network)?, shape)?;
                 let own = match &description.options.proposal {

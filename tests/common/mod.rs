@@ -10,8 +10,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use gibbs::gpu::{Bindings, DType, Element, Gpu, GpuOptions, Recording, RunState, Shape, Tensor, Value, describe};
+use gibbs::gpu::{
+    Bindings, DType, DeviceClass, Element, Gpu, GpuOptions, Knob, Recording, RunState, Shape, Tensor, Value,
+    describe,
+};
 use gibbs_reference::compare::{Tolerance, compare, compare_words};
+
+/// All classes of devices that kernel variants are chosen for.
+pub const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Gpu];
 
 /// What outputs hold before a run: a NaN that no kernel writes.
 pub const POISON: u32 = 0x7fc0_dead;
@@ -147,17 +153,29 @@ pub struct Case {
     adapter: &'static str,
     gpu: Gpu,
     tensors: Vec<(String, Tensor)>,
+    knobs: Vec<(Knob, f32)>,
 }
 
 impl Case {
-    /// An empty case; the label stands in front of failures.
+    /// An empty case with the kernel variants for this adapter; the label stands in front of failures.
     pub fn new(adapter: &Adapter, label: impl Into<String>) -> Self {
-        Self::on(adapter.name, &adapter.gpu, label)
+        Self::tuned(adapter, adapter.gpu.capabilities().class, label)
     }
 
-    /// As [`Case::new`], on another device of an adapter.
-    pub fn on(adapter: &'static str, gpu: &Gpu, label: impl Into<String>) -> Self {
-        Self { recording: Recording::new(label), adapter, gpu: gpu.clone(), tensors: Vec::new() }
+    /// As [`Case::new`], with the kernel variants for a class of devices: they run on all of them.
+    pub fn tuned(adapter: &Adapter, class: DeviceClass, label: impl Into<String>) -> Self {
+        Self::on(adapter, &adapter.gpu, class, label)
+    }
+
+    /// As [`Case::tuned`], on another device of the adapter.
+    pub fn on(adapter: &Adapter, gpu: &Gpu, class: DeviceClass, label: impl Into<String>) -> Self {
+        Self {
+            recording: Recording::tuned(label, class),
+            adapter: adapter.name,
+            gpu: gpu.clone(),
+            tensors: Vec::new(),
+            knobs: Vec::new(),
+        }
     }
 
     /// A slot that holds `values`, in memory order.
@@ -196,12 +214,20 @@ impl Case {
         self.tensors.push((name.into(), poisoned(&self.gpu, name, DType::F32, shape)));
     }
 
+    /// Turns a knob before the run.
+    pub fn turn(&mut self, knob: Knob, value: f32) {
+        self.knobs.push((knob, value));
+    }
+
     /// Compiles, replays `times` times and waits.
     pub fn run_times(self, times: u64) -> Results {
         let label = format!("{}: {}", self.adapter, self.recording.label());
         let all = self.tensors.iter().fold(Bindings::new(), |all, (name, t)| all.with(name, t));
         let plan = self.recording.compile(&self.gpu, &all).unwrap_or_else(|e| panic!("{label}: {e}"));
         assert_eq!(plan.dispatches(), self.recording.len(), "{label}: a dispatch was dropped");
+        for &(knob, value) in &self.knobs {
+            plan.set_knob(knob, value).unwrap_or_else(|e| panic!("{label}: {e}"));
+        }
         plan.run(times).and_then(|()| self.gpu.wait()).unwrap_or_else(|e| panic!("{label}: {e}"));
         Results { label, gpu: self.gpu, tensors: self.tensors }
     }
@@ -211,21 +237,11 @@ impl Case {
         self.run_times(1)
     }
 
-    /// Fails unless the dispatches so far ran exactly these kernels, given as paths below `shaders/` without suffix.
+    /// Fails unless exactly these kernels were recorded, in this order, given by their stems.
     pub fn expect_kernels(&self, stems: &[&str]) {
-        let text = self.recording.describe();
-        let found: Vec<&str> = text
-            .lines()
-            .skip(1)
-            .map(|line| {
-                let words = line.split_whitespace().collect::<Vec<_>>();
-                // Labels may hold blanks; the kernel stands before grid, bytes and operations.
-                words[words.len() - 6]
-            })
-            .collect();
-        let matches =
-            found.len() == stems.len() && found.iter().zip(stems).all(|(found, stem)| stem.ends_with(found));
-        assert!(matches, "{}: expected {stems:?}, recorded\n{text}", self.adapter);
+        let kernels = self.recording.kernels();
+        let found: Vec<&str> = kernels.iter().map(|kernel| kernel.source.stem()).collect();
+        assert_eq!(found, stems, "{}: {}", self.adapter, self.recording.describe());
     }
 }
 
@@ -258,6 +274,14 @@ impl Results {
         assert!(shape.is_packed(), "{}: `{name}` is not packed", self.label);
         unpack(&self.get(name), shape.rows(), shape.width())
             .unwrap_or_else(|problem| panic!("{}: `{name}`: {problem}", self.label))
+    }
+
+    /// A packed matrix without its padding, which must be finite and nothing more.
+    pub fn packed_inside(&self, name: &str) -> Vec<f32> {
+        let shape = self.tensor(name).shape();
+        let flat: Vec<f32> = self.get(name);
+        assert!(flat.iter().all(|v| v.is_finite()), "{}: `{name}` is not finite", self.label);
+        flat.chunks_exact(shape.stride()).flat_map(|row| &row[..shape.width()]).copied().collect()
     }
 
     /// Fails unless `found` is within `bound` of `expected`; the message names adapter, case and tensor.
@@ -327,13 +351,14 @@ pub fn unpack(flat: &[f32], rows: usize, width: usize) -> Result<Vec<f32>, Strin
 pub fn data(seed: u32, n: usize) -> Vec<f32> {
     (0..n as u32)
         .map(|at| {
-            let mut word = at.wrapping_mul(0x9e37_79b9) ^ seed.wrapping_mul(0x85eb_ca6b).wrapping_add(0x27d4_eb2f);
+            let mut word =
+                at.wrapping_mul(0x9e37_79b9) ^ seed.wrapping_mul(0x85eb_ca6b).wrapping_add(0x27d4_eb2f);
             for (shift, factor) in [(16, 0x7feb_352d), (15, 0x846c_a68b), (16, 1)] {
                 word = (word ^ (word >> shift)).wrapping_mul(factor);
             }
             let size = 1e-3 + 0.998 * (f64::from(word >> 8) / f64::from(1 << 24));
             // Two thirds positive: sums do not cancel to zero on average.
-            (if word % 3 == 0 { -size } else { size }) as f32
+            (if word.is_multiple_of(3) { -size } else { size }) as f32
         })
         .collect()
 }

@@ -1,0 +1,651 @@
+//! Floor 2: dense layers and optimisers.
+
+use std::collections::BTreeSet;
+
+use gibbs::gpu::random::stream_id;
+use gibbs::gpu::{DType, DeviceClass, KernelVariant, MetricsRing, Shape, pad4};
+use gibbs::nn::adam::{AdamBuffers, AdamConstants};
+use gibbs::nn::dense_forward::{DenseForward, Start};
+use gibbs::nn::gradient_norm::GradientNorm;
+use gibbs::nn::{
+    Activation, Affine, Input, Network, Slice, adam, dense_forward, dense_input_gradient,
+    dense_weight_gradient, gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates,
+    unpack_gradient,
+};
+use gibbs_reference::compare::Bound;
+use gibbs_reference::gpu::random::{Draw, uniform};
+use gibbs_reference::nn as reference;
+use gibbs_reference::nn::Activation::{Identity, Relu, Silu, Tanh};
+use gibbs_reference::nn::DenseShape;
+use gibbs_reference::nn::adam::{AdamState, AdamStep};
+use gibbs_reference::nn::dense_forward::Init;
+
+use crate::EPS;
+use crate::common::{Adapter, CLASSES, Case, POISON, Results, data, every_adapter, pack, wide};
+
+every_adapter!(
+    pack_inputs_normalises_and_zeroes_its_padding,
+    unpack_gradient_scales,
+    dense_forward_equals_the_reference,
+    activations_are_finite_far_out,
+    dense_input_gradient_equals_the_reference,
+    dense_weight_gradient_equals_the_reference,
+    sum_candidates_equals_the_reference,
+    reduce_partials_equals_the_reference,
+    gradient_norm_clips_and_counts,
+    gradient_norm_does_not_overflow,
+    gradient_norm_calls_a_bad_step_off,
+    adam_equals_the_reference,
+    adam_waits_while_called_off,
+    initialise_draws_every_slice_and_leaves_the_padding,
+);
+
+/// Odd row counts and widths round multiples of vec4, workgroup and block sizes.
+const SHAPES: [(usize, usize); 9] =
+    [(1, 1), (1, 257), (7, 7), (63, 1), (64, 64), (65, 63), (257, 65), (257, 2), (1025, 7)];
+
+fn affine(width: usize) -> Affine {
+    let scale = data(71, width).iter().map(|v| 1.5 + v).collect();
+    Affine { shift: data(70, width), scale }
+}
+
+fn pack_inputs_normalises_and_zeroes_its_padding(adapter: &Adapter) {
+    for (rows, width) in SHAPES {
+        let affine = affine(width);
+        let values = data(1, rows * width);
+        let mut case = Case::new(adapter, format!("pack {rows}x{width}"));
+        let x = case.input("x", [rows, width], &values);
+        let out = pack_inputs::record(&mut case.recording, x, &affine).unwrap();
+        case.output("out", out);
+        case.expect_kernels(&["pack_inputs"]);
+        let results = case.run();
+        let expected = reference::pack_inputs(&wide(&values), &wide(&affine.shift), &wide(&affine.scale));
+        // A difference and a product.
+        let bound = |at: usize| {
+            let j = at % width;
+            2.0 * EPS * f64::from((values[at].abs() + affine.shift[j].abs()) * affine.scale[j])
+        };
+        results.expect("out", &results.packed("out"), &expected, bound);
+    }
+}
+
+fn unpack_gradient_scales(adapter: &Adapter) {
+    for (rows, width) in SHAPES {
+        let affine = affine(width);
+        let values = data(2, rows * width);
+        let mut case = Case::new(adapter, format!("unpack {rows}x{width}"));
+        let dz = case.packed("dz", rows, width, &values);
+        let shape = Shape::new([rows, 1, width]);
+        let out = unpack_gradient::record(&mut case.recording, dz, &affine, shape).unwrap();
+        case.output("dx", out);
+        case.expect_kernels(&["unpack_gradient"]);
+        let results = case.run();
+        let expected = reference::unpack_gradient(&wide(&values), &wide(&affine.scale));
+        results.expect("dx", &results.get("dx"), &expected, Bound::relative(EPS, 0.0));
+    }
+}
+
+/// A layer amid NaN, so that a read outside its slices shows.
+struct Layer {
+    inputs: usize,
+    outputs: usize,
+    weight: Slice,
+    bias: Slice,
+    weights: Vec<f32>,
+    biases: Vec<f32>,
+    flat: Vec<f32>,
+}
+
+impl Layer {
+    fn new(inputs: usize, outputs: usize) -> Self {
+        let slice = |name: &str, offset, rows| Slice {
+            name: name.into(),
+            offset,
+            rows,
+            columns: outputs,
+            stride: pad4(outputs),
+            fan_in: inputs,
+        };
+        let weight = slice("weight", 8, inputs);
+        let bias = slice("bias", 12 + pad4(inputs) * pad4(outputs), 1);
+        let (weights, biases) = (data(3, inputs * outputs), data(4, outputs));
+        let mut flat = vec![f32::NAN; bias.offset + bias.stride + 4];
+        flat[weight.offset..weight.offset + pad4(inputs) * weight.stride].fill(0.0);
+        for (i, row) in weights.chunks_exact(outputs).enumerate() {
+            flat[weight.offset + i * weight.stride..][..outputs].copy_from_slice(row);
+        }
+        flat[bias.offset..bias.offset + bias.stride].copy_from_slice(&pack(&biases, 1, outputs));
+        Self { inputs, outputs, weight, bias, weights, biases, flat }
+    }
+
+    fn shape(&self, rows: usize) -> DenseShape {
+        DenseShape { rows, inputs: self.inputs, outputs: self.outputs }
+    }
+}
+
+/// The device's activation and the reference's.
+const ACTIVATIONS: [(Activation, reference::Activation); 4] = [
+    (Activation::Identity, reference::Activation::Identity),
+    (Activation::Relu, reference::Activation::Relu),
+    (Activation::Silu, reference::Activation::Silu),
+    (Activation::Tanh, reference::Activation::Tanh),
+];
+
+/// Rows, inputs, outputs: every width of the issue, and both sides of each border in the variant table.
+const DENSE: [(usize, usize, usize); 19] = [
+    (1, 1, 1),
+    (1, 257, 65),
+    (7, 7, 7),
+    (7, 64, 1),
+    (63, 1, 63),
+    (64, 64, 64),
+    (65, 63, 257),
+    (65, 4, 5),
+    (257, 65, 2),
+    (257, 7, 64),
+    (65, 128, 128),
+    (63, 257, 67),
+    (65, 9, 17),
+    (1025, 65, 63),
+    (1025, 17, 7),
+    (1025, 7, 1),
+    (1025, 3, 65),
+    (2051, 2, 65),
+    (4099, 33, 65),
+];
+
+/// The variants of a kernel that tests ran, to be compared with those that the library lists.
+#[derive(Default)]
+struct Coverage {
+    blocks: BTreeSet<Vec<(&'static str, u32)>>,
+    choices: BTreeSet<Vec<(&'static str, u32)>>,
+}
+
+impl Coverage {
+    fn add(&mut self, kernel: &KernelVariant) {
+        let all = kernel.defines.iter().map(|define| (define.name, define.value));
+        let choice = |name: &str| ["ACTIVATION", "INIT", "SLOPE", "BIAS"].contains(&name);
+        let (mut choices, mut blocks): (Vec<_>, Vec<_>) = all.partition(|(name, _)| choice(name));
+        choices.sort_unstable();
+        blocks.sort_unstable();
+        self.blocks.insert(blocks);
+        self.choices.insert(choices);
+    }
+
+    /// Every block size and every combination of the other choices must have run, though not each with each.
+    fn expect_complete(&self, stem: &str) {
+        let mut listed = Coverage::default();
+        gibbs::kernels().iter().filter(|kernel| kernel.source.stem() == stem).for_each(|k| listed.add(k));
+        assert_eq!(self.blocks, listed.blocks, "block sizes of {stem}");
+        assert_eq!(self.choices, listed.choices, "choices of {stem}");
+    }
+}
+
+/// [`DENSE`] for each class of devices, numbered.
+fn dense_cases() -> impl Iterator<Item = (usize, DeviceClass, (usize, usize, usize))> {
+    let all = CLASSES.into_iter().flat_map(|class| DENSE.into_iter().map(move |shape| (class, shape)));
+    all.enumerate().map(|(index, (class, shape))| (index, class, shape))
+}
+
+fn dense_forward_equals_the_reference(adapter: &Adapter) {
+    let mut coverage = Coverage::default();
+    for (index, class, (rows, inputs, outputs)) in dense_cases() {
+        let layer = Layer::new(inputs, outputs);
+        let (activation, expected_activation) = ACTIVATIONS[index % 4];
+        for (shared, keep_slope) in [(None, index % 3 != 0), (shared_rows(rows), index % 5 < 3)] {
+            let h = data(5, rows * inputs);
+            let label =
+                format!("forward {rows}x{inputs}x{outputs} {class:?} {activation:?} {shared:?} {keep_slope}");
+            let mut case = Case::tuned(adapter, class, label);
+            let input = case.packed("h", rows, inputs, &h);
+            let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+            let context = data(6, rows * outputs);
+            let (start, init) = match shared {
+                None => (Start::Bias(&layer.bias), wide(&layer.biases)),
+                Some(candidates) => {
+                    let contexts = rows / candidates;
+                    let context = &context[..contexts * outputs];
+                    let value = case.packed("context", contexts, outputs, context);
+                    (Start::Context(value), wide(context))
+                }
+            };
+            let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope };
+            let written = dense_forward::record(&mut case.recording, input, &spec).unwrap();
+            case.output("output", written.output);
+            assert_eq!(written.slope.is_some(), keep_slope);
+            if let Some(slope) = written.slope {
+                case.output("slope", slope);
+            }
+            case.expect_kernels(&["dense_forward"]);
+            coverage.add(&case.recording.kernels()[0]);
+            let results = case.run();
+
+            let init = match shared {
+                None => Init::Bias(&init),
+                Some(candidates) => Init::Context { values: &init, candidates },
+            };
+            let shape = layer.shape(rows);
+            let expected =
+                reference::dense_forward(shape, &wide(&h), &wide(&layer.weights), init, expected_activation);
+            expect_activated(&results, &expected, expected_activation, inputs + 1, keep_slope);
+        }
+    }
+    coverage.expect_complete("dense_forward");
+}
+
+/// Rows per context: an odd divisor if there is one.
+fn shared_rows(rows: usize) -> Option<usize> {
+    [41, 13, 7, 5, 293, 257, 3, 1].into_iter().find(|divisor| rows.is_multiple_of(*divisor))
+}
+
+/// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh 5e-7 and a rounding.
+fn own_error(activation: reference::Activation) -> f64 {
+    match activation {
+        Identity | Relu => 0.0,
+        Silu => 4e-6,
+        Tanh => 6e-7,
+    }
+}
+
+fn expect_activated(
+    results: &Results,
+    expected: &reference::dense_forward::DenseForward,
+    activation: reference::Activation,
+    terms: usize,
+    keep_slope: bool,
+) {
+    let Bound::Each(sums) = Bound::sum(&expected.magnitude, terms) else { unreachable!() };
+    // Steepest slopes 1.1 and 1.
+    let own = own_error(activation);
+    let bound = |at: usize| 1.1 * sums[at] + own * expected.output[at].abs();
+    results.expect("output", &results.packed("output"), &expected.output, bound);
+    if !keep_slope {
+        return;
+    }
+    // act'' is at most 0.5 for SiLU and 0.77 for tanh. ReLU's slope jumps: a sum within its error of 0 may fall on
+    // either side of the kink, of which there must be few.
+    let unclear = |at: usize| activation == Relu && expected.sum[at].abs() <= sums[at];
+    let count = (0..sums.len()).filter(|&at| unclear(at)).count();
+    assert!(count * 1000 <= sums.len(), "{count} of {} sums are too close to the kink", sums.len());
+    let bound = |at: usize| match activation {
+        Identity | Relu => f64::from(u8::from(unclear(at))),
+        Silu => 0.5 * sums[at] + 2.0 * own * (expected.slope[at].abs() + expected.output[at].abs()) + EPS,
+        Tanh => 0.77 * sums[at] + 2.0 * own + EPS,
+    };
+    // Its padding is act'(0): backward it only ever meets the zeros of the weights' padding.
+    results.expect("slope", &results.packed_inside("slope"), &expected.slope, bound);
+}
+
+fn activations_are_finite_far_out(adapter: &Adapter) {
+    let edges =
+        [0.0f32, 1e-30, 1e-4, 0.29, 0.31, 9.0, 9.1, 30.0, 86.9, 87.5, 88.8, 104.0, 500.0, 1e4, 1e20, 1e30];
+    let sums: Vec<f32> = edges.iter().flat_map(|&v| [v, -v]).collect();
+    let mut layer = Layer::new(1, sums.len());
+    layer.flat[layer.weight.offset..layer.bias.offset].fill(0.0);
+    layer.flat[layer.bias.offset..][..sums.len()].copy_from_slice(&sums);
+    for (activation, expected) in ACTIVATIONS {
+        let mut case = Case::new(adapter, format!("{activation:?} far out"));
+        let h = case.packed("h", 1, 1, &[1.0]);
+        let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+        let start = Start::Bias(&layer.bias);
+        let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope: true };
+        let written = dense_forward::record(&mut case.recording, h, &spec).unwrap();
+        case.output("output", written.output);
+        case.output("slope", written.slope.unwrap());
+        let results = case.run();
+        let values: Vec<f64> = wide(&sums).into_iter().map(|z| expected.value(z)).collect();
+        let slopes: Vec<f64> = wide(&sums).into_iter().map(|z| expected.slope(z)).collect();
+        // Below -87 the sigmoid stops at exp(-87) = 1.6e-38: 1e30 of that is 1.7e-8, where the limit is 0.
+        let bound = Bound::relative(own_error(expected), 2e-8);
+        results.expect("output", &results.packed("output"), &values, bound);
+        results.expect("slope", &results.packed_inside("slope"), &slopes, Bound::relative(4e-6, 1e-6));
+    }
+}
+
+fn dense_input_gradient_equals_the_reference(adapter: &Adapter) {
+    let mut coverage = Coverage::default();
+    for (index, class, (rows, inputs, outputs)) in dense_cases() {
+        let layer = Layer::new(inputs, outputs);
+        let (dz, slopes) = (data(7, rows * outputs), data(8, rows * inputs));
+        let with_slope = index % 2 == 0;
+        let label = format!("input gradient {rows}x{inputs}x{outputs} {class:?} {with_slope}");
+        let mut case = Case::tuned(adapter, class, label);
+        let seed = case.packed("dz", rows, outputs, &dz);
+        let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+        let slope = with_slope.then(|| case.packed("slope", rows, inputs, &slopes));
+        let recording = &mut case.recording;
+        let out = dense_input_gradient::record(recording, seed, parameters, &layer.weight, slope).unwrap();
+        case.output("out", out);
+        case.expect_kernels(&["dense_input_gradient"]);
+        coverage.add(&case.recording.kernels()[0]);
+        let results = case.run();
+        let slopes = wide(&slopes);
+        let slopes = with_slope.then_some(&slopes[..]);
+        let expected =
+            reference::dense_input_gradient(layer.shape(rows), &wide(&dz), &wide(&layer.weights), slopes);
+        let bound = Bound::sum(&expected.magnitude, outputs);
+        results.expect("out", &results.packed("out"), &expected.value, bound);
+    }
+    coverage.expect_complete("dense_input_gradient");
+}
+
+fn dense_weight_gradient_equals_the_reference(adapter: &Adapter) {
+    let mut coverage = Coverage::default();
+    for (index, class, (rows, inputs, outputs)) in dense_cases() {
+        let layer = Layer::new(inputs, outputs);
+        let (h, dz) = (data(9, rows * inputs), data(10, rows * outputs));
+        let with_bias = index % 3 != 1;
+        // Five splits of seven rows: the last one is empty.
+        for splits in [1, 5] {
+            let label =
+                format!("weight gradient {rows}x{inputs}x{outputs}, {class:?}, {splits} splits, {with_bias}");
+            let mut case = Case::tuned(adapter, class, label);
+            let input = case.packed("h", rows, inputs, &h);
+            let seed = case.packed("dz", rows, outputs, &dz);
+            let length = layer.flat.len();
+            let partials = case.poisoned("partials", DType::F32, [splits, length]);
+            let bias = with_bias.then_some(&layer.bias);
+            let recording = &mut case.recording;
+            dense_weight_gradient::record(recording, input, seed, &layer.weight, bias, partials).unwrap();
+            case.expect_kernels(&["dense_weight_gradient"]);
+            coverage.add(&case.recording.kernels()[0]);
+            let results = case.run();
+
+            let each = rows.div_ceil(splits);
+            let ranges: Vec<_> =
+                (0..splits).map(|s| (s * each).min(rows)..((s + 1) * each).min(rows)).collect();
+            let expected =
+                reference::dense_weight_gradient(layer.shape(rows), &wide(&h), &wide(&dz), &ranges);
+            let found: Vec<f32> = results.get("partials");
+            let (weights, biases) = split_partials(&found, &layer, splits, with_bias);
+            let bound = Bound::sum(&expected.weights.magnitude, each);
+            results.expect("weights", &weights, &expected.weights.value, bound);
+            if with_bias {
+                let bound = Bound::sum(&expected.bias.magnitude, each);
+                results.expect("bias", &biases, &expected.bias.value, bound);
+            }
+            // What belongs to other layers stays as it was.
+            let area = layer.weight.offset..layer.weight.offset + pad4(inputs) * pad4(outputs);
+            let bias_area = layer.bias.offset..layer.bias.offset + layer.bias.stride;
+            let foreign = (0..splits * length).filter(|at| {
+                let p = at % length;
+                !(area.contains(&p) || (with_bias && bias_area.contains(&p)))
+            });
+            results.expect_untouched("partials", foreign);
+        }
+    }
+    coverage.expect_complete("dense_weight_gradient");
+}
+
+/// Weights and biases of all splits; padding must be zero.
+fn split_partials(found: &[f32], layer: &Layer, splits: usize, with_bias: bool) -> (Vec<f32>, Vec<f32>) {
+    let (inputs, outputs) = (layer.inputs, layer.outputs);
+    let (mut weights, mut biases) = (Vec::new(), Vec::new());
+    for part in found.chunks_exact(found.len() / splits) {
+        let area = &part[layer.weight.offset..][..pad4(inputs) * pad4(outputs)];
+        let rows = crate::common::unpack(area, pad4(inputs), outputs).unwrap();
+        let (inside, below) = rows.split_at(inputs * outputs);
+        assert!(below.iter().all(|v| *v == 0.0), "rows of padding are not zero");
+        weights.extend_from_slice(inside);
+        if with_bias {
+            let area = &part[layer.bias.offset..][..layer.bias.stride];
+            biases.extend(crate::common::unpack(area, 1, outputs).unwrap());
+        }
+    }
+    (weights, biases)
+}
+
+fn sum_candidates_equals_the_reference(adapter: &Adapter) {
+    for (contexts, candidates, width) in
+        [(1, 1, 1), (7, 2, 1), (1, 257, 7), (65, 17, 63), (7, 64, 65), (3, 65, 257), (257, 7, 64)]
+    {
+        let values = data(11, contexts * candidates * width);
+        let mut case = Case::new(adapter, format!("sum candidates {contexts}x{candidates}x{width}"));
+        let x = case.packed("x", contexts * candidates, width, &values);
+        let out = sum_candidates::record(&mut case.recording, x, contexts).unwrap();
+        case.output("out", out);
+        case.expect_kernels(&["sum_candidates"]);
+        let results = case.run();
+        let expected = reference::sum_candidates(&wide(&values), contexts, candidates, width);
+        let bound = Bound::sum(&expected.magnitude, candidates);
+        results.expect("out", &results.packed("out"), &expected.value, bound);
+    }
+}
+
+fn reduce_partials_equals_the_reference(adapter: &Adapter) {
+    for (splits, parameters) in [(1, 4), (7, 28), (32, 252), (5, 260), (3, 1028), (2, 4 * 257)] {
+        let values = data(12, splits * parameters);
+        let mut case = Case::new(adapter, format!("reduce {splits}x{parameters}"));
+        let partials = case.input("partials", [splits, parameters], &values);
+        let out = reduce_partials::record(&mut case.recording, partials).unwrap();
+        case.output("gradient", out);
+        case.expect_kernels(&["reduce_partials"]);
+        let results = case.run();
+        let expected = reference::reduce_partials(&wide(&values), splits, parameters);
+        let bound = Bound::sum(&expected.magnitude, splits);
+        results.expect("gradient", &results.get("gradient"), &expected.value, bound);
+    }
+}
+
+const TABLE_ROWS: usize = 5;
+
+struct Prepared {
+    results: Results,
+    values: Vec<f32>,
+    table: Vec<f32>,
+    count: u32,
+    latch: Vec<u32>,
+}
+
+fn prepare(adapter: &Adapter, gradient: &[f32], max_norm: f32, count: u32, latch: [u32; 4]) -> Prepared {
+    let label = format!("gradient norm of {}, {max_norm}, {count}, {latch:?}", gradient.len());
+    let mut case = Case::new(adapter, label);
+    case.run_state(3, (6 << 32) + 8);
+    let table = data(13, 4 * TABLE_ROWS);
+    let value = case.input("gradient", [gradient.len()], gradient);
+    let options = GradientNorm {
+        table: case.input("table", [TABLE_ROWS, 4], &table),
+        count: case.input("count", [1], &[count]),
+        max_norm,
+        metric: 3,
+    };
+    case.input(MetricsRing::LATCH_SLOT, [4], &latch);
+    let prepared = gradient_norm::record(&mut case.recording, value, &options).unwrap();
+    case.output("prepared", prepared);
+    case.expect_kernels(&["gradient_norm"]);
+    let results = case.run();
+    let values = results.get("prepared");
+    let count = results.get::<u32>("count")[0];
+    let latch = results.get(MetricsRing::LATCH_SLOT);
+    Prepared { results, values, table, count, latch }
+}
+
+impl Prepared {
+    fn expect(&self, expected: &reference::gradient_norm::GradientNorm, go: bool, terms: usize) {
+        let row = (expected.count.max(1) as usize).min(TABLE_ROWS) - 1;
+        let mut all = vec![expected.norm, expected.clip, f64::from(u8::from(go)), 0.0];
+        all.extend(wide(&self.table[4 * row..4 * row + 4]));
+        // All terms are positive: a sum's relative error, halved by the root; the quotient adds three roundings.
+        let relative = EPS * ((terms as f64).sqrt() + 6.0);
+        let bound = |at: usize| if at < 2 { relative * all[at] } else { 0.0 };
+        self.results.expect("prepared", &self.values, &all, bound);
+        assert_eq!(u64::from(self.count), expected.count);
+    }
+}
+
+fn gradient_norm_clips_and_counts(adapter: &Adapter) {
+    for (index, length) in [4, 28, 64, 252, 256, 260, 1028, 4100].into_iter().enumerate() {
+        let gradient = data(14, length);
+        for max_norm in [0.0, 0.5, 1e4] {
+            let count = index as u32;
+            let prepared = prepare(adapter, &gradient, max_norm, count, [0; 4]);
+            let wide_norm = f64::from(max_norm);
+            let expected = reference::gradient_norm(&wide(&gradient), wide_norm, count.into(), false);
+            prepared.expect(&expected, true, length);
+            assert_eq!(prepared.latch, [0; 4]);
+        }
+    }
+    // A zero gradient is not divided by.
+    let prepared = prepare(adapter, &[0.0; 8], 1.0, 0, [0; 4]);
+    prepared.expect(&reference::gradient_norm(&[0.0; 8], 1.0, 0, false), true, 8);
+}
+
+fn gradient_norm_does_not_overflow(adapter: &Adapter) {
+    for factor in [1e-25f32, 1e25, 1e30] {
+        let gradient: Vec<f32> = data(15, 516).iter().map(|v| v * factor).collect();
+        let prepared = prepare(adapter, &gradient, 0.5, 1, [0; 4]);
+        prepared.expect(&reference::gradient_norm(&wide(&gradient), 0.5, 1, false), true, 516);
+    }
+}
+
+fn gradient_norm_calls_a_bad_step_off(adapter: &Adapter) {
+    // Latched before by another kernel: the norm is still reported, nothing counts on.
+    let gradient = data(16, 260);
+    let latch = [1, 2, 3, 4];
+    let prepared = prepare(adapter, &gradient, 0.5, 4, latch);
+    prepared.expect(&reference::gradient_norm(&wide(&gradient), 0.5, 4, true), false, 260);
+    assert_eq!(prepared.latch, latch);
+    // Not finite: the first and the last element, and one that a later round of its lane follows.
+    for at in [0, 259, 1020 + 3, 2051] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut gradient = data(16, if at < 260 { 260 } else { 2052 });
+            gradient[at] = bad;
+            let prepared = prepare(adapter, &gradient, 0.5, 2, [0; 4]);
+            assert_eq!(prepared.latch, [1, 8, 6, 3], "{}: element {at}", adapter.name);
+            assert_eq!((prepared.count, prepared.values[2]), (2, 0.0), "{}: element {at}", adapter.name);
+            assert!(prepared.values.iter().all(|v| v.is_finite()), "{:?}", prepared.values);
+        }
+    }
+}
+
+const CONSTANTS: AdamConstants =
+    AdamConstants { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.05 };
+
+struct AdamCase {
+    gradient: Vec<f32>,
+    parameters: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+    average: Vec<f32>,
+    results: Results,
+}
+
+fn run_adam(adapter: &Adapter, length: usize, prepared: &[f32; 8]) -> AdamCase {
+    let mut all = [17, 18, 19, 20, 21].map(|seed| data(seed, length));
+    all[3].iter_mut().for_each(|v| *v *= *v);
+    // Padding: four zeros in every buffer.
+    all.iter_mut().for_each(|buffer| buffer[length - 4..].fill(0.0));
+    let [gradient, parameters, first, second, average] = all;
+    let mut case = Case::new(adapter, format!("adam of {length}"));
+    let shape = [length];
+    let buffers = AdamBuffers {
+        gradient: case.input("gradient", shape, &gradient),
+        prepared: case.input("prepared", [8], prepared),
+        parameters: case.input("parameters", shape, &parameters),
+        first_moment: case.input("first", shape, &first),
+        second_moment: case.input("second", shape, &second),
+        average: case.input("average", shape, &average),
+    };
+    adam::record(&mut case.recording, &buffers, CONSTANTS).unwrap();
+    case.expect_kernels(&["adam"]);
+    AdamCase { gradient, parameters, first, second, average, results: case.run() }
+}
+
+fn adam_equals_the_reference(adapter: &Adapter) {
+    for (index, length) in [8, 28, 64, 252, 256, 260, 1028].into_iter().enumerate() {
+        let t = 1 + index as i32;
+        let corrections = [0.9f64, 0.999].map(|beta| (1.0 / (1.0 - beta.powi(t))) as f32);
+        let clip = if index % 2 == 0 { 1.0 } else { 0.3 };
+        let prepared = [1.7, clip, 1.0, 0.0, 1e-2, corrections[0], corrections[1], 0.9];
+        let found = run_adam(adapter, length, &prepared);
+        let state = AdamState {
+            parameters: wide(&found.parameters),
+            first: wide(&found.first),
+            second: wide(&found.second),
+            average: wide(&found.average),
+        };
+        let wide1 = |v: f32| f64::from(v);
+        let step = AdamStep {
+            clip: wide1(clip),
+            rate: wide1(prepared[4]),
+            beta1: wide1(CONSTANTS.beta1),
+            beta2: wide1(CONSTANTS.beta2),
+            correction1: wide1(prepared[5]),
+            correction2: wide1(prepared[6]),
+            epsilon: wide1(CONSTANTS.epsilon),
+            weight_decay: wide1(CONSTANTS.weight_decay),
+            average_decay: wide1(prepared[7]),
+        };
+        let gradient = wide(&found.gradient);
+        let expected = reference::adam(&state, &gradient, &step);
+        // Four roundings per moment; the direction adds a product, a quotient (2.5) and a root (2.5).
+        let g = |at: usize| (step.clip * gradient[at]).abs();
+        let first = |at: usize| step.beta1 * state.first[at].abs() + (1.0 - step.beta1) * g(at);
+        let moment = |at: usize| 4.0 * EPS * first(at);
+        results_near(&found, "first", &expected.first, moment);
+        let second = |at: usize| 4.0 * EPS * expected.second[at];
+        results_near(&found, "second", &expected.second, second);
+        let moved = |at: usize| {
+            let root = (expected.second[at] * step.correction2).sqrt() + step.epsilon;
+            let size = first(at) * step.correction1 / root + step.weight_decay * state.parameters[at].abs();
+            EPS * (12.0 * step.rate * size + state.parameters[at].abs())
+        };
+        results_near(&found, "parameters", &expected.parameters, moved);
+        let average = |at: usize| {
+            let size = state.average[at].abs() + expected.parameters[at].abs();
+            moved(at) + 2.0 * EPS * size
+        };
+        results_near(&found, "average", &expected.average, average);
+        for name in ["parameters", "first", "second", "average"] {
+            let padding = &found.results.get::<f32>(name)[length - 4..];
+            assert!(padding.iter().all(|v| *v == 0.0), "{}: `{name}`: padding moved", adapter.name);
+        }
+    }
+}
+
+fn results_near(case: &AdamCase, name: &str, expected: &[f64], bound: impl Fn(usize) -> f64) {
+    case.results.expect(name, &case.results.get(name), expected, bound);
+}
+
+fn adam_waits_while_called_off(adapter: &Adapter) {
+    let found = run_adam(adapter, 260, &[1.0, 1.0, 0.0, 0.0, 1e-2, 10.0, 1000.0, 0.9]);
+    for (name, before) in [
+        ("parameters", &found.parameters),
+        ("first", &found.first),
+        ("second", &found.second),
+        ("average", &found.average),
+    ] {
+        assert_eq!(found.results.get::<f32>(name), *before, "{}: `{name}`", adapter.name);
+    }
+}
+
+fn initialise_draws_every_slice_and_leaves_the_padding(adapter: &Adapter) {
+    for (context, action, hidden) in [(1, 2, [7, 5]), (3, 5, [65, 63]), (7, 1, [64, 257])] {
+        let inputs = vec![Input::new("context", context), Input::new("action", action)];
+        let layout = Network::mlp(inputs, &hidden, Activation::Silu, 1).layout();
+        let (seed, step) = (0xfeed_0000_0009, 4);
+        let mut case = Case::new(adapter, format!("initialise {context}+{action} {hidden:?}"));
+        case.run_state(seed, step);
+        let parameters = case.poisoned("parameters", DType::F32, [layout.len]);
+        initialise::record(&mut case.recording, &layout, parameters, "initialise/test").unwrap();
+        case.expect_kernels(&["initialise"; 7]);
+        let results = case.run();
+        let flat: Vec<f32> = results.get("parameters");
+        let mut padding = vec![true; layout.len];
+        for (index, slice) in layout.slices.iter().enumerate() {
+            let count = slice.rows * slice.columns;
+            let stream = u32::from(stream_id("initialise/test"));
+            let uniforms =
+                uniform(Draw { seed, step, stream, inner: index as u32 }, count.div_ceil(4) as u32);
+            let expected = reference::initialise(&uniforms[..count], slice.fan_in, 1.0);
+            let limit = 1.0 / (slice.fan_in as f64).sqrt();
+            let found = layout.extract(slice, &flat);
+            results.expect(&slice.name, &found, &expected, |_: usize| 2.0 * EPS * limit);
+            for row in 0..slice.rows {
+                padding[slice.offset + row * slice.stride..][..slice.columns].fill(false);
+            }
+        }
+        results.expect_untouched("parameters", (0..layout.len).filter(|&at| padding[at]));
+        assert!(flat.iter().filter(|v| v.to_bits() == POISON).count() > 0, "a layout without padding");
+    }
+}
