@@ -52,7 +52,7 @@ struct Arguments {
     /// Steps between checkpoints.
     #[arg(long, default_value_t = 1000)]
     checkpoint_every: u64,
-    /// Size of networks and run.
+    /// Length of the run.
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
     preset: Preset,
 }
@@ -72,9 +72,9 @@ enum ProposalKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Preset {
-    /// 3 x 128 SiLU, 3000 steps of 128 contexts: minutes on two CPU cores.
+    /// 3000 steps: minutes on two CPU cores.
     Quick,
-    /// 4 x 256 SiLU, 20000 steps of 256 contexts: wants a GPU.
+    /// 20000 steps of the same networks, weights averaged over longer: closer to the published coefficients.
     Paper,
 }
 
@@ -143,8 +143,8 @@ fn options(arguments: &Arguments) -> RnceOptions {
     let half_width = arguments.density.half_width() as f32;
     let mixture = |components: usize| ProposalOptions::Mixture {
         components,
-        hidden: if paper { vec![256; 2] } else { vec![64; 2] },
-        optimiser: adam(if paper { 1e-3 } else { 2e-3 }),
+        hidden: vec![64; 2],
+        optimiser: adam(2e-3),
     };
     RnceOptions {
         objective: match arguments.loss {
@@ -152,14 +152,10 @@ fn options(arguments: &Arguments) -> RnceOptions {
             Loss::Infonce => Objective::InfoNce,
         },
         negatives: arguments.negatives,
-        batch: if paper { 256 } else { 128 },
+        batch: 128,
         steps: arguments.steps.unwrap_or(if paper { 20_000 } else { 3000 }),
         action: Normalise::Standard { deviation },
-        energy: EnergyOptions {
-            hidden: if paper { vec![256; 4] } else { vec![128; 3] },
-            activation: Activation::Silu,
-            optimiser: adam(if paper { 1e-3 } else { 3e-3 }),
-        },
+        energy: EnergyOptions { hidden: vec![128; 3], activation: Activation::Silu, optimiser: adam(3e-3) },
         proposal: match arguments.proposal {
             ProposalKind::Mixture => mixture(8),
             ProposalKind::Gaussian => mixture(1),
