@@ -86,7 +86,8 @@ impl RnceTrainer {
     }
 
     /// Writes the last good weights after [`Error::NonFinite`]: optimisers have stood still since the step that the error
-    /// names, which becomes the step of the checkpoint.
+    /// names, which becomes the step of the checkpoint. When the energy went bad in a step whose proposal update came first,
+    /// that update is in: the weights are good, but going on from them repeats it.
     ///
     /// # Errors
     /// As [`RnceTrainer::save`]; [`Error::Argument`] if no step went bad.
