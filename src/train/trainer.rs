@@ -86,8 +86,8 @@ impl RnceTrainer {
     /// A run from fresh parameters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options that do not fit the data; [`Error::Limit`], [`Error::OutOfMemory`],
-    /// [`Error::Device`].
+    /// [`crate::Error::Argument`] for options that do not fit the data; [`crate::Error::Limit`], [`crate::Error::OutOfMemory`],
+    /// [`crate::Error::Device`].
     pub fn new(gpu: &Gpu, data: &Dataset, options: RnceOptions) -> Result<Self> {
         options.check(data)?;
         let context = data.fit_x(options.context);
@@ -198,7 +198,7 @@ impl RnceTrainer {
     /// The energy with averaged weights: what to evaluate and sample.
     ///
     /// # Errors
-    /// None in practice; [`Error::Shape`] if the average does not fit.
+    /// None in practice; [`crate::Error::Shape`] if the average does not fit.
     pub fn averaged_energy(&self) -> Result<NetworkEnergy> {
         NetworkEnergy::new(self.energy.model().with_parameters(&self.energy_optimiser.average)?)
     }
@@ -212,8 +212,8 @@ impl RnceTrainer {
     /// the end. Between two evaluations nothing is read back with a wait and nothing is written from the host.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] with the first bad step, the weights before it untouched; [`Error::DeviceLost`],
-    /// [`Error::Timeout`]; those of the observer.
+    /// [`crate::Error::NonFinite`] with the first bad step, the weights before it untouched; [`crate::Error::DeviceLost`],
+    /// [`crate::Error::Timeout`]; those of the observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         let until = until.min(self.options.steps);
         let every = every.max(1);
