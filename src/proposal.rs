@@ -13,8 +13,9 @@ pub use evaluate::{draw, evaluate_log_density};
 pub use mixture::{Mixture, MixtureShape};
 pub use uniform::UniformBox;
 
-use crate::Result;
+use crate::gpu::random::{check_counter, check_elements};
 use crate::gpu::{Bindings, KernelVariant, Recording, Value};
+use crate::{Error, Result};
 
 /// What a proposal computed once per batch of contexts, to sample from and to evaluate densities with.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,29 @@ pub trait Proposal {
 
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
+}
+
+/// Checks where draws go and returns (contexts, candidates).
+fn check_draws(
+    recording: &Recording,
+    operation: &str,
+    draws: &Draws<'_>,
+    dims: usize,
+) -> Result<(usize, usize)> {
+    let shape = recording.shape(draws.candidates)?;
+    let end = draws.first.saturating_add(draws.count);
+    let fits = matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= end);
+    if !fits || shape.is_packed() {
+        let expected = format!("[contexts, at least {end}, {dims}]");
+        return Err(Error::shape(operation, "candidates", shape, expected, "make room for every draw"));
+    }
+    let (contexts, candidates) = (shape.dims()[0], shape.dims()[1]);
+    if draws.count == 0 {
+        return Err(Error::argument(operation, "draws per context", "is 0; draw at least one"));
+    }
+    check_counter(operation, 0, draws.inner)?;
+    check_elements(operation, contexts.saturating_mul(draws.count).saturating_mul(dims.div_ceil(4)))?;
+    Ok((contexts, candidates))
 }
 
 /// The kernels of this floor.

@@ -286,7 +286,7 @@ fn training_and_sampling_work_on_an_adopted_device() {
     let energy = trainer.averaged_energy().expect("an energy");
     let (contexts, context_width, chains) = (3, 1, 9);
     let options = ChainOptions { contexts, context_width, chains, langevin, returns: Return::All, seed: 5 };
-    let sampler = ChainSampler::new(&gpu, &energy, trainer.proposal(), &options).expect("a sampler");
+    let mut sampler = ChainSampler::new(&gpu, &energy, trainer.proposal(), &options).expect("a sampler");
     let drawn = sampler.sample(&[0.1, 0.2, 0.3]).expect("samples");
     assert_eq!(drawn.len(), 3 * 9 * 2);
     assert!(drawn.iter().all(|y| (-1.0..=1.0).contains(y)), "{drawn:?}");

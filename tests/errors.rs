@@ -6,10 +6,11 @@ use common::lavapipe;
 use gibbs::energy::{Objective, ranking_nce, record_contrastive};
 use gibbs::gpu::{
     Bindings, DType, Gpu, GpuOptions, KernelSource, MetricsRing, Recording, RunState, Shape, Tensor, Value,
+    random,
 };
 use gibbs::nn::{
-    Activation, AdamOptions, Affine, Input, Keep, Model, Network, NetworkEnergy, Optimiser, Points, Schedule,
-    evaluate_energy,
+    Activation, AdamOptions, Affine, Energy, Input, Keep, Model, Network, NetworkEnergy, Optimiser, Points,
+    Schedule, evaluate_energy,
 };
 use gibbs::proposal::{Draws, Mixture, MixtureShape, Proposal, UniformBox};
 use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
@@ -226,7 +227,18 @@ fn bad_training_options_are_named() {
         (with(&|o| o.energy.optimiser.beta1 = 1.0), &["beta1", "[0, 1)"]),
         (with(&|o| o.energy.optimiser.beta2 = -0.1), &["beta2", "[0, 1)"]),
         (with(&|o| o.energy.optimiser.average_decay = 1.0), &["average_decay", "[0, 1)"]),
-        (with(&|o| o.energy.optimiser.epsilon = -1.0), &["epsilon", "not negative"]),
+        (with(&|o| o.energy.optimiser.epsilon = -1.0), &["epsilon", "1e-30"]),
+        (with(&|o| o.energy.optimiser.epsilon = 0.0), &["epsilon", "1e-30"]),
+        (with(&|o| o.energy.optimiser.epsilon = 1e-60), &["epsilon", "1e-30"]),
+        (with(&|o| o.energy.optimiser.beta2 = 1.0 - 1e-12), &["beta2", "[0, 1)"]),
+        (with(&|o| o.energy.optimiser.weight_decay = 1e300), &["weight_decay", "finite"]),
+        (
+            with(&|o| {
+                o.warmup = 1;
+                o.proposal = ProposalOptions::Uniform { low: vec![-9.0; 2], high: vec![9.0; 2] };
+            }),
+            &["warmup", "uniform box"],
+        ),
         (with(&|o| o.energy.optimiser.max_norm = f64::INFINITY), &["max_norm", "finite"]),
         (with(&|o| o.energy.optimiser.weight_decay = -1.0), &["weight_decay", "not negative"]),
         (with(&|o| o.energy.hidden = vec![4, 0]), &["network", "layer 1", "width 0"]),
@@ -838,14 +850,60 @@ fn bad_samplers_and_boxes_are_named() {
     let boxed = Langevin { bounds: Some(flat), ..good.clone() };
     expect(make(&bounds, (4, 2), 5, &boxed), "Argument", &["langevin", "box", "2 dimensions", "energy 3"]);
     expect(make(&bounds, (4, 2), 0, &good), "Argument", &["draws per context", "is 0"]);
-    expect(make(&bounds, (0, 2), 5, &good), "Binding", &["gibbs/sample", "[0, 5, 3]", "at least 4 bytes"]);
+    expect(make(&bounds, (0, 2), 5, &good), "Argument", &["sampler", "contexts", "are none"]);
     expect(make(&bounds, (4, 7), 5, &good), "Shape", &["[4, 7]", "2"]);
     let random = "number of random elements";
     expect(make(&bounds, (1 << 20, 2), 1 << 20, &good), "Argument", &["uniform sample", random, "2^32"]);
     expect(make(&bounds, (1 << 16, 2), 1 << 14, &good), "Limit", &["gibbs/sample", "fewer rows"]);
-    let sampler = make(&bounds, (4, 2), 5, &good).unwrap();
+    let mut sampler = make(&bounds, (4, 2), 5, &good).unwrap();
     expect(sampler.sample(&[0.0; 7]), "Shape", &["7 values", "8 for [4, 2]"]);
     expect(sampler.tune(-1.0, 1.0), "Argument", &["sampler", "negative"]);
     expect(sampler.tune(f32::NAN, 1.0), "Argument", &["step_scale", "finite"]);
     assert_eq!(sampler.sample(&[0.0; 8]).unwrap().len(), 60);
+}
+
+#[test]
+fn candidates_of_other_contexts_are_refused() {
+    let gpu = &lavapipe().gpu;
+    let energy = NetworkEnergy::new(Model::zeros(gpu, "energy", energy_network()).unwrap()).unwrap();
+    let mut recording = Recording::new("run");
+    // 12 rows divide by 2 contexts, but they belong to 4.
+    let context = recording.slot("x", DType::F32, [2, 2]).unwrap();
+    let y = recording.slot("y", DType::F32, [4, 3, 3]).unwrap();
+    let value = energy.record_value(&mut recording, Some(context), y);
+    expect(value, "Shape", &["energy `energy`", "[4, 3, 3]", "[2, candidates, 3]"]);
+    let gradient = energy.record_gradient(&mut recording, Some(context), y);
+    expect(gradient, "Shape", &["energy `energy`", "[4, 3, 3]"]);
+    expect(energy.record_value(&mut recording, None, y), "Argument", &["context", "missing"]);
+}
+
+#[test]
+fn chains_and_candidates_must_hold_something() {
+    let gpu = &lavapipe().gpu;
+    let energy = NetworkEnergy::new(Model::zeros(gpu, "energy", energy_network()).unwrap()).unwrap();
+    let bounds = UniformBox::new(&[-1.0; 3], &[1.0; 3]).unwrap();
+    let mut recording = Recording::new("run");
+    let context = recording.slot("x", DType::F32, [4, 2]).unwrap();
+    let y = recording.scratch("chains", DType::F32, [4, 5, 3]);
+    let chain =
+        Langevin { steps: 2, sizes: StepSizes::Constant { eta: 0.1 }, bounds: None, quiet_last: false };
+    let recorded = chain.record(&mut recording, &energy, Some(context), y, "chain");
+    expect(recorded, "Argument", &["langevin", "y", "starts"]);
+    let drawn = (context, y);
+    let step = record_contrastive(&mut recording, Objective::Rnce, &energy, &bounds, drawn, "negatives");
+    expect(step, "Argument", &["contrastive", "demonstrations"]);
+    let huge = Langevin { sizes: StepSizes::Constant { eta: 1e60 }, ..chain };
+    let y = recording.slot("y", DType::F32, [4, 5, 3]).unwrap();
+    let recorded = huge.record(&mut recording, &energy, Some(context), y, "chain");
+    expect(recorded, "Argument", &["langevin", "step sizes"]);
+}
+
+#[test]
+fn counters_of_random_streams_do_not_run_into_each_other() {
+    let mut recording = Recording::new("run");
+    let out = recording.scratch("out", DType::F32, [8]);
+    for (stream, inner) in [(3, 1 << 16), (1 << 16, 0)] {
+        let drawn = random::record(&mut recording, random::Distribution::Normal, stream, inner, out);
+        expect(drawn, "Argument", &["random", "65536"]);
+    }
 }

@@ -103,7 +103,7 @@ pub fn final_measures(gpu: &Gpu, density: Density, trainer: &RnceTrainer, seed: 
         returns: Return::All,
         seed: seed ^ FRESH,
     };
-    let sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
+    let mut sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
     let chains = sampler.sample(contexts)?;
 
     let half_width = density.half_width();

@@ -46,7 +46,7 @@ struct Arguments {
     /// Folder for pictures, metrics and the model.
     #[arg(long, default_value = "out/rnce_density")]
     out: PathBuf,
-    /// Go on from a checkpoint; its options count, not those given here.
+    /// Go on from a checkpoint. Density, seed, objective, proposal and length come from the file.
     #[arg(long)]
     resume: Option<PathBuf>,
     /// Steps between checkpoints.
@@ -98,17 +98,30 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
 
-    let density = arguments.density;
-    let (x, y) = density.samples(DATA_ROWS, arguments.seed);
+    let options = match &arguments.resume {
+        Some(path) => {
+            eprintln!(
+                "resuming {}: density, seed, objective, proposal and length are the file's",
+                path.display()
+            );
+            RnceTrainer::options_of(path)?
+        }
+        None => options(arguments),
+    };
+    let density: Density = options.task.parse()?;
+    let (x, y) = density.samples(DATA_ROWS, options.seed);
     let data = Dataset::new(x, 1, y.as_flattened().to_vec(), 2)?;
     let mut trainer = match &arguments.resume {
         Some(path) => RnceTrainer::resume(&gpu, &data, path)?,
-        None => RnceTrainer::new(&gpu, &data, options(arguments))?,
+        None => RnceTrainer::new(&gpu, &data, options)?,
     };
     let steps = trainer.options().steps;
     let mut report = Report::new(density, &arguments.out, trainer.step(), steps)?
         .checkpoint_every(arguments.checkpoint_every);
-    let outcome = trainer.train(steps, report.interval(), &mut report);
+    let mut outcome = Ok(());
+    while outcome.is_ok() && trainer.step() < steps {
+        outcome = trainer.train(report.next_stop(trainer.step()), u64::MAX, &mut report);
+    }
     if let Err(gibbs::Error::NonFinite { .. }) = &outcome {
         let path = arguments.out.join("last-good.safetensors");
         let step = trainer.save_last_good(&path)?;
@@ -147,6 +160,7 @@ fn options(arguments: &Arguments) -> RnceOptions {
         optimiser: adam(2e-3),
     };
     RnceOptions {
+        task: arguments.density.name().into(),
         objective: match arguments.loss {
             Loss::Rnce => Objective::Rnce,
             Loss::Infonce => Objective::InfoNce,

@@ -69,17 +69,15 @@ impl Report {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("=> "));
         }
-        let stream = File::options()
-            .create(true)
-            .write(true)
-            .append(step > 0)
-            .truncate(step == 0)
-            .open(folder.join("train.jsonl"))?;
+        let path = folder.join("train.jsonl");
+        let kept = if step > 0 { kept_lines(&path, step)? } else { String::new() };
+        let mut stream = BufWriter::new(File::create(path)?);
+        stream.write_all(kept.as_bytes())?;
         Ok(Self {
             density,
             truth: evaluate::truth(density),
             bar,
-            stream: BufWriter::new(stream),
+            stream,
             folder: folder.into(),
             records: Vec::new(),
             checkpoint_every: u64::MAX,
@@ -94,9 +92,10 @@ impl Report {
         self
     }
 
-    /// Steps between two calls of [`Observer::evaluate`].
-    pub fn interval(&self) -> u64 {
-        EVALUATE_EVERY.min(self.checkpoint_every)
+    /// The step of the next evaluation or checkpoint after `step`.
+    pub fn next_stop(&self, step: u64) -> u64 {
+        let next = |every: u64| (step / every + 1).saturating_mul(every);
+        next(EVALUATE_EVERY).min(next(self.checkpoint_every))
     }
 
     pub fn records(&self) -> &[StepRecord] {
@@ -157,6 +156,21 @@ impl Report {
     }
 }
 
+/// Lines of an earlier stream that a run resumed at `step` will not write again.
+fn kept_lines(path: &Path, step: u64) -> std::io::Result<String> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        other => other?,
+    };
+    let before = |line: &&str| {
+        let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        let at = value.as_ref().and_then(|value| value["step"].as_u64());
+        let evaluated = value.as_ref().is_some_and(|value| value.get("bhattacharyya").is_some());
+        at.is_some_and(|at| at < step || (evaluated && at == step))
+    };
+    Ok(text.lines().filter(before).map(|line| format!("{line}\n")).collect())
+}
+
 impl Observer for Report {
     fn records(&mut self, records: &[StepRecord]) {
         for record in records {
@@ -172,14 +186,16 @@ impl Observer for Report {
     }
 
     fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()> {
-        let energy = trainer.averaged_energy()?;
-        let gpu = trainer.gpu().clone();
-        let (bhattacharyya, _) = evaluate::learned_densities(&gpu, self.density, &energy, &self.truth)?;
         let step = trainer.step();
-        self.write(&Evaluation { step, bhattacharyya });
-        self.say(&format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
-        if let Err(error) = self.stream.flush() {
-            self.say(&format!("train.jsonl: {error}"));
+        if step.is_multiple_of(EVALUATE_EVERY) || step == trainer.options().steps {
+            let energy = trainer.averaged_energy()?;
+            let gpu = trainer.gpu().clone();
+            let (bhattacharyya, _) = evaluate::learned_densities(&gpu, self.density, &energy, &self.truth)?;
+            self.write(&Evaluation { step, bhattacharyya });
+            self.say(&format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
+            if let Err(error) = self.stream.flush() {
+                self.say(&format!("train.jsonl: {error}"));
+            }
         }
         if step.is_multiple_of(self.checkpoint_every) {
             trainer.save(&self.folder.join("model.safetensors"))?;

@@ -34,7 +34,8 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
     }
     if (code == 2u) {
         let s = sigmoid_safe(z);
-        let v = z * s;
+        // Below -87 the clamped exponent would let z grow past its vanishing sigmoid.
+        let v = select(z * s, vec4<f32>(0.0), z < vec4<f32>(-87.0));
         return Activated(v, s + v * (1.0 - s));
     }
     if (code == 3u) {

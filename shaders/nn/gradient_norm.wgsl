@@ -2,7 +2,7 @@
 //
 //   norm = sqrt(sum_p gradient[p]^2)      clip = min(1, max_norm / norm), or 1 when max_norm = 0
 //   unless latched or the gradient is not finite: count = count + 1, go = 1; else go = 0
-//   a gradient that is not finite sets latch = (1, step low, step high, slot) and norm = 3e38
+//   a gradient that is not finite (or reaches 1e36, or 1e18 after clipping) sets latch = (1, step low, step high, slot)
 //   prepared = (norm, clip, go, 0, rate, 1 / (1 - beta1^t), 1 / (1 - beta2^t), EMA decay) with t = count
 //
 // gradient : [parameters] read in vec4s      table : [steps] of vec4 (rate, c1, c2, EMA decay), row t - 1, read
@@ -28,8 +28,12 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> prepared: array<f32, 8>;
 
 const LANES: u32 = 256u;
-// Stands for "not finite" while magnitudes are compared; above every finite magnitude that counts.
+// Stands for "not finite" while magnitudes are compared.
 const FAULT: f32 = 3.0e38;
+// Gradients from here on count as not finite: their norm may overflow.
+const PEAK: f32 = 1.0e36;
+// The same after clipping: their squares overflow in the optimiser.
+const CLIPPED_PEAK: f32 = 1.0e18;
 
 var<workgroup> shared_values: array<f32, LANES>;
 
@@ -60,7 +64,7 @@ fn gradient_norm(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
     for (var round = 0u; round < rounds; round++) {
         let at = LANES * round + lane;
-        if (at < params.count4 && peak < FAULT) {
+        if (at < params.count4 && peak < PEAK) {
             let g = gradient[at] * inverse;
             sum += dot(g, g);
         }
@@ -74,17 +78,17 @@ fn gradient_norm(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
     }
     if (lane == 0u) {
-        let bad = peak >= FAULT;
-        let norm = select(peak * sqrt(shared_values[0]), FAULT, bad);
+        let norm = select(peak * sqrt(shared_values[0]), FAULT, peak >= PEAK);
+        var clip = 1.0;
+        if (params.max_norm > 0.0 && norm > params.max_norm) {
+            clip = params.max_norm / norm;
+        }
+        let bad = peak >= PEAK || peak * clip >= CLIPPED_PEAK;
         if (bad && latch[0] == 0u) {
             latch[0] = 1u;
             latch[1] = state.step_low;
             latch[2] = state.step_high;
             latch[3] = params.slot;
-        }
-        var clip = 1.0;
-        if (params.max_norm > 0.0 && norm > params.max_norm) {
-            clip = params.max_norm / norm;
         }
         let go = latch[0] == 0u;
         let taken = count[0] + select(0u, 1u, go);

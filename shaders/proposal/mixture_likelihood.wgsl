@@ -30,32 +30,16 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;
 //#include "lib/mixture.wgsl"
 
-const HALF_LOG_TWO_PI: f32 = 0.91893853;
-
-fn normalised(context: u32, j: u32) -> f32 {
-    return (y[context * params.dims + j] - affine[j]) * affine[params.dims + j];
-}
-
-// logit_c + log N_c(z), up to the normaliser of the logits.
-fn joint(context: u32, c: u32) -> f32 {
-    var log_density = mixture_logit(context, c);
-    for (var j = 0u; j < params.dims; j++) {
-        let log_std = mixture_log_std(context, c, j);
-        let r = (normalised(context, j) - mixture_mean(context, c, j)) * exp(-log_std);
-        log_density += -0.5 * r * r - log_std - HALF_LOG_TWO_PI;
-    }
-    return log_density;
-}
-
 @compute @workgroup_size(64, 1, 1)
 fn mixture_likelihood(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let context = id.y * groups.x * 64u + id.x;
     if (context >= params.contexts) {
         return;
     }
+    let first = context * params.dims;
     var pair = vec2<f32>(EMPTY_MAXIMUM, 0.0);
     for (var c = 0u; c < params.components; c++) {
-        pair = pair_add(pair, joint(context, c));
+        pair = pair_add(pair, mixture_joint(context, c, first));
     }
     let normaliser = mixture_normaliser(context);
     loss[context] = pair_value(normaliser) - pair_value(pair) - params.log_volume;
@@ -64,7 +48,7 @@ fn mixture_likelihood(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num
     let row = context * params.stride;
     let spread = params.components * params.dims;
     for (var c = 0u; c < params.components; c++) {
-        let responsibility = exp_negative(joint(context, c) - pair.x) / pair.y;
+        let responsibility = exp_negative(mixture_joint(context, c, first) - pair.x) / pair.y;
         if (params.components > 1u) {
             let weight = exp_negative(mixture_logit(context, c) - normaliser.x) / normaliser.y;
             seed[row + c] = (weight - responsibility) * scale;
@@ -72,7 +56,7 @@ fn mixture_likelihood(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num
         for (var j = 0u; j < params.dims; j++) {
             let log_std = mixture_log_std(context, c, j);
             let inverse = exp(-log_std);
-            let r = (normalised(context, j) - mixture_mean(context, c, j)) * inverse;
+            let r = (mixture_normalised(first, j) - mixture_mean(context, c, j)) * inverse;
             let at = row + mixture_mean_index(c, j);
             seed[at] = -responsibility * r * inverse * scale;
             let inside = mixture_raw_log_std(context, c, j) == log_std;

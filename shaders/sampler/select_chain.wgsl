@@ -4,7 +4,11 @@
 //
 // energy : [contexts * chains] with `energy_stride` elements per row, read      y : [contexts, chains, dims] read
 // best : [contexts, dims] written      best_energy : [contexts] written
+// A chain whose energy is not finite never wins; if none is finite, chain 0 comes back with energy 3.4e38.
 // Workgroup 64, 512 bytes. Grid (contexts folded over x and y). Chains strided by 64.
+//#include "lib/finite.wgsl"
+
+const WORST: f32 = 3.4e38;
 
 struct Params {
     contexts: u32,
@@ -31,15 +35,15 @@ fn select_chain(
     let context = group.y * groups.x + group.x;
     let inside = context < params.contexts;
     let first = min(context, params.contexts - 1u) * params.chains;
-    // Lanes without a chain of their own repeat the first one, which cannot win over itself.
-    var lowest = energy[first * params.energy_stride];
+    // Lanes without a chain of their own stand above every finite energy.
+    var lowest = WORST;
     var index = 0u;
     let rounds = (params.chains + 63u) / 64u;
     for (var round = 0u; round < rounds; round++) {
         let k = 64u * round + lane;
         if (k < params.chains) {
             let value = energy[(first + k) * params.energy_stride];
-            if (value < lowest) {
+            if (is_finite(value) && value < lowest) {
                 lowest = value;
                 index = k;
             }

@@ -51,13 +51,17 @@ pub fn record_contrastive(
             "is 0; it must be at least 1",
         ));
     }
+    if !recording.is_written(candidates) {
+        let problem = "hold nothing yet; write the demonstrations to candidate 0 first";
+        return Err(Error::argument("contrastive step", "the candidates", problem));
+    }
     let prepared = proposal.record_prepare(recording, context)?;
     let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
     proposal.record_sample(recording, &prepared, &draws)?;
     let log_q = proposal.record_log_density(recording, &prepared, candidates)?;
     let parameters = energy.model().value(recording)?;
     let network = energy.model().network();
-    let inputs = energy.inputs(Some(context), candidates)?;
+    let inputs = energy.inputs(recording, Some(context), candidates)?;
     let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
     let ranking = ranking_nce::record(recording, objective, forward.output, log_q)?;
     let gradient = network.record_parameter_gradient(recording, parameters, &forward, ranking.seed)?;

@@ -8,6 +8,9 @@ use crate::{Error, Result};
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("energy/ranking_nce.wgsl");
 
+/// Most candidates per context: kernels that walk over them stay below the 65535 rounds after which lavapipe ends loops.
+const MAX_CANDIDATES: usize = 32_768;
+
 /// Which logits the candidates are ranked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +56,10 @@ pub fn record(
             "is {}; the ranking needs at least one negative and one context",
             candidates.saturating_sub(1)
         );
+        return Err(Error::argument("ranking nce", "the number of negatives", problem));
+    }
+    if candidates > MAX_CANDIDATES {
+        let problem = format!("is {}, at most {} are allowed", candidates - 1, MAX_CANDIDATES - 1);
         return Err(Error::argument("ranking nce", "the number of negatives", problem));
     }
     let found = recording.shape(energy)?.clone();

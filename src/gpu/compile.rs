@@ -81,6 +81,8 @@ impl Recording {
             let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), values);
             let mut step = Step {
                 label: dispatch.label.clone(),
+                kernel: dispatch.special.source.stem().to_owned(),
+                names: dispatch.bound.iter().map(|b| b.name.clone()).collect(),
                 pipeline,
                 bound,
                 group: 0,
@@ -158,32 +160,32 @@ impl Recording {
     fn lay_out_uniforms(&self, gpu: &Gpu) -> Result<Uniforms> {
         let align = gpu.capabilities().limits.min_uniform_buffer_offset_alignment.max(16) as usize;
         let mut bytes: Vec<u8> = Vec::new();
-        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
+        let mut known: HashMap<(Vec<u8>, Vec<(u32, usize)>), u32> = HashMap::new();
         let mut knobs: Vec<(String, Vec<u64>)> =
             self.knobs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
-        let mut place = |block: &[u8], share: bool| -> u32 {
-            if share && let Some(&offset) = known.get(block) {
-                return offset;
+        // The offset of a block, and whether it is new. Blocks that hold the same bytes and knobs share their window.
+        let mut place = |block: &[u8], places: &[(u32, usize)]| -> (u32, bool) {
+            let key = (block.to_vec(), places.to_vec());
+            if let Some(&offset) = known.get(&key) {
+                return (offset, false);
             }
             bytes.resize(bytes.len().next_multiple_of(align), 0);
             let offset = bytes.len() as u32;
             bytes.extend_from_slice(block);
-            if share {
-                known.insert(block.to_vec(), offset);
-            }
-            offset
+            known.insert(key, offset);
+            (offset, true)
         };
         let mut windows = Vec::new();
         for dispatch in &self.dispatches {
             let interface = super::reflect::reflect(&dispatch.special)?;
             let mut own = Vec::new();
             if let (Some(info), Some(block)) = (&interface.params, &dispatch.params) {
-                own.push((info.binding, info.bytes, place(block, true)));
+                own.push((info.binding, info.bytes, place(block, &[]).0));
             }
             if let (Some(info), Some(block)) = (&interface.knobs, &dispatch.knobs) {
-                let offset = place(&block.bytes, false);
+                let (offset, fresh) = place(&block.bytes, &block.places);
                 own.push((info.binding, info.bytes, offset));
-                for &(member, knob) in &block.places {
+                for &(member, knob) in block.places.iter().filter(|_| fresh) {
                     knobs[knob].1.push(u64::from(offset) + u64::from(member));
                 }
             }

@@ -60,8 +60,10 @@ struct Inner {
 
 impl Gpu {
     /// What every tensor of ours can be used for.
-    pub(crate) const TENSOR_USAGES: wgpu::BufferUsages =
-        wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
+    pub(crate) const TENSOR_USAGES: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
+        .union(wgpu::BufferUsages::UNIFORM)
+        .union(wgpu::BufferUsages::COPY_SRC)
+        .union(wgpu::BufferUsages::COPY_DST);
 
     /// Every adapter present, best first.
     pub fn adapters(backends: Option<wgpu::Backends>) -> Vec<wgpu::Adapter> {
@@ -328,6 +330,12 @@ impl Gpu {
     /// [`Error::Timeout`] after [`Gpu::timeout`], [`Error::DeviceLost`].
     pub fn wait(&self) -> Result<()> {
         self.wait_for("wait for submitted work", None, self.0.timeout)
+    }
+
+    /// Whether a submission has ended; does not wait.
+    pub(crate) fn is_done(&self, submission: &wgpu::SubmissionIndex) -> bool {
+        let submission_index = Some(submission.clone());
+        self.0.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(Duration::ZERO) }).is_ok()
     }
 
     pub(crate) fn wait_for(

@@ -53,17 +53,18 @@ impl Plan {
             }
         }
         for (at, a) in sources.iter().enumerate() {
-            for b in &sources[at + 1..] {
+            for (offset, b) in sources[at + 1..].iter().enumerate() {
                 let writes = a.1 == Access::ReadWrite || b.1 == Access::ReadWrite;
                 if writes && a.2 == b.2 {
                     return Err(Error::Binding {
                         operation: step.label.clone(),
-                        kernel: self.label.clone(),
-                        name: format!("bindings {} and {}", a.0, b.0),
-                        problem:
-                            "lie in one buffer and one of them is written; wgpu tracks whole buffers, so \
-                                  put them into different buffers"
-                                .into(),
+                        kernel: step.kernel.clone(),
+                        name: step.names[at].clone(),
+                        problem: format!(
+                            "lies in one buffer with `{}` and one of them is written; wgpu tracks whole buffers, \
+                             so put them into different buffers",
+                            step.names[at + 1 + offset]
+                        ),
                     });
                 }
             }

@@ -77,18 +77,15 @@ fn build(gpu: &Gpu, special: &Specialisation) -> Result<Pipeline> {
     let entries: Vec<_> = layout_entries(&interface);
     let device = gpu.device();
     count(&gpu.counting().pipelines, 1);
+    let checked = gpu.capabilities().checked || !special.source.is_trusted();
     gpu.scoped(&operation, || {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(stem),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(interface.module.clone())),
         };
-        // SAFETY: bounds checks stay on. Only the loop counter is left out, which is sound for loops that end:
-        // each loop of our kernels has a constant, override or uniform bound (house rule 7 for shaders); a
-        // user's kernel is trusted to end, as any program on the user's own machine is. `GIBBS_CHECKED=1`
-        // puts the counter back.
-        let module = unsafe {
-            device.create_shader_module_trusted(descriptor, runtime_checks(gpu.capabilities().checked))
-        };
+        // SAFETY: bounds checks stay on. The loop counter is left out for our own kernels alone, whose loops have
+        // constant, override or uniform bounds (house rule 7 for shaders); a user's kernel keeps it.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, runtime_checks(checked)) };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(stem),
             entries: &entries,

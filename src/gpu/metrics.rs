@@ -215,15 +215,19 @@ impl MetricsRing {
         self.bad = self.latched(latch);
         let last = self.bad.as_ref().map_or(u64::MAX, |(_, step)| *step);
         let columns = 2 + self.names.len();
-        while self.next_step <= last {
-            let at = (self.next_step % CAPACITY as u64) as usize * columns;
-            let row = &ring[at..at + columns];
-            if u64::from(row[0]) | u64::from(row[1]) << 32 != self.next_step + 1 {
+        let stamp = |row: &[u32]| u64::from(row[0]) | u64::from(row[1]) << 32;
+        // Rows are stamped with step + 1. A step whose plan records no metric leaves a gap.
+        let mut arrived: Vec<&[u32]> =
+            ring.chunks_exact(columns).filter(|row| stamp(row) > self.next_step).collect();
+        arrived.sort_by_key(|row| stamp(row));
+        for row in arrived {
+            let step = stamp(row) - 1;
+            if step > last {
                 break;
             }
             let values = row[2..].iter().map(|&bits| f32::from_bits(bits)).collect();
-            rows.push(MetricsRow { step: self.next_step, values });
-            self.next_step += 1;
+            rows.push(MetricsRow { step, values });
+            self.next_step = step + 1;
         }
     }
 }

@@ -53,18 +53,25 @@ impl Pace {
     /// chunk is waited for, so that the speed is known before anything long is queued.
     pub(super) fn budget(&mut self, gpu: &Gpu, label: &str) -> Result<f64> {
         let unknown = self.scale.is_none();
+        let mut queued_behind = false;
         while self.outstanding.len() >= OUTSTANDING || (unknown && !self.outstanding.is_empty()) {
             let Some(chunk) = self.outstanding.pop_front() else { break };
             count(&gpu.counting().throttle_waits, 1);
+            let over = gpu.is_done(&chunk.submission);
             gpu.wait_for(label, Some(chunk.submission), gpu.timeout())?;
             // A chunk begins when it is submitted or when the one before it ends.
             let begun = self.last_end.map_or(chunk.begun, |end| end.max(chunk.begun));
             let measured = begun.elapsed().as_secs_f64() / chunk.estimate;
             self.last_end = Some(Instant::now());
-            self.scale = Some(match self.scale {
-                None => measured,
-                Some(known) => 0.5 * (known + measured),
-            });
+            self.scale = match (self.scale, over) {
+                (None, _) => Some(measured),
+                (Some(known), false) => Some(0.5 * (known + measured)),
+                // It ended some time ago: what elapsed since is only an upper bound, and none if it ended
+                // together with the one before it.
+                (Some(known), true) if queued_behind => Some(known),
+                (Some(known), true) => Some(known.min(measured)),
+            };
+            queued_behind = true;
         }
         Ok(CHUNK_SECONDS / self.scale.unwrap_or(1.0).max(1e-6))
     }

@@ -52,6 +52,9 @@ pub(super) type HostGroups = HashMap<(usize, Vec<(usize, wgpu::Buffer, u64)>), w
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) label: String,
+    pub(super) kernel: String,
+    /// Names of the bound variables, in the order of `bound`.
+    pub(super) names: Vec<String>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) bound: Vec<(u32, Access, usize)>,
     pub(super) group: usize,

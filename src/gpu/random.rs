@@ -33,6 +33,15 @@ pub(crate) fn check_elements(operation: &str, count: usize) -> Result<()> {
     Err(Error::argument(operation, "the number of random elements", format!("is {count}, beyond 2^32")))
 }
 
+/// Checks that a stream and its inner step fit the counter word they share.
+pub(crate) fn check_counter(operation: &str, stream: u32, inner: u32) -> Result<()> {
+    if stream <= 0xffff && inner <= 0xffff {
+        return Ok(());
+    }
+    let problem = format!("are {stream} and {inner}; each must be below 65536");
+    Err(Error::argument(operation, "the stream and its inner step", problem))
+}
+
 /// Records filling `out` (any shape, `f32`) with numbers of the stream at the run's step. One dispatch.
 ///
 /// # Errors
@@ -46,6 +55,7 @@ pub fn record(
 ) -> Result<()> {
     let count = recording.shape(out)?.len();
     check_elements("random", count.div_ceil(4))?;
+    check_counter("random", stream, inner)?;
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "random")

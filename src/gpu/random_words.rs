@@ -1,6 +1,6 @@
 //! Raw words of a random stream (`shaders/gpu/random_words.wgsl`).
 
-use super::random::check_elements;
+use super::random::{check_counter, check_elements};
 use super::{KernelSource, Recording, RunState, Value, embedded_kernel};
 use crate::Result;
 
@@ -14,6 +14,7 @@ pub const KERNEL: KernelSource = embedded_kernel!("gpu/random_words.wgsl");
 pub fn record(recording: &mut Recording, stream: u32, inner: u32, out: Value) -> Result<()> {
     let count = recording.shape(out)?.len();
     check_elements("random words", count.div_ceil(4))?;
+    check_counter("random words", stream, inner)?;
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "random words")

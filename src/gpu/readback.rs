@@ -139,7 +139,9 @@ impl<T: Element> Readback<T> {
     /// [`Error::Timeout`] after `limit`, [`Error::DeviceLost`] with the first cause.
     pub fn wait(&mut self, limit: Duration) -> Result<Vec<T>> {
         let operation = format!("read `{}`", self.label);
-        let deadline = Instant::now() + limit;
+        // A limit beyond what the clock can hold is no limit.
+        let far = Duration::from_secs(u32::MAX.into());
+        let deadline = Instant::now() + limit.min(far);
         loop {
             if let Some(values) = self.try_take()? {
                 return Ok(values);

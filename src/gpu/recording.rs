@@ -53,7 +53,7 @@ impl ValueInfo {
 
 /// A list of dispatches over named tensors: built, checked, printed and estimated without a device, then
 /// [compiled](Recording::compile) into a [`super::Plan`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Recording {
     pub(super) id: u32,
     pub(crate) label: String,
@@ -237,6 +237,11 @@ impl Recording {
             "a value",
             "belongs to another recording; values live in the recording that made them",
         ))
+    }
+
+    /// Whether a value holds something to read: a slot, a constant, or scratch memory that a dispatch has written.
+    pub fn is_written(&self, value: Value) -> bool {
+        value.recording == self.id && self.written[value.index as usize]
     }
 
     /// Checks that a value has the shape an operation expects.

@@ -10,18 +10,26 @@ use crate::{Error, Result};
 pub struct KernelSource {
     path: Cow<'static, str>,
     text: Cow<'static, str>,
+    /// Whether its loops are known to end.
+    trusted: bool,
 }
 
 impl KernelSource {
     /// One of our own kernels; `path` is relative to `shaders/`.
-    pub const fn embedded(path: &'static str, text: &'static str) -> Self {
-        Self { path: Cow::Borrowed(path), text: Cow::Borrowed(text) }
+    pub(crate) const fn embedded(path: &'static str, text: &'static str) -> Self {
+        Self { path: Cow::Borrowed(path), text: Cow::Borrowed(text), trusted: true }
     }
 
     /// A kernel of the user's. `path` names it in messages; its stem (`fade` for `my/fade.wgsl`) is the name of the
     /// entry point. Lines of the form `//#include "lib/philox.wgsl"` pull in gibbs' shared fragments.
+    /// It is compiled with every runtime check, the loop counter included.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: Cow::Owned(path.into()), text: Cow::Owned(text.into()) }
+        Self { path: Cow::Owned(path.into()), text: Cow::Owned(text.into()), trusted: false }
+    }
+
+    /// Whether it is one of ours, whose loops are known to end.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Path relative to `shaders/`.

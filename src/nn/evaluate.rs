@@ -89,7 +89,8 @@ pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> R
     let mut recording = Recording::tuned("gibbs/evaluate energy", gpu.capabilities().class);
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_value(&mut recording, context, y)?;
-    run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))
+    let bindings = bindings.merge(&energy.bindings()).only(&recording);
+    run_and_read(gpu, &mut recording, value, bindings)
 }
 
 /// Evaluates `dE/dy` at points given from the host, in the order of `y`. As [`evaluate_energy`].
@@ -100,5 +101,6 @@ pub fn evaluate_gradient(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) ->
     let mut recording = Recording::tuned("gibbs/evaluate gradient", gpu.capabilities().class);
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_gradient(&mut recording, context, y)?;
-    run_and_read(gpu, &mut recording, value, bindings.merge(&energy.bindings()))
+    let bindings = bindings.merge(&energy.bindings()).only(&recording);
+    run_and_read(gpu, &mut recording, value, bindings)
 }

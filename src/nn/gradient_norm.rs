@@ -6,6 +6,9 @@ use crate::{Error, Result};
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/gradient_norm.wgsl");
 
+/// Most parameters: two passes of 1024 per round stay below the 65535 rounds after which lavapipe ends loops.
+const MAX_PARAMETERS: usize = 30_000_000;
+
 /// What one optimiser step needs to know, besides the gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct GradientNorm {
@@ -25,12 +28,21 @@ pub struct GradientNorm {
 /// * `gradient`: `[parameters]`, whole `vec4`s. Returns `[8]`: norm, clip, go, 0, then the row. One dispatch.
 ///
 /// # Errors
-/// [`Error::Shape`] if the gradient is not whole `vec4`s.
+/// [`Error::Shape`] if the gradient is not whole `vec4`s, [`Error::Unsupported`] beyond 30 million parameters.
 pub fn record(recording: &mut Recording, gradient: Value, options: &GradientNorm) -> Result<Value> {
     let shape = recording.shape(gradient)?.clone();
     if shape.len() % 4 != 0 {
         let hint = "take the length from the parameter layout";
         return Err(Error::shape("gradient norm", "gradient", shape, "whole vec4s", hint));
+    }
+    if shape.len() > MAX_PARAMETERS {
+        return Err(Error::Unsupported {
+            operation: format!("gradient norm of {} parameters", shape.len()),
+            reason: format!(
+                "one workgroup sums at most {MAX_PARAMETERS}; some drivers end longer loops silently"
+            ),
+            hint: "use narrower layers".into(),
+        });
     }
     let table_rows = recording.shape(options.table)?.rows();
     let prepared = recording.scratch("prepared", DType::F32, [8]);

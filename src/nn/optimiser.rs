@@ -26,7 +26,8 @@ pub struct AdamOptions {
     pub weight_decay: f64,
     /// Largest global norm of the gradient; 0 for no clipping.
     pub max_norm: f64,
-    /// Decay of the averaged weights; early on `min(decay, t / (t + 9))`, so that the start is forgotten.
+    /// Decay of the averaged weights; early on `min(decay, (t - 1) / (t + 8))`, so that the start is
+    /// forgotten.
     pub average_decay: f64,
 }
 
@@ -61,17 +62,19 @@ impl AdamOptions {
         if !(1..=MAX_STEPS).contains(&self.steps) {
             return fail("steps", "must be 1 to 4000000");
         }
+        // The device computes in f32: what counts is the value after rounding.
         let decays = [("beta1", self.beta1), ("beta2", self.beta2), ("average_decay", self.average_decay)];
         for (name, decay) in decays {
-            if !(0.0..1.0).contains(&decay) {
-                return fail(name, "must lie in [0, 1)");
+            if !(0.0..1.0).contains(&(decay as f32)) {
+                return fail(name, "must lie in [0, 1) as an f32");
             }
         }
-        let others =
-            [("epsilon", self.epsilon), ("weight_decay", self.weight_decay), ("max_norm", self.max_norm)];
-        for (name, value) in others {
-            if !(value.is_finite() && value >= 0.0) {
-                return fail(name, "must be finite and not negative");
+        if !(1e-30..=1.0).contains(&(self.epsilon as f32)) {
+            return fail("epsilon", "must lie in [1e-30, 1]: it keeps 0 / 0 out of the update");
+        }
+        for (name, value) in [("weight_decay", self.weight_decay), ("max_norm", self.max_norm)] {
+            if !((value as f32).is_finite() && value >= 0.0) {
+                return fail(name, "must be a finite f32 and not negative");
             }
         }
         Ok(())
@@ -87,7 +90,7 @@ impl AdamOptions {
                     self.schedule.rate(t, self.steps),
                     1.0 / (1.0 - self.beta1.powi(power)),
                     1.0 / (1.0 - self.beta2.powi(power)),
-                    self.average_decay.min(t_float / (t_float + 9.0)),
+                    self.average_decay.min((t_float - 1.0) / (t_float + 8.0)),
                 ]
             })
             .map(|value| value as f32)
@@ -112,7 +115,8 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// An optimiser for a model, at step 0. The average starts from zero and forgets it with the first step.
+    /// An optimiser for a model, at step 0. The average means nothing before the first step, which sets it to the
+    /// weights.
     ///
     /// # Errors
     /// [`Error::Argument`] for bad options, [`Error::OutOfMemory`].

@@ -42,9 +42,9 @@ impl Schedule {
     /// Whether every number is usable.
     pub(crate) fn is_valid(&self) -> bool {
         match *self {
-            Schedule::Constant { rate } => rate.is_finite() && rate >= 0.0,
+            Schedule::Constant { rate } => (rate as f32).is_finite() && rate >= 0.0,
             Schedule::Cosine { rate, floor, .. } => {
-                rate.is_finite() && rate >= 0.0 && (0.0..=1.0).contains(&floor)
+                (rate as f32).is_finite() && rate >= 0.0 && (0.0..=1.0).contains(&floor)
             }
         }
     }

@@ -43,6 +43,9 @@ impl MixtureShape {
         if !(1..=256).contains(&self.components) {
             return fail("components", "must be 1 to 256");
         }
+        if self.components * self.dims() > 8192 {
+            return fail("components times dimensions", "must be at most 8192");
+        }
         if !(self.low.is_finite() && self.high.is_finite() && self.low < self.high && self.low >= -20.0) {
             return fail("the range of log standard deviations", "must be finite, low < high, low >= -20");
         }

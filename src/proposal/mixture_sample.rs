@@ -1,34 +1,11 @@
 //! Draws from a mixture (`shaders/proposal/mixture_sample.wgsl`).
 
-use super::{Draws, MixtureShape};
-use crate::gpu::random::check_elements;
+use super::{Draws, MixtureShape, check_draws};
+use crate::Result;
 use crate::gpu::{KernelSource, Recording, RunState, Shape, Value, embedded_kernel};
-use crate::{Error, Result};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_sample.wgsl");
-
-/// Checks where draws go and returns (contexts, candidates).
-pub(super) fn check_draws(
-    recording: &Recording,
-    operation: &str,
-    draws: &Draws<'_>,
-    dims: usize,
-) -> Result<(usize, usize)> {
-    let shape = recording.shape(draws.candidates)?;
-    let end = draws.first.saturating_add(draws.count);
-    let fits = matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= end);
-    if !fits || shape.is_packed() {
-        let expected = format!("[contexts, at least {end}, {dims}]");
-        return Err(Error::shape(operation, "candidates", shape, expected, "make room for every draw"));
-    }
-    let (contexts, candidates) = (shape.dims()[0], shape.dims()[1]);
-    if draws.count == 0 {
-        return Err(Error::argument(operation, "draws per context", "is 0; draw at least one"));
-    }
-    check_elements(operation, contexts.saturating_mul(draws.count).saturating_mul(dims.div_ceil(4)))?;
-    Ok((contexts, candidates))
-}
 
 /// Records `count` draws per context: a component by its weight, then a normal, back in data units. Two streams:
 /// `<stream>/component` and `<stream>/normal`.
@@ -36,7 +13,7 @@ pub(super) fn check_draws(
 /// * `outputs`: packed `[contexts, shape.outputs()]`. One dispatch.
 ///
 /// # Errors
-/// [`Error::Shape`] if the candidates or outputs do not fit, [`Error::Argument`] for no draws or a stream in use.
+/// [`crate::Error::Shape`] if the candidates or outputs do not fit, [`crate::Error::Argument`] for no draws or a stream in use.
 pub fn record(
     recording: &mut Recording,
     outputs: Value,

@@ -8,9 +8,24 @@ use crate::{Error, Result};
 
 /// A uniform density over a box, the same for every context, in data units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Borders")]
 pub struct UniformBox {
     low: Vec<f32>,
     high: Vec<f32>,
+}
+
+/// The borders as they stand in files, before they are checked.
+#[derive(Deserialize)]
+struct Borders {
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl TryFrom<Borders> for UniformBox {
+    type Error = Error;
+    fn try_from(borders: Borders) -> Result<Self> {
+        Self::new(&borders.low, &borders.high)
+    }
 }
 
 impl UniformBox {

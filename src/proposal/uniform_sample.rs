@@ -1,7 +1,6 @@
 //! Draws from a uniform box (`shaders/proposal/uniform_sample.wgsl`).
 
-use super::mixture_sample::check_draws;
-use super::{Draws, UniformBox};
+use super::{Draws, UniformBox, check_draws};
 use crate::Result;
 use crate::gpu::{KernelSource, Recording, RunState, embedded_kernel};
 

@@ -136,7 +136,7 @@ impl ChainSampler {
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
-    pub fn sample(&self, context: &[f32]) -> Result<Vec<f32>> {
+    pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
         self.context.write(&self.gpu, context)?;
         self.plan.run(1)?;
         self.gpu.read(&self.result)

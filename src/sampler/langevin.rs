@@ -94,6 +94,13 @@ impl Langevin {
                 "at least one chain of the energy's dimensions",
             ));
         }
+        if !recording.is_written(y) {
+            return Err(Error::argument(
+                "langevin",
+                "y",
+                "holds nothing yet; write the starts of the chains first",
+            ));
+        }
         self.check(dims)?;
         let rows = shape.rows();
         check_elements("langevin", rows.saturating_mul(dims.div_ceil(4)))?;
@@ -135,7 +142,8 @@ impl Langevin {
             return fail("steps", format!("is {}, allowed are 1 to 65535", self.steps));
         }
         let sizes = [self.sizes.at(0, self.steps), self.sizes.at(self.steps - 1, self.steps)];
-        if sizes.iter().any(|eta| !(eta.is_finite() && *eta > 0.0)) {
+        // The device computes in f32.
+        if sizes.iter().any(|eta| !((*eta as f32).is_finite() && *eta as f32 > 0.0)) {
             return fail(
                 "step sizes",
                 format!("go from {} to {}; they must be positive", sizes[0], sizes[1]),

@@ -160,6 +160,17 @@ impl RnceTrainer {
         write_whole(path, &bytes)
     }
 
+    /// Reads the options of a checkpoint, to know its data before resuming.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is no checkpoint, [`Error::Io`].
+    pub fn options_of(path: &Path) -> Result<RnceOptions> {
+        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
+        let bytes = read_guarded(path)?;
+        let (_, description) = parse(&bytes).map_err(fail)?;
+        Ok(RnceOptions { seed: description.seed, ..description.options })
+    }
+
     /// Goes on from a checkpoint: with the same data, adapter and driver the run continues with the same bits as if it had not
     /// stopped.
     ///
@@ -282,7 +293,8 @@ fn read_slice(
     }
     let values: Vec<f32> =
         view.data().chunks_exact(4).map(|raw| f32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])).collect();
-    match values.iter().position(|value| !value.is_finite()) {
+    let allowed = |value: &f32| value.is_finite() && (what != "second_moment" || *value >= 0.0);
+    match values.iter().position(|value| !allowed(value)) {
         Some(at) => Err(format!("{name}: holds {} at element {at}", values[at])),
         None => Ok(values),
     }

@@ -67,6 +67,8 @@ impl Default for ProposalOptions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RnceOptions {
+    /// What the data are, in the caller's words; kept in checkpoints.
+    pub task: String,
     /// The objective.
     pub objective: Objective,
     /// Negatives per context, K.
@@ -96,6 +98,7 @@ pub struct RnceOptions {
 impl Default for RnceOptions {
     fn default() -> Self {
         Self {
+            task: String::new(),
             objective: Objective::Rnce,
             negatives: 63,
             batch: 128,
@@ -148,6 +151,12 @@ impl RnceOptions {
             {
                 return fail("the normaliser's deviation", format!("is {deviation}; it must be positive"));
             }
+        }
+        if self.warmup > 0 && matches!(self.proposal, ProposalOptions::Uniform { .. }) {
+            return fail(
+                "warmup",
+                "trains the proposal alone, but a uniform box learns nothing; set it to 0".into(),
+            );
         }
         if let ProposalOptions::Uniform { low, high } = &self.proposal {
             let bounds = crate::proposal::UniformBox::new(low, high)?;

@@ -195,11 +195,14 @@ impl RnceTrainer {
         &self.energy
     }
 
-    /// The energy with averaged weights: what to evaluate and sample.
+    /// The energy with averaged weights: what to evaluate and sample. Before the first energy step, the initial weights.
     ///
     /// # Errors
     /// None in practice; [`crate::Error::Shape`] if the average does not fit.
     pub fn averaged_energy(&self) -> Result<NetworkEnergy> {
+        if self.step <= self.options.warmup {
+            return Ok(self.energy.clone());
+        }
         NetworkEnergy::new(self.energy.model().with_parameters(&self.energy_optimiser.average)?)
     }
 

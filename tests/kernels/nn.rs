@@ -496,6 +496,11 @@ fn gradient_norm_does_not_overflow(adapter: &Adapter) {
         let prepared = prepare(adapter, &gradient, 0.5, 1, [0; 4]);
         prepared.expect(&reference::gradient_norm(&wide(&gradient), 0.5, 1, false), true, 516);
     }
+    // Without clipping the squares of such a gradient overflow in the optimiser: it counts as not finite.
+    let gradient: Vec<f32> = data(15, 516).iter().map(|v| v * 1e25).collect();
+    let prepared = prepare(adapter, &gradient, 0.0, 1, [0; 4]);
+    assert_eq!(prepared.latch, [1, 8, 6, 3], "{}", adapter.name);
+    assert_eq!(prepared.count, 1, "{}", adapter.name);
 }
 
 fn gradient_norm_calls_a_bad_step_off(adapter: &Adapter) {

@@ -12,7 +12,11 @@ use gibbs_reference::sampler::{langevin as reference, select_chain as reference_
 use crate::EPS;
 use crate::common::{Adapter, Case, data, every_adapter, wide};
 
-every_adapter!(langevin_equals_the_reference, the_lowest_chain_is_chosen_and_the_first_on_ties);
+every_adapter!(
+    langevin_equals_the_reference,
+    the_lowest_chain_is_chosen_and_the_first_on_ties,
+    faults_do_not_look_like_samples,
+);
 
 /// An energy whose gradient is a given tensor: what is left of a chain is the Langevin kernel alone.
 struct Slope {
@@ -127,4 +131,39 @@ fn the_lowest_chain_is_chosen_and_the_first_on_ties(adapter: &Adapter) {
             }
         }
     }
+}
+
+fn faults_do_not_look_like_samples(adapter: &Adapter) {
+    // Chain 0 is not finite: the lowest of the others wins. No finite chain: chain 0, with an energy that shows it.
+    let energies = [f32::NAN, 2.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN];
+    let y = data(63, 8);
+    let mut case = Case::new(adapter, "select among faults");
+    let energy = case.input("energy", [8, 1], &energies);
+    let value = case.input("y", [2, 4, 1], &y);
+    let best = select_chain::record(&mut case.recording, energy, value).unwrap();
+    case.output("best", best.y);
+    case.output("best energy", best.energy);
+    let results = case.run();
+    assert_eq!(results.get::<f32>("best"), [y[3], y[4]], "{}", adapter.name);
+    assert_eq!(results.get::<f32>("best energy"), [1.0, 3.4e38], "{}", adapter.name);
+
+    // A gradient that is not finite is not clamped into the box.
+    let shape = [1, 2, 2];
+    let mut case = Case::new(adapter, "langevin with faults");
+    case.run_state(1, 2);
+    case.input("gradient", shape, &[f32::NAN, 0.5, f32::INFINITY, -0.5]);
+    let value = case.input("y", shape, &[0.25; 4]);
+    let bounds = UniformBox::new(&[-1.0; 2], &[1.0; 2]).unwrap();
+    let sizes = StepSizes::Constant { eta: 1e-3 };
+    let chain = Langevin { steps: 1, sizes, bounds: Some(bounds), quiet_last: true };
+    let knobs = chain.record(&mut case.recording, &Slope { shape }, None, value, "test/chain").unwrap();
+    case.turn(knobs[0], 1.0);
+    case.turn(knobs[1], 1.0);
+    let moved = case.run().get::<f32>("y");
+    assert!(!moved[0].is_finite() && !moved[2].is_finite(), "{}: {moved:?}", adapter.name);
+    assert!(
+        (moved[1] - 0.2495).abs() < 1e-6 && (moved[3] - 0.2505).abs() < 1e-6,
+        "{}: {moved:?}",
+        adapter.name
+    );
 }

@@ -65,19 +65,32 @@ impl NetworkEnergy {
         &self.model
     }
 
-    /// The named inputs for a context and candidates.
+    /// The named inputs for contexts and their candidates; an unconditional energy ignores the context.
+    ///
+    /// * `context`: `[contexts, width]`; `y`: `[contexts, candidates, dims]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a context is missing; an unconditional energy ignores it.
-    pub fn inputs(&self, context: Option<Value>, y: Value) -> Result<Vec<(&'static str, Value)>> {
-        let conditional = self.model.network().inputs.iter().any(|input| input.name == CONTEXT);
-        match (context, conditional) {
-            (Some(context), true) => Ok(vec![(CONTEXT, context), (ACTION, y)]),
-            (_, false) => Ok(vec![(ACTION, y)]),
-            (None, true) => {
-                Err(Error::argument(format!("energy `{}`", self.model.name()), "the context", "is missing"))
-            }
+    /// [`Error::Argument`] if a context is missing, [`Error::Shape`] if `y` has other contexts.
+    pub fn inputs(
+        &self,
+        recording: &Recording,
+        context: Option<Value>,
+        y: Value,
+    ) -> Result<Vec<(&'static str, Value)>> {
+        let operation = || format!("energy `{}`", self.model.name());
+        if !self.model.network().inputs.iter().any(|input| input.name == CONTEXT) {
+            return Ok(vec![(ACTION, y)]);
         }
+        let Some(context) = context else {
+            return Err(Error::argument(operation(), "the context", "is missing"));
+        };
+        let (contexts, found) = (recording.shape(context)?.rows(), recording.shape(y)?);
+        if found.dims().len() != 3 || found.dims()[0] != contexts {
+            let expected = format!("[{contexts}, candidates, {}]", self.dims());
+            let hint = "give the candidates of each context together";
+            return Err(Error::shape(operation(), "y", found, expected, hint));
+        }
+        Ok(vec![(CONTEXT, context), (ACTION, y)])
     }
 }
 
@@ -89,14 +102,14 @@ impl Energy for NetworkEnergy {
 
     fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
         let parameters = self.model.value(recording)?;
-        let inputs = self.inputs(context, y)?;
+        let inputs = self.inputs(recording, context, y)?;
         let network = self.model.network();
         Ok(network.record_forward(recording, parameters, &inputs, Keep::Output)?.output)
     }
 
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
         let parameters = self.model.value(recording)?;
-        let inputs = self.inputs(context, y)?;
+        let inputs = self.inputs(recording, context, y)?;
         let network = self.model.network();
         let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
         let rows = recording.shape(forward.output)?.rows();
