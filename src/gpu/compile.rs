@@ -160,7 +160,8 @@ impl Recording {
     fn lay_out_uniforms(&self, gpu: &Gpu) -> Result<Uniforms> {
         let align = gpu.capabilities().limits.min_uniform_buffer_offset_alignment.max(16) as usize;
         let mut bytes: Vec<u8> = Vec::new();
-        let mut known: HashMap<(Vec<u8>, Vec<(u32, usize)>), u32> = HashMap::new();
+        type Block = (Vec<u8>, Vec<(u32, usize)>);
+        let mut known: HashMap<Block, u32> = HashMap::new();
         let mut knobs: Vec<(String, Vec<u64>)> =
             self.knobs.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
         // The offset of a block, and whether it is new. Blocks that hold the same bytes and knobs share their window.
