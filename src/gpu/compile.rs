@@ -70,6 +70,7 @@ impl Recording {
             flops: self.flops(),
             cost: 0.0,
             host_groups: Mutex::default(),
+            host_sets: Mutex::default(),
             pace: Mutex::default(),
         };
         // Steps with the same kernel and the same tensors share a group.

@@ -1,7 +1,7 @@
 //! Bind groups of a plan: made once, for tensors given at `compile` and for those a host passes to `encode`.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::bindings::Bindings;
 use super::compile::fitting;
@@ -101,19 +101,39 @@ impl Plan {
         Ok(Some(group))
     }
 
-    /// Bind groups for the steps that touch a slot given by the host; made once per set of buffers.
-    pub(super) fn host_groups(&self, host: &Bindings) -> Result<HashMap<usize, wgpu::BindGroup>> {
-        let mut cache = self.host_groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut result = HashMap::new();
-        for (name, _) in &host.entries {
-            if !self.slot_names.iter().flatten().any(|known| known == name) {
+    /// The bind group of every step, for tensors given at `compile` and those in `host`. Worked out once per set of
+    /// tensors; afterwards one look-up.
+    pub(super) fn groups_for(&self, host: &Bindings) -> Result<Arc<Vec<wgpu::BindGroup>>> {
+        let mut key = Vec::with_capacity(host.entries.len());
+        for (name, tensor) in &host.entries {
+            let Some(value) = self.slot_names.iter().position(|slot| slot.as_ref() == Some(name)) else {
                 return Err(Error::argument(
                     format!("encode `{}`", self.label),
                     format!("binding `{name}`"),
                     "fits no slot of the plan",
                 ));
-            }
+            };
+            // Also on a hit: the same buffer may come back under another shape.
+            self.source(value, Some(host))?;
+            key.push((value, tensor.buffer().clone(), tensor.offset()));
         }
+        key.sort_unstable_by_key(|(value, ..)| *value);
+        let mut sets = self.host_sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sets.get(&key) {
+            return Ok(known.clone());
+        }
+        let groups = Arc::new(self.resolve(&self.host_groups(host)?)?);
+        if sets.len() >= KEPT_HOST_GROUPS {
+            sets.clear();
+        }
+        sets.insert(key, groups.clone());
+        Ok(groups)
+    }
+
+    /// Bind groups for the steps that touch a slot given by the host; shared between sets that agree on a step.
+    fn host_groups(&self, host: &Bindings) -> Result<HashMap<usize, wgpu::BindGroup>> {
+        let mut cache = self.host_groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = HashMap::new();
         for (index, step) in self.steps.iter().enumerate() {
             let mut key = Vec::new();
             for &(_, _, value) in &step.bound {
@@ -142,10 +162,7 @@ impl Plan {
         Ok(result)
     }
 
-    pub(super) fn resolve<'a>(
-        &'a self,
-        host: &'a HashMap<usize, wgpu::BindGroup>,
-    ) -> Result<Vec<&'a wgpu::BindGroup>> {
+    fn resolve(&self, host: &HashMap<usize, wgpu::BindGroup>) -> Result<Vec<wgpu::BindGroup>> {
         let mut groups = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
             let Some(group) = host.get(&index).or(self.groups[step.group].as_ref()) else {
@@ -160,7 +177,7 @@ impl Plan {
                     "is not bound; give a tensor at `compile` or at `encode`",
                 ));
             };
-            groups.push(group);
+            groups.push(group.clone());
         }
         Ok(groups)
     }

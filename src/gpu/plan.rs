@@ -43,8 +43,12 @@ pub struct Plan {
     pub(super) cost: f64,
     /// By step and, for each slot that the host fills, its value, buffer and offset.
     pub(super) host_groups: Mutex<HostGroups>,
+    pub(super) host_sets: Mutex<HostSets>,
     pub(super) pace: Mutex<Pace>,
 }
+
+/// The bind groups of all steps, by the tensors in the slots that `encode` was given.
+pub(super) type HostSets = HashMap<Vec<(usize, wgpu::Buffer, u64)>, Arc<Vec<wgpu::BindGroup>>>;
 
 /// Bind groups for tensors passed to `encode`, by step and the buffers in its slots.
 pub(super) type HostGroups = HashMap<(usize, Vec<(usize, wgpu::Buffer, u64)>), wgpu::BindGroup>;
@@ -126,7 +130,7 @@ impl Plan {
     fn encode_pass(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        groups: &[&wgpu::BindGroup],
+        groups: &[wgpu::BindGroup],
         dispatches: std::ops::Range<u64>,
         timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) {
@@ -143,7 +147,7 @@ impl Plan {
                 pass.set_pipeline(&step.pipeline.pipeline);
                 current = Some(&step.pipeline);
             }
-            pass.set_bind_group(0, groups[index], &step.offsets);
+            pass.set_bind_group(0, &groups[index], &step.offsets);
             let [x, y, z] = step.grid;
             pass.dispatch_workgroups(x, y, z);
         }
@@ -156,8 +160,7 @@ impl Plan {
     /// [`Error::Argument`] for an open slot or an unknown name, [`Error::Shape`], [`Error::DeviceLost`].
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, host: &Bindings) -> Result<()> {
         self.gpu.check_health(&self.label)?;
-        let own = self.host_groups(host)?;
-        let groups = self.resolve(&own)?;
+        let groups = self.groups_for(host)?;
         self.encode_pass(encoder, &groups, 0..self.steps.len() as u64, None);
         self.gpu.faults().submitted(&self.label);
         Ok(())
@@ -183,8 +186,7 @@ impl Plan {
         most: u64,
         mut after: impl FnMut(&mut wgpu::CommandEncoder, u64) -> Result<()>,
     ) -> Result<()> {
-        let none = HashMap::new();
-        let groups = self.resolve(&none)?;
+        let groups = self.groups_for(&Bindings::new())?;
         let length = self.steps.len() as u64;
         let end = times.saturating_mul(length);
         let mut at = 0;
@@ -252,8 +254,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::run`].
     pub fn run_timed(&self, times: u64) -> Result<PlanTiming> {
-        let none = HashMap::new();
-        let groups = self.resolve(&none)?;
+        let groups = self.groups_for(&Bindings::new())?;
         let device = self.gpu.device();
         let query = match self.gpu.capabilities().timestamps {
             false => None,
