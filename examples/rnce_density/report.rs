@@ -73,13 +73,15 @@ impl Report {
         let kept = if step > 0 { kept_lines(&path, step)? } else { String::new() };
         let mut stream = BufWriter::new(File::create(path)?);
         stream.write_all(kept.as_bytes())?;
+        // Evaluations stand between the steps; they do not parse as records.
+        let records = kept.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Ok(Self {
             density,
             truth: evaluate::truth(density),
             bar,
             stream,
             folder: folder.into(),
-            records: Vec::new(),
+            records,
             checkpoint_every: u64::MAX,
             begun: Instant::now(),
             training_seconds: 0.0,
@@ -111,6 +113,12 @@ impl Report {
     /// A line above the bar; also where there is no terminal to draw a bar on.
     fn say(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.stream.flush() {
+            self.say(&format!("train.jsonl: {error}"));
+        }
     }
 
     fn write(&mut self, line: &impl Serialize) {
@@ -176,6 +184,7 @@ impl Observer for Report {
         for record in records {
             self.write(record);
         }
+        self.flush();
         if let Some(last) = records.last() {
             self.bar.set_position(last.step + 1);
             if let (Some(loss), Some(ess)) = (last.energy_loss, last.ess) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::dataset::DeviceData;
 use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
@@ -18,7 +18,7 @@ const METRICS: [&str; 5] =
     ["energy_loss", "proposal_loss", "ess", "energy_gradient_norm", "proposal_gradient_norm"];
 
 /// One line of the metrics stream.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The step, counted from 0.
     pub step: u64,
