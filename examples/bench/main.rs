@@ -21,7 +21,7 @@ use workloads::Workload;
 
 /// Measure gibbs on one adapter.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version)]
 struct Arguments {
     /// Workload to run; may be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(workloads::NAMES))]

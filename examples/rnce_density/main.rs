@@ -20,9 +20,9 @@ use report::Report;
 
 /// Train an energy model on a 2-D density by ranking NCE, then sample it by Langevin dynamics.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version)]
 struct Arguments {
-    /// The density to learn.
+    /// The density to learn: pinwheel or spiral.
     #[arg(long, default_value_t = Density::Pinwheel)]
     density: Density,
     /// The objective.
