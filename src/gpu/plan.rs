@@ -166,8 +166,8 @@ impl Plan {
         Ok(())
     }
 
-    /// Replays the plan `times` times, submitted in chunks of about 0.1 s; a longer replay is cut between dispatches. Returns when all is submitted; at most
-    /// three chunks are under way at a time.
+    /// Replays the plan `times` times, submitted in chunks of about 0.1 s; a longer replay is cut between
+    /// dispatches. Returns when all is submitted; at most three chunks are under way at a time.
     ///
     /// # Errors
     /// [`Error::Argument`] for an open slot, [`Error::Timeout`], [`Error::DeviceLost`], [`Error::Device`].

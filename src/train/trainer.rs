@@ -215,8 +215,9 @@ impl RnceTrainer {
     /// the end. Between two evaluations nothing is read back with a wait and nothing is written from the host.
     ///
     /// # Errors
-    /// [`crate::Error::NonFinite`] with the first bad step, the weights before it untouched; [`crate::Error::DeviceLost`],
-    /// [`crate::Error::Timeout`]; those of the observer.
+    /// [`crate::Error::NonFinite`] with the first bad step; the weights are those of the last good updates
+    /// ([`RnceTrainer::save_last_good`]). [`crate::Error::DeviceLost`], [`crate::Error::Timeout`]; those of the
+    /// observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         let until = until.min(self.options.steps);
         let every = every.max(1);
