@@ -26,6 +26,20 @@ pub trait Energy {
     /// [`Error::Shape`] if shapes do not fit.
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value>;
 
+    /// Records both; worth its own implementation where they share work.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes do not fit.
+    fn record_value_and_gradient(
+        &self,
+        recording: &mut Recording,
+        context: Option<Value>,
+        y: Value,
+    ) -> Result<(Value, Value)> {
+        let value = self.record_value(recording, context, y)?;
+        Ok((value, self.record_gradient(recording, context, y)?))
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -108,13 +122,23 @@ impl Energy for NetworkEnergy {
     }
 
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
+        Ok(self.record_value_and_gradient(recording, context, y)?.1)
+    }
+
+    fn record_value_and_gradient(
+        &self,
+        recording: &mut Recording,
+        context: Option<Value>,
+        y: Value,
+    ) -> Result<(Value, Value)> {
         let parameters = self.model.value(recording)?;
         let inputs = self.inputs(recording, context, y)?;
         let network = self.model.network();
         let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
         let rows = recording.shape(forward.output)?.rows();
         let seed = record_unit_seed(recording, rows)?;
-        network.record_input_gradient(recording, parameters, &forward, seed, ACTION)
+        let gradient = network.record_input_gradient(recording, parameters, &forward, seed, ACTION)?;
+        Ok((forward.output, gradient))
     }
 
     fn bindings(&self) -> Bindings {
