@@ -17,6 +17,7 @@ pub mod nn;
 pub mod proposal;
 pub mod sampler;
 pub mod tasks;
+pub mod testing;
 pub mod train;
 
 pub use error::{Error, Result};

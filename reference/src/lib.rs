@@ -4,7 +4,6 @@
 //! numbers as slices. A slice of the wrong length panics: this crate serves tests, benches and examples only.
 #![forbid(unsafe_code)]
 
-pub mod compare;
 pub mod compose;
 pub mod energy;
 pub mod gpu;

@@ -12,7 +12,7 @@ use gibbs::nn::{
     dense_weight_gradient, gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates,
     unpack_gradient,
 };
-use gibbs_reference::compare::Bound;
+use gibbs::testing::Bound;
 use gibbs_reference::gpu::random::{Draw, uniform};
 use gibbs_reference::nn as reference;
 use gibbs_reference::nn::Activation::{Identity, Relu, Silu, Tanh};

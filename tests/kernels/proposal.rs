@@ -7,7 +7,7 @@ use gibbs::proposal::{
     Draws, MixtureShape, UniformBox, mixture_likelihood, mixture_log_density, mixture_sample,
     uniform_log_density, uniform_sample,
 };
-use gibbs_reference::compare::Bound;
+use gibbs::testing::Bound;
 use gibbs_reference::gpu::random::{Draw, normal, uniform};
 use gibbs_reference::proposal as reference;
 use gibbs_reference::proposal::{ActionScale, uniform_log_density::OUTSIDE};

@@ -1,4 +1,4 @@
-//! Comparators of device results with f64 references.
+//! Comparators of device results with f64 references, and error bounds for them.
 //!
 //! An unusable bound (NaN, negative, infinite), a non-finite value on either side and an empty comparison are failures:
 //! no wrong answer passes because something else is wrong too.
@@ -29,7 +29,14 @@ impl Tolerance for &[f64] {
     }
 }
 
-/// Common bounds.
+/// Common bounds. A bound follows the operation, not the result that happened to come out:
+///
+/// * sums of products (matrix products, reductions, means): [`Bound::sum`] with the sum of the ABSOLUTE terms of each
+///   element, which cancellation does not shrink, and the number of terms;
+/// * one correctly rounded operation per element, or a few: [`Bound::relative`] with that many times `2^-23`; an
+///   absolute part for results near zero that come from larger numbers;
+/// * functions such as `exp`, whose error grows with the argument: a closure of the index, or [`Bound::Each`];
+/// * copies, choices and integers: `|_| 0.0`, or [`compare_words`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bound {
     /// One bound per element.
@@ -90,7 +97,7 @@ impl Tolerance for &Bound {
 
 /// One element out of bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failure {
+pub struct Deviation {
     /// Flat index.
     pub index: usize,
     /// Device result.
@@ -124,9 +131,9 @@ pub enum Mismatch {
         /// Elements whose reference or bound is unusable: the test is wrong, whatever the device did.
         unusable: usize,
         /// Out of bounds at the lowest index.
-        first: Failure,
+        first: Deviation,
         /// Out of bounds by the largest multiple of its bound; a non-finite value counts as the worst.
-        worst: Failure,
+        worst: Deviation,
     },
     /// Words differ.
     Words {
@@ -143,7 +150,7 @@ pub enum Mismatch {
     },
 }
 
-impl Failure {
+impl Deviation {
     fn difference(&self) -> f64 {
         (self.found - self.expected).abs()
     }
@@ -168,10 +175,10 @@ pub fn compare(found: &[f32], expected: &[f64], bound: impl Tolerance) -> Result
     let mut failures = 0;
     let mut non_finite = 0;
     let mut unusable = 0;
-    let mut extremes: Option<(Failure, Failure)> = None;
+    let mut extremes: Option<(Deviation, Deviation)> = None;
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
         let bound = bound.at(index, expected).unwrap_or(f64::NAN);
-        let element = Failure { index, found: f64::from(found), expected, bound };
+        let element = Deviation { index, found: f64::from(found), expected, bound };
         non_finite += usize::from(!found.is_finite());
         unusable += usize::from(element.unusable());
         if found.is_finite() && !element.unusable() && element.difference() <= bound {
@@ -220,7 +227,7 @@ fn check_lengths(found: usize, expected: usize) -> Result<(), Mismatch> {
     Ok(())
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { index, found, expected, bound } = self;
         write!(f, "index {index}: found {found:.9e}, expected {expected:.9e}, ")?;

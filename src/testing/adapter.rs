@@ -1,0 +1,254 @@
+//! The adapters that tests run on, opened once per process.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::expect::{Expect, Verdict, judge};
+use super::failure::{Failure, fail};
+use crate::gpu::{Gpu, GpuOptions, describe};
+
+/// An adapter, opened for tests: scratch memory is poisoned.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// `lavapipe`, `swiftshader`, or the adapter's own name.
+    pub name: &'static str,
+    /// The context on it.
+    pub gpu: Gpu,
+    /// A second context that each [`super::Case`] must agree with bit for bit.
+    pub(super) twin: Option<Gpu>,
+    source: wgpu::Adapter,
+    configuration: Configuration,
+}
+
+/// How an adapter is opened: what the device has, less what is switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Configuration {
+    /// As a user gets it.
+    #[default]
+    Default,
+    /// Shaders with every runtime check; each case must give the same bits as without.
+    Checked,
+}
+
+impl Adapter {
+    /// Opens an adapter.
+    ///
+    /// # Errors
+    /// [`Failure`] if the driver refuses.
+    pub fn open(source: &wgpu::Adapter, configuration: &Configuration) -> Result<Self, Failure> {
+        let info = source.get_info();
+        let open = |options: &GpuOptions| {
+            Gpu::open_adapter(source, options).map_err(|error| Failure::gpu(describe(&info), error))
+        };
+        let known = SOFTWARE.iter().find(|(_, part)| info.name.to_lowercase().contains(part));
+        let twin = match configuration {
+            Configuration::Default => None,
+            Configuration::Checked => Some(open(&options(Some(false)))?),
+        };
+        let checked = (*configuration == Configuration::Checked).then_some(true);
+        Ok(Self {
+            // Once per adapter and configuration: nothing that grows.
+            name: known.map_or_else(|| &*Box::leak(info.name.clone().into_boxed_str()), |(name, _)| name),
+            gpu: open(&options(checked))?,
+            twin,
+            source: source.clone(),
+            configuration: configuration.clone(),
+        })
+    }
+
+    /// The same adapter, opened otherwise.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`].
+    pub fn with(&self, configuration: &Configuration) -> Result<Self, Failure> {
+        Self::open(&self.source, configuration)
+    }
+
+    /// Another device on the same adapter, its shaders checked or trusted.
+    ///
+    /// # Panics
+    /// If the driver refuses.
+    #[track_caller]
+    pub fn reopen(&self, checked: bool) -> Gpu {
+        Gpu::open_adapter(&self.source, &options(Some(checked)))
+            .unwrap_or_else(|error| fail(Failure::gpu(self.name, error)))
+    }
+
+    /// The same adapter, each [`super::Case`] on it running on a second device as well: all tensors must hold the same bits
+    /// afterwards.
+    pub fn against(self, twin: Gpu) -> Self {
+        Self { twin: Some(twin), ..self }
+    }
+
+    /// How it was opened.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+}
+
+/// Software renderers by the names that tests know them by, with a part of their adapters' names.
+const SOFTWARE: [(&str, &str); 2] = [("lavapipe", "llvmpipe"), ("swiftshader", "swiftshader")];
+
+fn options(checked: Option<bool>) -> GpuOptions {
+    GpuOptions {
+        poison: Some(true),
+        checked,
+        timeout: Some(Duration::from_secs(120)),
+        ..GpuOptions::default()
+    }
+}
+
+/// Written past the test runner's capture, so that it shows although the test passes.
+pub fn say(text: &str) {
+    // A closed stderr must not fail a test.
+    let _ = std::io::stderr().write_all(format!("gibbs tests: {text}\n").as_bytes());
+}
+
+/// Names that must be present: those in `GIBBS_REQUIRED_ADAPTERS` (separated by commas), by default both software
+/// renderers where `CI=true` and none elsewhere.
+fn required() -> Vec<String> {
+    let names = |list: &str| list.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>();
+    match std::env::var("GIBBS_REQUIRED_ADAPTERS") {
+        Ok(list) => names(&list).into_iter().filter(|name| !name.is_empty()).collect(),
+        Err(_) if std::env::var("CI").as_deref() == Ok("true") => names("lavapipe,swiftshader"),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Every adapter of this machine that tests run on, opened once per process: Vulkan, Metal and DX12, one of each software
+/// renderer. Says on stderr which were taken, left out and missed.
+///
+/// # Errors
+/// [`Failure`] if there is none, one does not open, or one is absent that is required: under `CI=true` lavapipe and
+/// SwiftShader, otherwise those listed in the environment variable `GIBBS_REQUIRED_ADAPTERS`.
+pub fn try_adapters() -> Result<&'static [Adapter], Failure> {
+    static ADAPTERS: OnceLock<Result<Vec<Adapter>, String>> = OnceLock::new();
+    let opened = ADAPTERS.get_or_init(|| open_all().map_err(|failure| failure.to_string()));
+    opened.as_deref().map_err(|words| Failure::new("adapters", words))
+}
+
+/// As [`try_adapters`].
+///
+/// # Panics
+/// Where that fails.
+#[track_caller]
+pub fn adapters() -> &'static [Adapter] {
+    try_adapters().unwrap_or_else(|failure| fail(failure))
+}
+
+fn open_all() -> Result<Vec<Adapter>, Failure> {
+    let mut opened: Vec<Adapter> = Vec::new();
+    for source in Gpu::adapters(None) {
+        let info = source.get_info();
+        if info.backend == wgpu::Backend::Gl {
+            say(&format!("left out: {}", describe(&info)));
+            continue;
+        }
+        let known = SOFTWARE.iter().find(|(_, part)| info.name.to_lowercase().contains(part));
+        if known.is_some_and(|(name, _)| opened.iter().any(|adapter| adapter.name == *name)) {
+            say(&format!("left out, a second one of its kind: {}", describe(&info)));
+            continue;
+        }
+        opened.push(Adapter::open(&source, &Configuration::default())?);
+        say(&format!("testing on {}", describe(&info)));
+    }
+    let present: Vec<(&str, String)> =
+        opened.iter().map(|adapter| (adapter.name, adapter.gpu.adapter_name())).collect();
+    for name in absent(&required(), &present) {
+        return Err(Failure::new(name, "is required and absent (see `GIBBS_REQUIRED_ADAPTERS` and `CI`)"));
+    }
+    for (name, _) in SOFTWARE {
+        if !opened.iter().any(|adapter| adapter.name == name) {
+            say(&format!("no {name} here: nothing is tested on it"));
+        }
+    }
+    if opened.is_empty() {
+        return Err(Failure::new(
+            "adapters",
+            "no Vulkan, Metal or DX12 adapter; install a driver, such as Mesa's",
+        ));
+    }
+    Ok(opened)
+}
+
+/// The required names that no adapter answers to.
+fn absent<'a>(required: &'a [String], present: &[(&str, String)]) -> Vec<&'a str> {
+    let answers = |wanted: &str| {
+        let wanted = wanted.to_lowercase();
+        present.iter().any(|(name, words)| *name == wanted || words.to_lowercase().contains(&wanted))
+    };
+    required.iter().map(String::as_str).filter(|name| !answers(name)).collect()
+}
+
+/// For tests that need one adapter only: lavapipe, or the first one there is.
+///
+/// # Panics
+/// As [`adapters`].
+#[track_caller]
+pub fn first_adapter() -> &'static Adapter {
+    let all = adapters();
+    all.iter().find(|adapter| adapter.name == "lavapipe").unwrap_or_else(|| {
+        say(&format!("a test meant for lavapipe runs on {}", all[0].name));
+        &all[0]
+    })
+}
+
+/// Runs a test on every adapter of [`try_adapters`]. A panic counts as a failure; `expectations` whose case is `case`
+/// say where it must fail.
+///
+/// # Errors
+/// The failures of all adapters together, and expected failures that did not occur.
+pub fn on_every_adapter(
+    case: &str,
+    expectations: &[Expect],
+    test: impl Fn(&Adapter) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut failures = Vec::new();
+    for adapter in try_adapters()? {
+        let outcome = outcome_of(|| test(adapter));
+        match judge(expectations, case, adapter.gpu.info(), outcome) {
+            Ok(Verdict::Passed) => {}
+            Ok(Verdict::ExpectedFailure(words)) => say(&format!("{}: {case}: {words}", adapter.name)),
+            Err(failure) => failures.push(failure.within(adapter.name).to_string()),
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(case, failures.join("\n"))),
+    }
+}
+
+/// What a test came to; a panic is a failure with its words.
+fn outcome_of(test: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Failure::new("", text.unwrap_or_else(|| "panicked without words".into())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_adapter_is_noticed() {
+        let present =
+            [("lavapipe", "llvmpipe (Vulkan)".to_owned()), ("Big Card", "Big Card (Vulkan)".to_owned())];
+        let required = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(absent(&required(&["lavapipe", "big"]), &present), [""; 0]);
+        assert_eq!(absent(&required(&["swiftshader", "lavapipe"]), &present), ["swiftshader"]);
+        assert_eq!(absent(&required(&["lavapipe"]), &[]), ["lavapipe"]);
+    }
+
+    #[test]
+    fn panics_are_failures_with_their_words() {
+        assert!(outcome_of(|| Ok(())).is_ok());
+        let words = |test: fn() -> Result<(), Failure>| outcome_of(test).unwrap_err().to_string();
+        assert_eq!(words(|| Err(Failure::new("here", "wrong"))), "here: wrong");
+        assert_eq!(words(|| panic!("value {}", 3)), "value 3");
+        assert_eq!(words(|| panic!("plain")), "plain");
+    }
+}
