@@ -4,6 +4,7 @@
 pub mod advance;
 mod bindings;
 mod capabilities;
+mod choice;
 mod compile;
 mod context;
 mod counters;
@@ -13,6 +14,7 @@ mod groups;
 mod kernel;
 mod memory;
 pub mod metrics;
+mod optional;
 mod pace;
 mod plan;
 pub mod random;
@@ -26,11 +28,14 @@ mod tensor;
 pub use advance::RunState;
 pub use bindings::Bindings;
 pub use capabilities::{Capabilities, DeviceClass};
+pub use choice::KernelChoice;
+pub(crate) use choice::choices;
 pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
 pub use counters::Counters;
 pub use dispatch::{DispatchBuilder, Param};
 pub use fault::FaultRecord;
 pub use metrics::{MetricsRing, MetricsRow};
+pub use optional::{OptionalPath, OptionalPaths, PathChoice, PathState};
 pub use plan::{Plan, PlanTiming};
 pub use readback::Readback;
 pub use recording::{Knob, Recording, Value};
@@ -49,19 +54,33 @@ macro_rules! embedded_kernel {
 pub(crate) use embedded_kernel;
 
 /// A kernel with one set of defines, for tests that translate every shader without a device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelVariant {
     /// The kernel.
     pub source: KernelSource,
     /// Constants put in front of it.
     pub defines: Vec<Define>,
+    /// The class of devices it is recorded for; `None`: every class.
+    pub class: Option<DeviceClass>,
+    /// Optional paths that it needs.
+    pub paths: OptionalPaths,
 }
 
 impl KernelVariant {
     /// A variant of a kernel.
     pub fn new(source: &KernelSource, defines: &[(&'static str, u32)]) -> Self {
         let defines = defines.iter().map(|&(name, value)| Define { name, value }).collect();
-        Self { source: source.clone(), defines }
+        Self { source: source.clone(), defines, class: None, paths: OptionalPaths::NONE }
+    }
+
+    /// The same variant, recorded for one class of devices only.
+    pub fn for_class(self, class: DeviceClass) -> Self {
+        Self { class: Some(class), ..self }
+    }
+
+    /// The same variant, recorded only where an optional path is on.
+    pub fn needing(self, path: OptionalPath) -> Self {
+        Self { paths: self.paths.with(path), ..self }
     }
 
     /// Links, parses and validates the kernel and returns its module.

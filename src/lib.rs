@@ -35,6 +35,11 @@ pub fn kernels() -> Vec<gpu::KernelVariant> {
     all
 }
 
+/// What can run of each kernel on a device: its variants for that class of devices and the optional paths that are on.
+pub fn kernels_for(capabilities: &gpu::Capabilities) -> Vec<gpu::KernelChoice> {
+    gpu::choices(kernels(), capabilities)
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -54,12 +54,12 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         for slope in 0..2 {
             let mut defines = shape.to_vec();
             defines.push(("SLOPE", slope));
-            all.push(KernelVariant::new(&dense_input_gradient::KERNEL, &defines));
+            all.push(KernelVariant::new(&dense_input_gradient::KERNEL, &defines).for_class(block.class()));
             for activation in 0..4 {
                 for init in 1..3 {
                     let mut defines = shape.to_vec();
                     defines.extend([("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)]);
-                    all.push(KernelVariant::new(&dense_forward::KERNEL, &defines));
+                    all.push(KernelVariant::new(&dense_forward::KERNEL, &defines).for_class(block.class()));
                 }
             }
         }
@@ -68,7 +68,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         for bias in 0..2 {
             let mut defines = block.defines().to_vec();
             defines.push(("BIAS", bias));
-            all.push(KernelVariant::new(&dense_weight_gradient::KERNEL, &defines));
+            all.push(KernelVariant::new(&dense_weight_gradient::KERNEL, &defines).for_class(block.class()));
         }
     }
     all

@@ -241,7 +241,7 @@ fn waves(adapter: &Adapter) -> Result<testing::Results, Failure> {
 #[test]
 fn a_case_on_two_devices_must_give_the_same_bits() {
     let adapter = testing::first_adapter();
-    let checked = adapter.with(&Configuration::Checked).unwrap();
+    let checked = adapter.with(Configuration::Checked).unwrap();
     assert!(checked.gpu.capabilities().checked && !adapter.gpu.capabilities().checked);
     waves(&checked).unwrap();
     let second = adapter.reopen(false);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::optional::{OptionalPath, OptionalPaths, PathChoice, PathState, switched};
+
 /// What a device wants of a kernel: the choice of variants goes by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceClass {
@@ -13,7 +15,7 @@ pub enum DeviceClass {
 
 /// Limits and optional features of one device.
 ///
-/// Each optional path can be switched off by an environment variable, so that the baseline is testable on
+/// Each optional path can be switched off by an environment variable or the options, so that the baseline is testable on
 /// every machine: `GIBBS_NO_TIMESTAMPS=1`. `GIBBS_CHECKED=1` compiles shaders with every runtime check on
 /// (slow); the default leaves only the loop counter out, because each loop of ours has a bound that is
 /// constant or uniform.
@@ -25,17 +27,27 @@ pub struct Capabilities {
     pub features: wgpu::Features,
     /// Which kernel variants are taken.
     pub class: DeviceClass,
-    /// GPU timing of plans by timestamps at pass boundaries.
-    pub timestamps: bool,
+    /// Every optional path: whether the device has it, whether it is on, and why not.
+    pub paths: Vec<PathState>,
     /// Whether shaders are compiled with every runtime check, the loop counter included.
     pub checked: bool,
 }
 
-/// The optional features that gibbs asks for when it opens a device itself.
-pub(crate) const OPTIONAL_FEATURES: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
-
 impl Capabilities {
-    pub(crate) fn of(device: &wgpu::Device, checked: Option<bool>) -> Self {
+    /// The features of the optional paths that are wanted: what gibbs asks for when it opens a device itself.
+    pub(crate) fn wanted(without: OptionalPaths) -> wgpu::Features {
+        let all = OptionalPath::ALL.iter();
+        let wanted = all.filter(|path| !without.contains(**path) && !switched(path.switch()));
+        wanted.fold(wgpu::Features::empty(), |sum, path| sum | path.features())
+    }
+
+    /// `offered`: the features that the device could have been opened with.
+    pub(crate) fn of(
+        device: &wgpu::Device,
+        offered: wgpu::Features,
+        without: OptionalPaths,
+        checked: Option<bool>,
+    ) -> Self {
         let features = device.features();
         let class = match device.adapter_info().device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Cpu,
@@ -45,10 +57,17 @@ impl Capabilities {
             limits: device.limits(),
             features,
             class,
-            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY)
-                && !switched("GIBBS_NO_TIMESTAMPS"),
+            paths: OptionalPath::ALL
+                .iter()
+                .map(|path| path.state(features, offered | features, without))
+                .collect(),
             checked: checked.unwrap_or_else(|| switched("GIBBS_CHECKED")),
         }
+    }
+
+    /// The optional paths that are taken.
+    pub fn on(&self) -> OptionalPaths {
+        self.paths.iter().filter(|state| state.choice == PathChoice::On).map(|state| state.path).collect()
     }
 
     /// Largest tensor that one binding can hold, in bytes.
@@ -65,12 +84,9 @@ impl fmt::Display for Capabilities {
         writeln!(f, "storage bindings     {}", limits.max_storage_buffers_per_shader_stage)?;
         writeln!(f, "invocations          {}", limits.max_compute_invocations_per_workgroup)?;
         writeln!(f, "workgroup memory     {} KiB", limits.max_compute_workgroup_storage_size >> 10)?;
-        writeln!(f, "timestamps           {}", if self.timestamps { "on" } else { "off" })?;
+        for state in &self.paths {
+            writeln!(f, "{:<20} {state}", state.path.name())?;
+        }
         write!(f, "shader checks        {}", if self.checked { "all" } else { "all but loop counters" })
     }
-}
-
-/// Whether an environment switch is set to something other than `0` or nothing.
-fn switched(name: &str) -> bool {
-    std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
 }

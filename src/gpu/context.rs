@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::capabilities::{Capabilities, OPTIONAL_FEATURES};
+use super::capabilities::Capabilities;
 use super::counters::{AtomicCounters, Counters, count};
 use super::fault::FaultRecord;
 use super::kernel::{Pipeline, PipelineKey};
+use super::optional::OptionalPaths;
 use crate::{Error, Result};
 
 /// How to choose and open an adapter.
@@ -23,6 +24,8 @@ pub struct GpuOptions {
     pub backends: Option<wgpu::Backends>,
     /// Compile shaders with every runtime check. Default: the environment variable `GIBBS_CHECKED`.
     pub checked: Option<bool>,
+    /// Optional paths to leave out although the device has them.
+    pub without: OptionalPaths,
     /// Fill fresh scratch buffers with a signalling pattern, so that a read before the first write shows.
     /// Default: on in debug builds.
     pub poison: Option<bool>,
@@ -35,6 +38,8 @@ pub struct GpuOptions {
 pub struct AdoptOptions {
     /// As [`GpuOptions::checked`].
     pub checked: Option<bool>,
+    /// As [`GpuOptions::without`].
+    pub without: OptionalPaths,
     /// As [`GpuOptions::poison`].
     pub poison: Option<bool>,
     /// As [`GpuOptions::timeout`].
@@ -83,6 +88,14 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`] with the list of those present; [`Error::Open`] if the driver refuses.
     pub fn open(options: &GpuOptions) -> Result<Self> {
+        Self::open_adapter(&Self::choose(options)?, options)
+    }
+
+    /// The adapter that [`Gpu::open`] takes.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] with the list of those present.
+    pub fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
         let wanted = options.adapter.clone().or_else(|| std::env::var("GIBBS_ADAPTER").ok());
         let adapters = Self::adapters(options.backends);
         let chosen = adapters.iter().find(|adapter| match &wanted {
@@ -96,7 +109,7 @@ impl Gpu {
                 present: if present.is_empty() { "none".into() } else { present.join("; ") },
             });
         };
-        Self::open_adapter(adapter, options)
+        Ok(adapter.clone())
     }
 
     /// Opens a given adapter.
@@ -106,7 +119,7 @@ impl Gpu {
     pub fn open_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gibbs"),
-            required_features: adapter.features() & OPTIONAL_FEATURES,
+            required_features: adapter.features() & Capabilities::wanted(options.without),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -123,17 +136,19 @@ impl Gpu {
             record.report_uncaptured(error.to_string());
         }));
         log::info!("opened {}", describe(&adapter.get_info()));
-        Ok(Self::assemble(device, queue, faults, options.checked, options.poison, options.timeout))
+        let capabilities = Capabilities::of(&device, adapter.features(), options.without, options.checked);
+        Ok(Self::assemble(device, queue, faults, capabilities, options.poison, options.timeout))
     }
 
     /// Works on a device that a host program owns. Asks nothing more of the device than it was created with
     /// and installs no handler on it; forward a loss through [`Gpu::faults`].
     pub fn adopt(device: &wgpu::Device, queue: &wgpu::Queue, options: AdoptOptions) -> Self {
+        let capabilities = Capabilities::of(device, device.features(), options.without, options.checked);
         Self::assemble(
             device.clone(),
             queue.clone(),
             FaultRecord::default(),
-            options.checked,
+            capabilities,
             options.poison,
             options.timeout,
         )
@@ -143,13 +158,13 @@ impl Gpu {
         device: wgpu::Device,
         queue: wgpu::Queue,
         faults: FaultRecord,
-        checked: Option<bool>,
+        capabilities: Capabilities,
         poison: Option<bool>,
         timeout: Option<Duration>,
     ) -> Self {
         Self(Arc::new(Inner {
             info: device.adapter_info(),
-            capabilities: Capabilities::of(&device, checked),
+            capabilities,
             poison: poison.unwrap_or(cfg!(debug_assertions)),
             timeout: timeout.unwrap_or(Duration::from_secs(60)),
             faults,

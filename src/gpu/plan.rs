@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::bindings::Bindings;
 use super::counters::count;
 use super::kernel::Pipeline;
+use super::optional::OptionalPath;
 use super::pace::Pace;
 use super::recording::ValueInfo;
 use super::reflect::Access;
@@ -256,7 +257,7 @@ impl Plan {
     pub fn run_timed(&self, times: u64) -> Result<PlanTiming> {
         let groups = self.groups_for(&Bindings::new())?;
         let device = self.gpu.device();
-        let query = match self.gpu.capabilities().timestamps {
+        let query = match self.gpu.capabilities().on().contains(OptionalPath::Timestamps) {
             false => None,
             true => {
                 let set = self.gpu.scoped(&self.label, || {

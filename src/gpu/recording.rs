@@ -300,7 +300,8 @@ impl Recording {
     pub fn kernels(&self) -> Vec<KernelVariant> {
         let of = |dispatch: &Dispatch| {
             let special = &dispatch.special;
-            KernelVariant { source: special.source.clone(), defines: special.defines.clone() }
+            let defines = special.defines.clone();
+            KernelVariant { defines, ..KernelVariant::new(&special.source, &[]) }
         };
         self.dispatches.iter().map(of).collect()
     }

@@ -38,6 +38,11 @@ impl RowBlock {
         rows(64, 8, 8, 1),
     ];
 
+    /// The class of devices whose table holds it.
+    pub(crate) fn class(self) -> DeviceClass {
+        if self.workgroup == 8 { DeviceClass::Cpu } else { DeviceClass::Gpu }
+    }
+
     pub(crate) fn choose(class: DeviceClass, row_count: usize, columns: usize) -> Self {
         match (class, row_count, columns) {
             (DeviceClass::Gpu, _, 0..=4) => rows(64, 1, 2, 1),
@@ -94,6 +99,11 @@ impl LaneBlock {
         all
     }
 
+    /// The class of devices whose table holds it.
+    pub(crate) fn class(self) -> DeviceClass {
+        if self.workgroup == 8 { DeviceClass::Cpu } else { DeviceClass::Gpu }
+    }
+
     pub(crate) fn choose(class: DeviceClass, inputs: usize, outputs: usize) -> Self {
         let lanes_on_outputs = outputs >= inputs;
         let (workgroup, lane4, uniform4) = match (class, inputs.min(outputs)) {
@@ -137,10 +147,11 @@ mod tests {
         for class in [DeviceClass::Cpu, DeviceClass::Gpu] {
             for row_count in [1, 512, 513, 4095, 4096, 100_000] {
                 for columns in [1, 4, 5, 32, 33, 64, 65, 4096] {
-                    assert!(RowBlock::ALL.contains(&RowBlock::choose(class, row_count, columns)));
+                    let block = RowBlock::choose(class, row_count, columns);
+                    assert!(RowBlock::ALL.contains(&block) && block.class() == class);
                     for outputs in [1, 4, 5, 64, 65, 4096] {
                         let block = LaneBlock::choose(class, columns, outputs);
-                        assert!(LaneBlock::all().contains(&block));
+                        assert!(LaneBlock::all().contains(&block) && block.class() == class);
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! The adapters that tests run on, opened once per process.
 
+use std::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use super::expect::{Expect, Verdict, judge};
 use super::failure::{Failure, fail};
-use crate::gpu::{Gpu, GpuOptions, describe};
+use crate::gpu::{Gpu, GpuOptions, OptionalPath, OptionalPaths, describe};
 
 /// An adapter, opened for tests: scratch memory is poisoned.
 #[derive(Clone, Debug)]
@@ -25,11 +26,52 @@ pub struct Adapter {
 /// How an adapter is opened: what the device has, less what is switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Configuration {
-    /// As a user gets it.
+    /// As a user gets it: every optional path that the device has.
     #[default]
     Default,
+    /// One optional path left out.
+    Without(OptionalPath),
+    /// Every optional path left out.
+    Baseline,
     /// Shaders with every runtime check; each case must give the same bits as without.
     Checked,
+}
+
+impl Configuration {
+    /// All of them, the default first.
+    pub fn all() -> Vec<Self> {
+        let without = OptionalPath::ALL.iter().map(|&path| Self::Without(path));
+        let mut all = vec![Self::Default];
+        all.extend(without.chain([Self::Baseline, Self::Checked]));
+        all
+    }
+
+    fn options(self) -> GpuOptions {
+        let without = match self {
+            Self::Default | Self::Checked => OptionalPaths::NONE,
+            Self::Without(path) => OptionalPaths::NONE.with(path),
+            Self::Baseline => OptionalPaths::all(),
+        };
+        let checked = (self == Self::Checked).then_some(true);
+        GpuOptions {
+            poison: Some(true),
+            checked,
+            without,
+            timeout: Some(Duration::from_secs(120)),
+            ..GpuOptions::default()
+        }
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Without(path) => write!(f, "no-{}", path.name()),
+            Self::Baseline => f.write_str("baseline"),
+            Self::Checked => f.write_str("checked"),
+        }
+    }
 }
 
 impl Adapter {
@@ -37,32 +79,34 @@ impl Adapter {
     ///
     /// # Errors
     /// [`Failure`] if the driver refuses.
-    pub fn open(source: &wgpu::Adapter, configuration: &Configuration) -> Result<Self, Failure> {
+    pub fn open(source: &wgpu::Adapter, configuration: Configuration) -> Result<Self, Failure> {
         let info = source.get_info();
         let open = |options: &GpuOptions| {
             Gpu::open_adapter(source, options).map_err(|error| Failure::gpu(describe(&info), error))
         };
+        let options = configuration.options();
         let known = SOFTWARE.iter().find(|(_, part)| info.name.to_lowercase().contains(part));
-        let twin = match configuration {
-            Configuration::Default => None,
-            Configuration::Checked => Some(open(&options(Some(false)))?),
-        };
-        let checked = (*configuration == Configuration::Checked).then_some(true);
-        Ok(Self {
+        let adapter = Self {
             // Once per adapter and configuration: nothing that grows.
             name: known.map_or_else(|| &*Box::leak(info.name.clone().into_boxed_str()), |(name, _)| name),
-            gpu: open(&options(checked))?,
-            twin,
+            gpu: open(&options)?,
+            twin: None,
             source: source.clone(),
-            configuration: configuration.clone(),
-        })
+            configuration,
+        };
+        match configuration {
+            Configuration::Checked => {
+                Ok(adapter.against(open(&GpuOptions { checked: Some(false), ..options })?))
+            }
+            _ => Ok(adapter),
+        }
     }
 
     /// The same adapter, opened otherwise.
     ///
     /// # Errors
     /// As [`Adapter::open`].
-    pub fn with(&self, configuration: &Configuration) -> Result<Self, Failure> {
+    pub fn with(&self, configuration: Configuration) -> Result<Self, Failure> {
         Self::open(&self.source, configuration)
     }
 
@@ -72,8 +116,11 @@ impl Adapter {
     /// If the driver refuses.
     #[track_caller]
     pub fn reopen(&self, checked: bool) -> Gpu {
-        Gpu::open_adapter(&self.source, &options(Some(checked)))
-            .unwrap_or_else(|error| fail(Failure::gpu(self.name, error)))
+        Gpu::open_adapter(
+            &self.source,
+            &GpuOptions { checked: Some(checked), ..self.configuration.options() },
+        )
+        .unwrap_or_else(|error| fail(Failure::gpu(self.name, error)))
     }
 
     /// The same adapter, each [`super::Case`] on it running on a second device as well: all tensors must hold the same bits
@@ -83,22 +130,13 @@ impl Adapter {
     }
 
     /// How it was opened.
-    pub fn configuration(&self) -> &Configuration {
-        &self.configuration
+    pub fn configuration(&self) -> Configuration {
+        self.configuration
     }
 }
 
 /// Software renderers by the names that tests know them by, with a part of their adapters' names.
 const SOFTWARE: [(&str, &str); 2] = [("lavapipe", "llvmpipe"), ("swiftshader", "swiftshader")];
-
-fn options(checked: Option<bool>) -> GpuOptions {
-    GpuOptions {
-        poison: Some(true),
-        checked,
-        timeout: Some(Duration::from_secs(120)),
-        ..GpuOptions::default()
-    }
-}
 
 /// Written past the test runner's capture, so that it shows although the test passes.
 pub fn say(text: &str) {
@@ -151,7 +189,7 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
             say(&format!("left out, a second one of its kind: {}", describe(&info)));
             continue;
         }
-        opened.push(Adapter::open(&source, &Configuration::default())?);
+        opened.push(Adapter::open(&source, Configuration::default())?);
         say(&format!("testing on {}", describe(&info)));
     }
     let present: Vec<(&str, String)> =
