@@ -5,6 +5,9 @@ CARGO_TEST_FLAGS ?=
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 
+# Which kernels were tested on which adapter in which configuration; a path that no test's folder changes.
+TABLE := $(CURDIR)/out/tests.txt
+
 .PHONY: help demo test test-long lint bench clean
 
 help:
@@ -23,11 +26,13 @@ demo:
 
 test:
 	@scripts/adapters.sh need tools lavapipe swiftshader
-	@scripts/adapters.sh run $(CARGO) test --release --workspace $(CARGO_TEST_FLAGS)
+	@mkdir -p out; rm -f $(TABLE); status=0; \
+	GIBBS_TEST_TABLE=$(TABLE) scripts/adapters.sh run $(CARGO) test --release --workspace $(CARGO_TEST_FLAGS) \
+	    || status=$$?; \
+	if [ -f $(TABLE) ]; then echo; cat $(TABLE); fi; exit $$status
 
 test-long:
-	@scripts/adapters.sh need tools lavapipe swiftshader
-	@scripts/adapters.sh run $(CARGO) test --release --workspace $(CARGO_TEST_FLAGS) -- --include-ignored
+	@$(MAKE) test CARGO_TEST_FLAGS='$(CARGO_TEST_FLAGS) -- --include-ignored'
 
 lint:
 	$(CARGO) fmt --all --check

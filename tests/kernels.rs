@@ -1,36 +1,110 @@
-//! Every kernel against its f64 reference, on every adapter, on awkward shapes, with poisoned outputs.
+//! Every kernel against its f64 reference, on every adapter and in every configuration that changes its variant, on awkward
+//! shapes, with poisoned outputs.
 //!
-//! Tolerances follow the operation: reference magnitudes (sums of absolute terms) times the spacing of f32 times a
-//! factor stated in each test. Random kernels are compared with references fed the same counters.
+//! Tests are named `adapter::configuration::module::test` and take the options of any Rust test binary. Tolerances follow the
+//! operation: reference magnitudes (sums of absolute terms) times the spacing of f32 times a factor stated in each test. Random
+//! kernels are compared with references fed the same counters. The table at the end goes into the file that
+//! `GIBBS_TEST_TABLE` names, too.
 
 mod common;
-
-#[path = "kernels/energy.rs"]
-mod energy;
-#[path = "kernels/gpu.rs"]
-mod gpu;
-#[path = "kernels/network.rs"]
-mod network;
-#[path = "kernels/nn.rs"]
-mod nn;
-#[path = "kernels/proposal.rs"]
-mod proposal;
-#[path = "kernels/sampler.rs"]
-mod sampler;
-#[path = "kernels/train.rs"]
-mod train;
+#[path = "kernels/mod.rs"]
+mod kernels;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use common::{Case, POISON, data, lavapipe, pack, wide};
+use common::suite::{Row, Suite, execute, runs, table};
+use common::{Case, POISON, adapters, data, known, lavapipe, pack, say, wide};
 use gibbs::gpu::random::{self, Distribution};
 use gibbs::gpu::{DType, Shape};
+use gibbs::testing::{Expect, Verdict, stale};
+use kernels::EPS;
+use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Spacing of f32 at 1.
-const EPS: f64 = f32::EPSILON as f64;
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let suites = kernels::suites();
+    let rows = Arc::new(Mutex::new(Vec::new()));
+    let trials = trials(&suites, known::failures(), &rows);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        let table = table(&rows.lock().unwrap_or_else(PoisonError::into_inner));
+        println!("{table}");
+        if let Some(path) = std::env::var_os("GIBBS_TEST_TABLE") {
+            std::fs::write(&path, table).expect("GIBBS_TEST_TABLE names a file that can be written");
+        }
+    }
+    conclusion.exit_code()
+}
+
+fn trials(suites: &[Suite], expectations: Vec<Expect>, rows: &Arc<Mutex<Vec<Row>>>) -> Vec<Trial> {
+    let mut all = alone(suites, &expectations);
+    let expectations = Arc::new(expectations);
+    for adapter in adapters() {
+        for run in runs(adapter, suites).expect("an adapter that opened opens again") {
+            let row = {
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                rows.push(Row::new(&run));
+                rows.len() - 1
+            };
+            let adapter = Arc::new(run.adapter);
+            let place = format!("{}::{}", adapter.name.replace(' ', "-"), adapter.configuration());
+            for (test, body) in run.tests {
+                let (adapter, rows, expectations) = (adapter.clone(), rows.clone(), expectations.clone());
+                all.push(Trial::test(format!("{place}::{test}"), move || {
+                    let begun = Instant::now();
+                    let verdict = execute(&expectations, &test, &adapter, body);
+                    rows.lock().unwrap_or_else(PoisonError::into_inner)[row].count(&verdict, begun);
+                    match verdict {
+                        Ok(Verdict::Passed) => Ok(()),
+                        Ok(Verdict::ExpectedFailure(reason)) => {
+                            say(&format!("{}: {test} failed as expected: {reason}", adapter.name));
+                            Ok(())
+                        }
+                        Err(failure) => Err(failure.to_string().into()),
+                    }
+                }));
+            }
+        }
+    }
+    all
+}
+
+/// Tests that belong to no adapter.
+fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
+    let check = |name: &str, problem: Option<String>| {
+        Trial::test(name, move || problem.map_or(Ok(()), |problem| Err(Failed::from(problem))))
+    };
+    let cases: Vec<String> =
+        suites.iter().flat_map(|suite| common::suite::bodies(suite)).map(|(test, _)| test).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let useless = stale(expectations, &cases);
+    let mut all = vec![
+        Trial::test("the_harness_rejects_wrong_answers", || {
+            the_harness_rejects_wrong_answers();
+            Ok(())
+        }),
+        check("every_kernel_has_a_test", untested(suites)),
+        check("every_test_is_registered", unregistered(suites)),
+        check(
+            "every_expected_failure_can_occur",
+            (!useless.is_empty()).then(|| format!("no such test, or on no adapter: {useless:?}")),
+        ),
+    ];
+    for suite in suites {
+        for &(name, body) in suite.once {
+            all.push(Trial::test(format!("{}::{name}", suite.name()), move || {
+                body();
+                Ok(())
+            }));
+        }
+    }
+    all
+}
 
 /// What the tests here rely on must fail when it should; the comparators themselves are tested beside their source.
-#[test]
 fn the_harness_rejects_wrong_answers() {
     let (rows, width) = (7, 5);
     let values = data(1, rows * width);
@@ -70,24 +144,31 @@ fn the_harness_rejects_wrong_answers() {
 }
 
 /// Each kernel must be named in an `expect_kernels` of a test here.
-#[test]
-fn every_kernel_has_a_test() {
-    let text = [
-        include_str!("kernels/energy.rs"),
-        include_str!("kernels/gpu.rs"),
-        include_str!("kernels/nn.rs"),
-        include_str!("kernels/proposal.rs"),
-        include_str!("kernels/sampler.rs"),
-        include_str!("kernels/train.rs"),
-    ]
-    .concat();
-    let expected: String =
-        text.split("expect_kernels(").skip(1).filter_map(|rest| rest.split(')').next()).collect();
-    let missing: Vec<String> = gibbs::kernels()
-        .iter()
-        .map(|variant| variant.source.stem().to_owned())
-        .filter(|stem| !expected.contains(&format!("\"{stem}\"")))
-        .collect();
-    assert!(expected.len() > 100, "the search found no tests");
-    assert!(missing.is_empty(), "no test for {missing:?}");
+fn untested(suites: &[Suite]) -> Option<String> {
+    let expected: std::collections::BTreeSet<&str> = suites.iter().flat_map(Suite::kernels).collect();
+    let all = gibbs::kernels();
+    let missing: Vec<&str> =
+        all.iter().map(|variant| variant.source.stem()).filter(|stem| !expected.contains(stem)).collect();
+    match (expected.len() > 10, missing.is_empty()) {
+        (false, _) => Some(format!("the search found only {expected:?}")),
+        (_, false) => Some(format!("no test for {missing:?}")),
+        _ => None,
+    }
+}
+
+/// Without the standard harness `#[test]` does nothing, and a file without its line in `tests/kernels/mod.rs` neither.
+fn unregistered(suites: &[Suite]) -> Option<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels");
+    let files = std::fs::read_dir(folder).expect("tests/kernels").map(|entry| entry.expect("a file").path());
+    let stems = files.filter_map(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    let absent: Vec<String> =
+        stems.filter(|stem| stem != "mod" && !suites.iter().any(|suite| suite.name() == stem)).collect();
+    let plain: Vec<&str> =
+        suites.iter().filter(|suite| suite.text.contains("#[test]")).map(Suite::name).collect();
+    match (absent.is_empty(), plain.is_empty()) {
+        (true, true) => None,
+        _ => Some(format!(
+            "not in tests/kernels/mod.rs: {absent:?}; `#[test]` in {plain:?}: use `every_adapter!`"
+        )),
+    }
 }

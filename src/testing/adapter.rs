@@ -85,10 +85,9 @@ impl Adapter {
             Gpu::open_adapter(source, options).map_err(|error| Failure::gpu(describe(&info), error))
         };
         let options = configuration.options();
-        let known = SOFTWARE.iter().find(|(_, part)| info.name.to_lowercase().contains(part));
         let adapter = Self {
             // Once per adapter and configuration: nothing that grows.
-            name: known.map_or_else(|| &*Box::leak(info.name.clone().into_boxed_str()), |(name, _)| name),
+            name: known_name(&info).unwrap_or_else(|| Box::leak(info.name.clone().into_boxed_str())),
             gpu: open(&options)?,
             twin: None,
             source: source.clone(),
@@ -135,8 +134,14 @@ impl Adapter {
     }
 }
 
-/// Software renderers by the names that tests know them by, with a part of their adapters' names.
+/// Software renderers for Vulkan by the names that tests know them by, with a part of their adapters' names.
 const SOFTWARE: [(&str, &str); 2] = [("lavapipe", "llvmpipe"), ("swiftshader", "swiftshader")];
+
+fn known_name(info: &wgpu::AdapterInfo) -> Option<&'static str> {
+    let name = info.name.to_lowercase();
+    let known = SOFTWARE.iter().find(|(_, part)| name.contains(part));
+    known.filter(|_| info.backend == wgpu::Backend::Vulkan).map(|(name, _)| *name)
+}
 
 /// Written past the test runner's capture, so that it shows although the test passes.
 pub fn say(text: &str) {
@@ -184,8 +189,7 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
             say(&format!("left out: {}", describe(&info)));
             continue;
         }
-        let known = SOFTWARE.iter().find(|(_, part)| info.name.to_lowercase().contains(part));
-        if known.is_some_and(|(name, _)| opened.iter().any(|adapter| adapter.name == *name)) {
+        if known_name(&info).is_some_and(|name| opened.iter().any(|adapter| adapter.name == name)) {
             say(&format!("left out, a second one of its kind: {}", describe(&info)));
             continue;
         }

@@ -4,7 +4,8 @@
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 #![allow(unused_macros, unused_imports, reason = "as above")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+pub mod known;
+pub mod suite;
 
 use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, Tensor};
 pub use gibbs::testing::{
@@ -30,40 +31,17 @@ pub fn poisoned(gpu: &Gpu, name: &str, dtype: DType, shape: impl Into<Shape>) ->
     gibbs::testing::poisoned(gpu, name, dtype, shape).expect(name)
 }
 
-/// Runs a test body on the adapters of a group: `lavapipe`, `swiftshader` or `others`.
-pub fn run_on(group: &str, test: &str, body: fn(&Adapter)) {
-    let known = |name: &str| ["lavapipe", "swiftshader"].contains(&name);
-    let chosen: Vec<_> = adapters()
-        .iter()
-        .filter(|adapter| adapter.name == group || (group == "others" && !known(adapter.name)))
-        .collect();
-    if chosen.is_empty() && group != "others" {
-        say(&format!("SKIPPED, no {group}: {test}"));
-    }
-    for adapter in chosen {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(adapter))) {
-            eprintln!("failed on {}", adapter.gpu.adapter_name());
-            resume_unwind(panic);
-        }
-    }
-}
-
-/// Makes tests of functions `fn(&Adapter)` of the surrounding module, one per function and group of adapters.
+/// Makes `suite()` of the surrounding file of `tests/kernels`, from functions `fn(&Adapter)` and, behind `once:`, functions
+/// `fn()` that look after the adapters themselves.
 macro_rules! every_adapter {
-    ($($body:ident),+ $(,)?) => {
-        crate::common::every_adapter!(@group lavapipe $($body),+);
-        crate::common::every_adapter!(@group swiftshader $($body),+);
-        crate::common::every_adapter!(@group others $($body),+);
-    };
-    (@group $group:ident $($body:ident),+) => {
-        mod $group {
-            $(
-                #[test]
-                fn $body() {
-                    let test = concat!(module_path!(), "::", stringify!($body));
-                    crate::common::run_on(stringify!($group), test, super::$body);
-                }
-            )+
+    ($($body:ident),+ $(,)? $(; once: $($single:ident),+ $(,)?)?) => {
+        pub fn suite() -> crate::common::suite::Suite {
+            crate::common::suite::Suite {
+                module: module_path!(),
+                text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!())),
+                each: &[$((stringify!($body), $body as fn(&crate::common::Adapter))),+],
+                once: &[$($((stringify!($single), $single as fn())),+)?],
+            }
         }
     };
 }

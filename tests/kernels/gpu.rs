@@ -17,7 +17,8 @@ every_adapter!(
     uniforms_are_exact_and_normals_within_rounding,
     extreme_words_give_finite_normals,
     metrics_write_the_mean_and_nothing_else,
-    metrics_latch_the_first_bad_step,
+    metrics_latch_the_first_bad_step;
+    once: streams_are_the_same_bits_on_every_adapter,
 );
 
 fn advance_counts_in_64_bits(adapter: &Adapter) {
@@ -217,7 +218,6 @@ fn extreme_words_give_finite_normals(adapter: &Adapter) {
     results.expect("normals", &results.get::<f32>("out"), &expected, bound);
 }
 
-#[test]
 fn streams_are_the_same_bits_on_every_adapter() {
     let draw = draws()[2];
     let all: Vec<_> =

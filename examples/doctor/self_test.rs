@@ -1,0 +1,70 @@
+//! All test bodies of `tests/kernels` on one adapter, several at a time.
+
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gibbs::testing::{Adapter, Expect, Failure, Verdict, stale};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::common::known;
+use crate::common::suite::{bodies, execute};
+use crate::kernels;
+
+/// Runs them and prints what failed; false if anything did.
+pub fn run(adapter: &Adapter) -> bool {
+    let suites = kernels::suites();
+    let tests: Vec<_> = suites.iter().flat_map(bodies).collect();
+    let expectations: Vec<Expect> = known::failures();
+    let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
+    let useless = stale(&expectations, &names);
+    let begun = Instant::now();
+    let bar = ProgressBar::new(tests.len() as u64);
+    bar.set_style(
+        ProgressStyle::with_template("self-test {bar:30} {pos}/{len} {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let verdicts = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let hook = panic::take_hook();
+    // A failing body panics; its words are in the verdict.
+    panic::set_hook(Box::new(|_| {}));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tests.len());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((name, body)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    bar.set_message(name.clone());
+                    let verdict = execute(&expectations, name, adapter, *body);
+                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((name.as_str(), verdict));
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    panic::set_hook(hook);
+    bar.finish_and_clear();
+    let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report(&verdicts, begun.elapsed());
+    if !useless.is_empty() {
+        println!("  expected failures of tests that do not exist: {}", useless.join(", "));
+    }
+    useless.is_empty() && verdicts.iter().all(|(_, verdict)| verdict.is_ok())
+}
+
+fn report(verdicts: &[(&str, Result<Verdict, Failure>)], time: Duration) {
+    let mut passed = 0;
+    for (name, verdict) in verdicts {
+        match verdict {
+            Ok(Verdict::Passed) => passed += 1,
+            Ok(Verdict::ExpectedFailure(reason)) => println!("  {name} failed as expected: {reason}"),
+            Err(failure) => println!("  FAILED {name}: {failure}"),
+        }
+    }
+    let failed = verdicts.iter().filter(|(_, verdict)| verdict.is_err()).count();
+    let expected = verdicts.len() - passed - failed;
+    let expected = if expected == 0 { String::new() } else { format!(", {expected} failed as expected") };
+    println!("self-test: {passed} tests passed{expected}, {failed} failed, {:.1} s", time.as_secs_f64());
+}
