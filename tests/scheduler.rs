@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use common::lavapipe;
 use gibbs::Error;
 use gibbs::gpu::{
-    Bindings, DType, Gpu, GpuOptions, KernelSource, MetricsRing, MetricsRow, OptionalPath, Plan, Recording,
-    RunState, Tensor, Value,
+    AdoptOptions, Bindings, DType, Gpu, GpuOptions, KernelSource, MetricsRing, MetricsRow, OptionalPath,
+    OptionalPaths, PathChoice, Plan, Recording, RunState, Tensor, Value,
 };
 
 /// `result[i] = input[i] + offset`
@@ -266,6 +266,29 @@ fn gpu_time_lies_within_wall_time() {
             "no time although the adapter has timestamps"
         ),
     }
+}
+
+#[test]
+fn an_optional_path_can_be_left_out() {
+    let opened = Gpu::open(&GpuOptions { without: OptionalPaths::all(), ..GpuOptions::default() }).unwrap();
+    // A host's device, opened with the feature where the adapter has it.
+    let whole = lavapipe().reopen(false);
+    let options = AdoptOptions { without: OptionalPaths::all(), ..AdoptOptions::default() };
+    let adopted = Gpu::adopt(whole.device(), whole.queue(), options);
+    for gpu in [&opened, &adopted] {
+        let capabilities = gpu.capabilities();
+        assert_eq!(capabilities.on(), OptionalPaths::NONE);
+        assert_eq!(capabilities.paths.len(), OptionalPath::ALL.len());
+        assert!(capabilities.paths.iter().all(|state| state.choice != PathChoice::On));
+        let words = capabilities.to_string();
+        assert!(words.contains("off: left out by the options") || words.contains("is set"), "{words}");
+        let run = RunState::new(gpu, 0).unwrap();
+        let (plan, _) = noting(gpu, &run, "untimed", 2);
+        assert!(plan.run_timed(1).unwrap().gpu.is_none(), "timed although timestamps are left out");
+    }
+    assert!(!opened.capabilities().features.contains(OptionalPath::Timestamps.features()));
+    // Nothing runs otherwise without them today.
+    assert_eq!(gibbs::kernels_for(opened.capabilities()), gibbs::kernels_for(whole.capabilities()));
 }
 
 #[test]

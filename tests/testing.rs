@@ -182,13 +182,13 @@ fn results_are_compared_and_wrong_answers_rejected() {
             let x = wide(&data(6, rows * width));
             let good: Vec<f64> = x.chunks(width).map(|row| row.iter().map(|v| v * v).sum()).collect();
             let found: Vec<f32> = results.read("y")?;
-            results.check("y", &found, &good, &Bound::sum(&good, width))?;
+            results.check("y", &found, &good, Bound::sum(&good, width))?;
             results.check_untouched("other", 0..5)?;
             let mut off = good.clone();
             off[rows - 1] *= 1.0 + 1e-4;
-            assert!(results.check("y", &found, &off, &Bound::sum(&good, width)).is_err(), "one element off");
+            assert!(results.check("y", &found, &off, Bound::sum(&good, width)).is_err(), "one element off");
             assert!(
-                results.check("y", &found, &good[1..], &Bound::sum(&good, width)).is_err(),
+                results.check("y", &found, &good[1..], Bound::sum(&good, width)).is_err(),
                 "a row missing"
             );
             assert!(results.check_untouched("y", [rows - 1]).is_err(), "written, not untouched");

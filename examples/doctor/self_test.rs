@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gibbs::testing::{Adapter, Expect, Failure, Verdict, stale};
+use gibbs::wgpu;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::common::known;
@@ -31,7 +32,9 @@ pub fn run(adapter: &Adapter) -> bool {
     let hook = panic::take_hook();
     // A failing body panics; its words are in the verdict.
     panic::set_hook(Box::new(|_| {}));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tests.len());
+    // A GL context serves one thread at a time, and wgpu panics where one waits longer than a few seconds.
+    let serial = adapter.gpu.info().backend == wgpu::Backend::Gl;
+    let threads = if serial { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

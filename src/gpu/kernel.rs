@@ -35,7 +35,10 @@ pub(crate) fn build_all(gpu: &Gpu, wanted: &[Specialisation]) -> Result<Vec<Arc<
             missing.push(special);
         }
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(missing.len());
+    // wgpu panics where a thread waits for a GL context longer than a few seconds, less than a compiler may hold it.
+    let serial = gpu.info().backend == wgpu::Backend::Gl;
+    let threads = if serial { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let threads = threads.min(missing.len());
     let next = std::sync::atomic::AtomicUsize::new(0);
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)

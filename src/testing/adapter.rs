@@ -101,12 +101,18 @@ impl Adapter {
         }
     }
 
-    /// The same adapter, opened otherwise.
+    /// The same adapter, opened otherwise. Checked shaders are held against those of this one, if it is not checked itself.
     ///
     /// # Errors
     /// As [`Adapter::open`].
     pub fn with(&self, configuration: Configuration) -> Result<Self, Failure> {
-        Self::open(&self.source, configuration)
+        if configuration != Configuration::Checked || self.gpu.capabilities().checked {
+            return Self::open(&self.source, configuration);
+        }
+        // This one's pipelines are built already.
+        let gpu = Gpu::open_adapter(&self.source, &configuration.options())
+            .map_err(|error| Failure::gpu(self.name, error))?;
+        Ok(Self { gpu, configuration, ..self.clone() }.against(self.gpu.clone()))
     }
 
     /// Another device on the same adapter, its shaders checked or trusted.
@@ -198,8 +204,11 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
     }
     let present: Vec<(&str, String)> =
         opened.iter().map(|adapter| (adapter.name, adapter.gpu.adapter_name())).collect();
-    for name in absent(&required(), &present) {
-        return Err(Failure::new(name, "is required and absent (see `GIBBS_REQUIRED_ADAPTERS` and `CI`)"));
+    let required = required();
+    let absent = absent(&required, &present);
+    if !absent.is_empty() {
+        let problem = "is required and absent (see `GIBBS_REQUIRED_ADAPTERS` and `CI`)";
+        return Err(Failure::new(absent.join(", "), problem));
     }
     for (name, _) in SOFTWARE {
         if !opened.iter().any(|adapter| adapter.name == name) {

@@ -97,12 +97,12 @@ impl Case {
     }
 
     fn add(&mut self, name: &str, dtype: DType, shape: Shape, tensor: Result<Tensor>) -> Value {
-        let made = tensor.and_then(|tensor| Ok((self.recording.slot(name, dtype, shape.clone())?, tensor)));
-        match made {
-            Ok((value, tensor)) => {
-                self.tensors.push((name.into(), tensor));
-                value
-            }
+        match tensor {
+            Ok(tensor) => self.tensors.push((name.into(), tensor)),
+            Err(error) => self.keep(name, error),
+        }
+        match self.recording.slot(name, dtype, shape.clone()) {
+            Ok(value) => value,
             Err(error) => {
                 self.keep(name, error);
                 // Stands in for the slot: the case will not run.

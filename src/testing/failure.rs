@@ -20,7 +20,7 @@ pub struct Failure {
 pub enum Problem {
     /// Values differ by more than their bounds.
     #[error("{0}")]
-    Mismatch(Mismatch),
+    Mismatch(Box<Mismatch>),
     /// An operation of the library failed.
     #[error("{0}")]
     Gpu(Box<Error>),
@@ -40,7 +40,7 @@ impl Failure {
     }
 
     pub(crate) fn mismatch(place: impl Into<String>, mismatch: Mismatch) -> Self {
-        Self { place: place.into(), problem: Problem::Mismatch(mismatch) }
+        Self { place: place.into(), problem: Problem::Mismatch(Box::new(mismatch)) }
     }
 
     /// The same failure with a place in front of its own.

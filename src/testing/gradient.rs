@@ -151,12 +151,12 @@ fn quotients(check: &GradientCheck, f: impl Fn(&[f64]) -> Vec<f64>) -> Result<(V
             (value(j, x[j] + 2.0 * h)?, value(j, x[j] - 2.0 * h)?),
         );
         let (mut sum, mut wider, mut magnitude, mut size) = (0.0, 0.0, 0.0, 0.0);
-        for i in 0..c.len() {
-            let slope = c[i] * (near.0[i] - near.1[i]) / (2.0 * h);
+        for (i, c) in c.iter().enumerate() {
+            let slope = c * (near.0[i] - near.1[i]) / (2.0 * h);
             sum += slope;
-            wider += c[i] * (far.0[i] - far.1[i]) / (4.0 * h);
+            wider += c * (far.0[i] - far.1[i]) / (4.0 * h);
             magnitude += slope.abs();
-            size += (c[i] * near.0[i]).abs();
+            size += (c * near.0[i]).abs();
         }
         let other = t[j] * x[j];
         expected.push(sum + other);

@@ -39,7 +39,7 @@ macro_rules! every_adapter {
             crate::common::suite::Suite {
                 module: module_path!(),
                 text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!())),
-                each: &[$((stringify!($body), $body as fn(&crate::common::Adapter))),+],
+                each: &[$((stringify!($body), $body as crate::common::suite::Body)),+],
                 once: &[$($((stringify!($single), $single as fn())),+)?],
             }
         }

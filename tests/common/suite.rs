@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use gibbs::gpu::KernelChoice;
 use gibbs::testing::{Adapter, Configuration, Expect, Failure, Verdict, judge};
 
+/// A test of one adapter.
+pub type Body = fn(&Adapter);
+
 /// The test bodies of one file of `tests/kernels`, made by `every_adapter!`.
 pub struct Suite {
     /// Path of its module.
@@ -18,7 +21,7 @@ pub struct Suite {
     /// The file.
     pub text: &'static str,
     /// Run on every adapter.
-    pub each: &'static [(&'static str, fn(&Adapter))],
+    pub each: &'static [(&'static str, Body)],
     /// Run once, whatever adapters there are.
     pub once: &'static [(&'static str, fn())],
 }
@@ -49,7 +52,7 @@ pub struct Run {
     /// Kernels there are.
     pub kernels: usize,
     /// Names `module::test` and bodies.
-    pub tests: Vec<(String, fn(&Adapter))>,
+    pub tests: Vec<(String, Body)>,
 }
 
 /// Every configuration of an adapter that was opened by default.
@@ -69,7 +72,7 @@ pub fn runs(adapter: &Adapter, suites: &[Suite]) -> Result<Vec<Run>, Failure> {
 }
 
 /// Names `module::test` and bodies of a suite.
-pub fn bodies(suite: &Suite) -> impl Iterator<Item = (String, fn(&Adapter))> {
+pub fn bodies(suite: &Suite) -> impl Iterator<Item = (String, Body)> {
     suite.each.iter().map(|&(test, body)| (format!("{}::{test}", suite.name()), body))
 }
 
@@ -83,7 +86,7 @@ pub fn execute(
     expectations: &[Expect],
     test: &str,
     adapter: &Adapter,
-    body: fn(&Adapter),
+    body: Body,
 ) -> Result<Verdict, Failure> {
     let outcome = catch_unwind(AssertUnwindSafe(|| body(adapter))).map_err(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
