@@ -128,7 +128,10 @@ fn parse(kernel: &str, path: &str, linked: &Linked) -> Result<(naga::Module, nag
             message = format!("{message}: {inner}");
             cause = inner.source();
         }
-        fault(kernel, path, linked, error.location(&linked.text), message)
+        // The first place is the whole function; the narrowest says more.
+        let length = |span: &naga::Span| span.to_range().map_or(usize::MAX, |range| range.len());
+        let narrowest = error.spans().map(|(span, _)| *span).min_by_key(length);
+        fault(kernel, path, linked, narrowest.map(|span| span.location(&linked.text)), message)
     })?;
     Ok((module, info))
 }
