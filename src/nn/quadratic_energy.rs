@@ -69,7 +69,8 @@ impl QuadraticEnergy {
             let problem = format!("has {} entries, not {}", inverse_variances.len(), mean.len());
             return Err(fault("the diagonal", problem));
         }
-        if let Some(at) = inverse_variances.iter().position(|&a| !(a as f32 > 0.0)) {
+        let positive = |a: f64| a as f32 > 0.0;
+        if let Some(at) = inverse_variances.iter().position(|&a| !positive(a)) {
             let problem = format!("has {} at {at}; entries must be positive in f32", inverse_variances[at]);
             return Err(fault("the diagonal", problem));
         }

@@ -44,7 +44,8 @@ const TAKEN: [&str; 11] = [
 /// `x` is the context, `y` the point, both in data units; an unconditional energy gets `CONTEXT = 1` and `x[0] = 0`. Lower is
 /// likelier. Next to them the text may use helper functions, fragments (`//#include "lib/philox.wgsl"`) and the names that
 /// [`ShaderEnergyOptions`] declares. It runs once per row (with central differences per coordinate, twice) and is compiled
-/// with every runtime check. Energies of either kind take one dispatch.
+/// with every runtime check. Its loops may take 65535 rounds per invocation in all, with central differences three times an
+/// evaluation's: lavapipe ends them silently beyond. Energies, gradients or both are one dispatch.
 ///
 /// ```
 /// use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};

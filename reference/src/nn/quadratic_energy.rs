@@ -20,7 +20,7 @@ pub fn quadratic_energy(energy: Quadratic<'_>, x: &[f64], y: &[f64]) -> EnergyAn
     let dims = energy.mean.len();
     let width = energy.slope.len() / dims;
     check("inverse_covariance", energy.inverse_covariance.len(), dims * dims);
-    let contexts = if width == 0 { 1 } else { x.len() / width };
+    let contexts = x.len().checked_div(width).unwrap_or(1);
     let rows = y.len() / dims;
     check("y", y.len(), rows / contexts * contexts * dims);
     let mut result = EnergyAndGradient::default();
@@ -28,10 +28,10 @@ pub fn quadratic_energy(energy: Quadratic<'_>, x: &[f64], y: &[f64]) -> EnergyAn
         let x = &x[r / (rows / contexts) * width..][..width];
         let mut d = Vec::new();
         let mut size = Vec::new();
-        for j in 0..dims {
+        for (j, y) in y.iter().enumerate() {
             let shift = x.iter().zip(&energy.slope[j * width..]).map(|(x, m)| x * m);
-            d.push(y[j] - energy.mean[j] - shift.clone().sum::<f64>());
-            size.push(y[j].abs() + energy.mean[j].abs() + shift.map(f64::abs).sum::<f64>());
+            d.push(y - energy.mean[j] - shift.clone().sum::<f64>());
+            size.push(y.abs() + energy.mean[j].abs() + shift.map(f64::abs).sum::<f64>());
         }
         let (mut value, mut magnitude) = (0.0, 0.0);
         for i in 0..dims {

@@ -21,7 +21,7 @@ pub(crate) fn rows<'a>(
     (y, dims): (&'a [f64], usize),
 ) -> Vec<(&'a [f64], &'a [f64])> {
     let count = y.len() / dims;
-    let contexts = if width == 0 { 1 } else { x.len() / width };
+    let contexts = x.len().checked_div(width).unwrap_or(1);
     assert_eq!(y.len(), count / contexts * contexts * dims, "`y` holds whole rows for each context");
     let context =
         |r: usize| if width == 0 { &[0.0][..] } else { &x[r / (count / contexts) * width..][..width] };
