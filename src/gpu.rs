@@ -39,6 +39,7 @@ pub use optional::{OptionalPath, OptionalPaths, PathChoice, PathState};
 pub use plan::{Plan, PlanTiming};
 pub use readback::Readback;
 pub use recording::{Knob, Recording, Value};
+pub(crate) use reflect::Library;
 pub use source::{Define, KernelSource};
 pub use tensor::{DType, Element, Shape, Tensor, pad4};
 

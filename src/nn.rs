@@ -6,16 +6,22 @@ pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
 mod energy;
+mod energy_rows;
 mod evaluate;
 mod forward;
 pub mod gradient_norm;
 pub mod initialise;
+pub mod mixture_energy;
 mod model;
 mod network;
 mod optimiser;
 pub mod pack_inputs;
+pub mod quadratic_energy;
 pub mod reduce_partials;
 mod schedule;
+pub mod shader_differences;
+pub mod shader_energy;
+mod shader_options;
 pub mod sum_candidates;
 pub mod unpack_gradient;
 mod variants;
@@ -25,10 +31,14 @@ pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
 pub use forward::{Forward, Keep};
+pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
 pub use network::{Activation, Dense, Input, Network, ParameterLayout, Slice};
 pub use optimiser::{AdamOptions, Optimiser};
+pub use quadratic_energy::QuadraticEnergy;
 pub use schedule::Schedule;
+pub use shader_energy::ShaderEnergy;
+pub use shader_options::{Gradient, ShaderEnergyOptions};
 
 use crate::gpu::KernelVariant;
 
@@ -49,6 +59,9 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     .iter()
     .map(|source| KernelVariant::new(source, &[]))
     .collect();
+    all.extend(quadratic_energy::variants());
+    all.extend(mixture_energy::variants());
+    all.extend(shader_energy::variants());
     for block in variants::RowBlock::ALL {
         let shape = block.defines();
         for slope in 0..2 {

@@ -1,4 +1,4 @@
-//! References of `shaders/nn/`: dense layers and optimisers.
+//! References of `shaders/nn/`: dense layers, optimisers, analytic and user-written energies.
 
 pub mod adam;
 pub mod dense_forward;
@@ -6,8 +6,12 @@ pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
 pub mod gradient_norm;
 pub mod initialise;
+pub mod mixture_energy;
 pub mod pack_inputs;
+pub mod quadratic_energy;
 pub mod reduce_partials;
+pub mod shader_differences;
+pub mod shader_energy;
 pub mod sum_candidates;
 pub mod unpack_gradient;
 
@@ -17,8 +21,12 @@ pub use dense_input_gradient::dense_input_gradient;
 pub use dense_weight_gradient::dense_weight_gradient;
 pub use gradient_norm::gradient_norm;
 pub use initialise::initialise;
+pub use mixture_energy::{DiagonalMixture, mixture_energy};
 pub use pack_inputs::pack_inputs;
+pub use quadratic_energy::{Quadratic, quadratic_energy};
 pub use reduce_partials::reduce_partials;
+pub use shader_differences::{difference_step, shader_differences};
+pub use shader_energy::shader_energy;
 pub use sum_candidates::sum_candidates;
 pub use unpack_gradient::unpack_gradient;
 
@@ -90,6 +98,19 @@ pub struct Summed {
     pub value: Vec<f64>,
     /// Same shape: the same sums over absolute values, for error bounds.
     pub magnitude: Vec<f64>,
+}
+
+/// Energies of rows and their gradients, each with the size of its terms for error bounds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnergyAndGradient {
+    /// `[rows]`
+    pub energy: Vec<f64>,
+    /// `[rows]`
+    pub energy_magnitude: Vec<f64>,
+    /// `[rows, dims]`: `dE/dy`
+    pub gradient: Vec<f64>,
+    /// `[rows, dims]`
+    pub gradient_magnitude: Vec<f64>,
 }
 
 pub(crate) fn check(name: &str, found: usize, expected: usize) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use naga::{AddressSpace, ScalarKind, StorageAccess, TypeInner};
 
-use super::source::{Define, KernelSource, link};
+use super::source::{Define, KernelSource, Linked, link};
 use super::tensor::DType;
 use crate::{Error, Result};
 
@@ -76,23 +76,50 @@ pub(crate) fn reflect(special: &Specialisation) -> Result<Arc<Interface>> {
 fn analyse(special: &Specialisation) -> Result<Interface> {
     let source = &special.source;
     let linked = link(source, &special.defines)?;
-    let fail = |location: Option<naga::SourceLocation>, message: String| {
-        let (file, line) = match &location {
-            Some(at) => linked.origin(at.line_number),
-            None => (source.path(), 1),
-        };
-        Error::Shader {
-            kernel: source.stem().into(),
-            file: file.into(),
-            line,
-            column: location.map_or(1, |at| at.line_position),
-            message,
-        }
+    let fail = |message: String| fault(source.stem(), source.path(), &linked, None, message);
+    let (module, info) = parse(source.stem(), source.path(), &linked)?;
+    let entry = source.stem();
+    if !module.entry_points.iter().any(|point| point.name == entry) {
+        return Err(fail(format!("has no entry point `{entry}`; name it like the file")));
+    }
+    let mut constants = naga::back::PipelineConstants::default();
+    for (name, bits) in &special.overrides {
+        check_override(&module, name, f64::from_bits(*bits)).map_err(fail)?;
+        constants.insert(name.clone(), f64::from_bits(*bits));
+    }
+    let stage = Some((naga::ShaderStage::Compute, entry));
+    let (module, _) = naga::back::pipeline_constants::process_overrides(&module, &info, stage, &constants)
+        .map_err(|error| fail(error.to_string()))?;
+    let module = module.into_owned();
+    describe(module, entry).map_err(fail)
+}
+
+/// An error at a place of the linked text, told as the place a person wrote; without a place, line 1 of `path`.
+fn fault(
+    kernel: &str,
+    path: &str,
+    linked: &Linked,
+    location: Option<naga::SourceLocation>,
+    message: String,
+) -> Error {
+    let (file, line) = match &location {
+        Some(at) => linked.origin(at.line_number),
+        None => (path, 1),
     };
+    Error::Shader {
+        kernel: kernel.into(),
+        file: file.into(),
+        line,
+        column: location.map_or(1, |at| at.line_position),
+        message,
+    }
+}
+
+fn parse(kernel: &str, path: &str, linked: &Linked) -> Result<(naga::Module, naga::valid::ModuleInfo)> {
     let module = naga::front::wgsl::parse_str(&linked.text).map_err(|error| {
         let details: Vec<_> = error.labels().map(|(_, words)| words.to_owned()).collect();
         let message = format!("{} ({})", error.message(), details.join("; "));
-        fail(error.location(&linked.text), message)
+        fault(kernel, path, linked, error.location(&linked.text), message)
     })?;
     let info = validator().validate(&module).map_err(|error| {
         let mut message = error.as_inner().to_string();
@@ -101,22 +128,35 @@ fn analyse(special: &Specialisation) -> Result<Interface> {
             message = format!("{message}: {inner}");
             cause = inner.source();
         }
-        fail(error.location(&linked.text), message)
+        // The first place is the whole function; the narrowest says more.
+        let length = |span: &naga::Span| span.to_range().map_or(usize::MAX, |range| range.len());
+        let narrowest = error.spans().map(|(span, _)| *span).min_by_key(length);
+        fault(kernel, path, linked, narrowest.map(|span| span.location(&linked.text)), message)
     })?;
-    let entry = source.stem();
-    if !module.entry_points.iter().any(|point| point.name == entry) {
-        return Err(fail(None, format!("has no entry point `{entry}`; name it like the file")));
+    Ok((module, info))
+}
+
+/// Functions of a user's that a kernel of ours will call, alone: parsed and validated, not yet part of a kernel.
+pub(crate) struct Library {
+    pub module: naga::Module,
+    kernel: String,
+    path: String,
+    linked: Linked,
+}
+
+impl Library {
+    /// `kernel` names what the library is for in messages; `path` is the user's file.
+    pub fn new(kernel: &str, path: &str, source: &KernelSource, defines: &[Define]) -> Result<Self> {
+        let linked = link(source, defines)?;
+        let (module, _) = parse(kernel, path, &linked)?;
+        Ok(Self { module, kernel: kernel.into(), path: path.into(), linked })
     }
-    let mut constants = naga::back::PipelineConstants::default();
-    for (name, bits) in &special.overrides {
-        check_override(&module, name, f64::from_bits(*bits)).map_err(|words| fail(None, words))?;
-        constants.insert(name.clone(), f64::from_bits(*bits));
+
+    /// An error at a place in the library.
+    pub fn fault(&self, span: Option<naga::Span>, message: String) -> Error {
+        let location = span.filter(naga::Span::is_defined).map(|span| span.location(&self.linked.text));
+        fault(&self.kernel, &self.path, &self.linked, location, message)
     }
-    let stage = Some((naga::ShaderStage::Compute, entry));
-    let (module, _) = naga::back::pipeline_constants::process_overrides(&module, &info, stage, &constants)
-        .map_err(|error| fail(None, error.to_string()))?;
-    let module = module.into_owned();
-    describe(module, entry).map_err(|words| fail(None, words))
 }
 
 fn validator() -> naga::valid::Validator {

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 pub struct KernelSource {
     path: Cow<'static, str>,
     text: Cow<'static, str>,
+    /// Further texts of the same module: path and text of each.
+    parts: Vec<(String, String)>,
     /// Whether its loops are known to end.
     trusted: bool,
 }
@@ -17,14 +19,29 @@ pub struct KernelSource {
 impl KernelSource {
     /// One of our own kernels; `path` is relative to `shaders/`.
     pub(crate) const fn embedded(path: &'static str, text: &'static str) -> Self {
-        Self { path: Cow::Borrowed(path), text: Cow::Borrowed(text), trusted: true }
+        Self { path: Cow::Borrowed(path), text: Cow::Borrowed(text), parts: Vec::new(), trusted: true }
     }
 
     /// A kernel of the user's. `path` names it in messages; its stem (`fade` for `my/fade.wgsl`) is the name of the
     /// entry point. Lines of the form `//#include "lib/philox.wgsl"` pull in gibbs' shared fragments.
     /// It is compiled with every runtime check, the loop counter included.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: Cow::Owned(path.into()), text: Cow::Owned(text.into()), trusted: false }
+        Self {
+            path: Cow::Owned(path.into()),
+            text: Cow::Owned(text.into()),
+            parts: Vec::new(),
+            trusted: false,
+        }
+    }
+
+    /// The same kernel with another text linked behind it into one module, for functions that the kernel calls and
+    /// somebody else writes. `path` names the text in messages, whose lines are counted in it; it may include fragments
+    /// of its own. A name declared twice is an error. The whole is compiled with every runtime check.
+    pub fn with_part(&self, path: impl Into<String>, text: impl Into<String>) -> Self {
+        let mut joined = self.clone();
+        joined.parts.push((path.into(), text.into()));
+        joined.trusted = false;
+        joined
     }
 
     /// Whether it is one of ours, whose loops are known to end.
@@ -37,7 +54,7 @@ impl KernelSource {
         &self.path
     }
 
-    /// The text as written, includes unresolved.
+    /// The text as written, includes unresolved, without the parts linked behind it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -57,6 +74,7 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/mixture.wgsl", include_str!("../../shaders/lib/mixture.wgsl")),
     ("lib/philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
     ("lib/run_state.wgsl", include_str!("../../shaders/lib/run_state.wgsl")),
+    ("lib/shader_energy.wgsl", include_str!("../../shaders/lib/shader_energy.wgsl")),
 ];
 
 /// A compile-time constant put in front of a kernel: register-array lengths and variant choices.
@@ -97,6 +115,9 @@ pub(crate) fn link(source: &KernelSource, defines: &[Define]) -> Result<Linked> 
         linked.lines.push((0, index as u32 + 1));
     }
     append(source, source.path(), source.text(), &mut linked)?;
+    for (path, text) in &source.parts {
+        append(source, path, text, &mut linked)?;
+    }
     Ok(linked)
 }
 
@@ -150,6 +171,21 @@ mod tests {
         // The second include of the same file adds nothing.
         assert_eq!(linked.origin(4 + fragment_lines), ("test/map.wgsl", 5));
         assert_eq!(linked.text.lines().count(), 4 + fragment_lines as usize);
+    }
+
+    #[test]
+    fn parts_come_last_and_keep_their_own_lines() {
+        let kernel = KernelSource::embedded("test/outer.wgsl", "//#include \"lib/finite.wgsl\"\n// two\n");
+        let source = kernel.with_part("my/inner.wgsl", "// one\n//#include \"lib/finite.wgsl\"\n// three\n");
+        assert!(kernel.is_trusted() && !source.is_trusted() && kernel != source);
+        assert_eq!((source.stem(), source.text()), ("outer", kernel.text()));
+        let linked = link(&source, &[]).unwrap();
+        let fragment_lines = FRAGMENTS[1].1.lines().count() as u32;
+        assert_eq!(linked.origin(fragment_lines + 1), ("test/outer.wgsl", 2));
+        assert_eq!(linked.origin(fragment_lines + 2), ("my/inner.wgsl", 1));
+        // The fragment is there already.
+        assert_eq!(linked.origin(fragment_lines + 3), ("my/inner.wgsl", 3));
+        assert_eq!(linked.text.lines().count(), fragment_lines as usize + 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::common::suite::Suite;
 
+mod energies;
 mod energy;
 mod gpu;
 mod network;
@@ -19,6 +20,7 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
+        energies::suite(),
         energy::suite(),
         gpu::suite(),
         proposal::suite(),
