@@ -5,8 +5,8 @@ use gibbs::gpu::random::{Distribution, stream_id};
 use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::{
-    Activation, Affine, Input, Keep, Network, ParameterLayout, dense_forward, dense_weight_gradient,
-    pack_inputs,
+    Activation, Affine, GradientMode, Input, Keep, Network, ParameterLayout, dense_forward,
+    dense_weight_gradient, pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
 use gibbs_reference::compose::mlp::flatten;
@@ -96,13 +96,16 @@ impl Model {
             .network
             .layers
             .iter()
-            .map(|dense| {
+            .map(|layer| {
+                let gibbs::nn::Layer::Dense(dense) = layer else { panic!("dense layers alone") };
                 let (weights, bias) = (vec![0.0; inputs * dense.outputs], vec![0.0; dense.outputs]);
                 let activation = match dense.activation {
                     Activation::Identity => reference::Activation::Identity,
                     Activation::Relu => reference::Activation::Relu,
                     Activation::Silu => reference::Activation::Silu,
                     Activation::Tanh => reference::Activation::Tanh,
+                    Activation::Gelu => reference::Activation::Gelu,
+                    Activation::Softplus => reference::Activation::Softplus,
                 };
                 let layer = Layer { inputs, outputs: dense.outputs, weights, bias, activation };
                 inputs = dense.outputs;
@@ -143,7 +146,10 @@ impl Model {
         let recording = &mut case.recording;
         let inputs = [("action", y), ("context", x)];
         let forward = self.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
-        let gradient = self.network.record_parameter_gradient(recording, parameters, &forward, seed).unwrap();
+        let gradient = self
+            .network
+            .record_parameter_gradient(recording, parameters, &forward, seed, GradientMode::Overwrite)
+            .unwrap();
         let dx =
             self.network.record_input_gradient(recording, parameters, &forward, seed, "context").unwrap();
         let dy = self.network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
@@ -287,8 +293,15 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             let forward = model.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
             let loss = ranking_nce::record(recording, objective, forward.output, q).unwrap();
             let network = &model.network;
-            let gradient =
-                network.record_parameter_gradient(recording, parameters, &forward, loss.seed).unwrap();
+            let gradient = network
+                .record_parameter_gradient(
+                    recording,
+                    parameters,
+                    &forward,
+                    loss.seed,
+                    GradientMode::Overwrite,
+                )
+                .unwrap();
             case.output("loss", loss.loss);
             case.output("gradient", gradient);
             let results = case.run();
