@@ -9,6 +9,8 @@ mod common;
 mod energy;
 #[path = "kernels/gpu.rs"]
 mod gpu;
+#[path = "kernels/layers.rs"]
+mod layers;
 #[path = "kernels/network.rs"]
 mod network;
 #[path = "kernels/nn.rs"]
@@ -75,6 +77,7 @@ fn every_kernel_has_a_test() {
     let text = [
         include_str!("kernels/energy.rs"),
         include_str!("kernels/gpu.rs"),
+        include_str!("kernels/layers.rs"),
         include_str!("kernels/nn.rs"),
         include_str!("kernels/proposal.rs"),
         include_str!("kernels/sampler.rs"),
