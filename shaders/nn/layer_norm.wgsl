@@ -10,7 +10,8 @@
 // Defines: WORKGROUP, LANES (invocations per row, a power of two that divides WORKGROUP), ACTIVATION (codes of
 // lib/activation.wgsl), SLOPE.
 // Workgroup WORKGROUP x 1 x 1, 8 WORKGROUP bytes. Grid over ceil(rows / (WORKGROUP / LANES)) workgroups, folded over x and y.
-// Numerics: two passes, the deviations centred; per lane every LANES-th vec4 ascending, then pairwise over lanes.
+// Numerics: two passes; the second one centres the deviations and takes the error of the first one's mean out, so that a
+// constant row is normalised to 0 whatever its size. Per lane every LANES-th vec4 ascending, then pairwise over lanes.
 // Finite for |h| <= 1e16. Padding enters neither sum.
 //#include "lib/activation.wgsl"
 //#include "lib/padding.wgsl"
@@ -53,17 +54,20 @@ fn layer_norm(
             sum += inside_only(h[first + column], column, params.width);
         }
     }
-    let mean = row_sum(lane, vec2<f32>(over_vec4(sum), 0.0)).x * share;
+    let rough = row_sum(lane, vec2<f32>(over_vec4(sum), 0.0)).x * share;
+    var deviations = vec4<f32>(0.0);
     var squares = vec4<f32>(0.0);
     for (var round = 0u; round < rounds; round++) {
         let column = round * LANES + lane_column;
         if (column < params.stride4) {
-            let centred = inside_only(h[first + column] - mean, column, params.width);
+            let centred = inside_only(h[first + column] - rough, column, params.width);
+            deviations += centred;
             squares += centred * centred;
         }
     }
-    let variance = row_sum(lane, vec2<f32>(over_vec4(squares), 0.0)).x * share;
-    let inverse = 1.0 / sqrt(variance + params.epsilon);
+    let sums = row_sum(lane, vec2<f32>(over_vec4(deviations), over_vec4(squares))) * share;
+    let mean = rough + sums.x;
+    let inverse = 1.0 / sqrt(max(sums.y - sums.x * sums.x, 0.0) + params.epsilon);
 
     for (var round = 0u; round < rounds; round++) {
         let column = round * LANES + lane_column;

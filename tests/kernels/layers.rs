@@ -246,13 +246,14 @@ fn layer_norm_centres_before_it_squares(adapter: &Adapter) {
             let written = layer_norm::record(&mut case.recording, input, &spec).unwrap();
             case.output("output", written.output);
             let results = case.run();
-            // An error of some units in the last place of 4096 (4.9e-4) over a deviation of about 0.6.
+            // The mean is rounded to 4.9e-4, the spacing at 4096, over a deviation of about 0.6. What a constant row
+            // leaves is the bias.
             results.expect(
                 "output",
                 &results.packed("output"),
                 &norm.forward(rows, &h).output,
                 |at: usize| {
-                    if at / width == 1 { 0.1 } else { 1e-2 }
+                    if at / width == 1 { EPS } else { 2e-3 }
                 },
             );
         }
