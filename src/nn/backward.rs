@@ -224,3 +224,128 @@ impl Forward {
         Some(Normalised { h: self.left[index.checked_sub(1)?].output, moments })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Activation, Input, LayerNorm, Norms};
+
+    /// Kernels of a forward and a backward pass, with the defines that say what is fused.
+    fn kernels(network: &Network) -> Vec<String> {
+        network.check().unwrap();
+        let mut recording = Recording::new("test");
+        let parameters = recording.slot("parameters", DType::F32, [network.layout().len]).unwrap();
+        let inputs: Vec<(&str, Value)> = network
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(at, input)| {
+                let rows = if at == 0 { 3 } else { 12 };
+                (input.name.as_str(), recording.slot(&input.name, DType::F32, [rows, input.width]).unwrap())
+            })
+            .collect();
+        let forward = network.record_forward(&mut recording, parameters, &inputs, Keep::Slopes).unwrap();
+        let seed =
+            recording.slot("seed", DType::F32, recording.shape(forward.output).unwrap().clone()).unwrap();
+        let mode = GradientMode::Overwrite;
+        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        let name = |variant: &crate::gpu::KernelVariant| {
+            let chosen = |define: &&crate::gpu::Define| {
+                ["ACTIVATION", "SKIP", "INIT"].contains(&define.name) && define.value != 0
+            };
+            let short = |define: &crate::gpu::Define| format!(" {}{}", &define.name[..1], define.value);
+            let defines: String = variant.defines.iter().filter(chosen).map(short).collect();
+            format!("{}{defines}", variant.source.stem())
+        };
+        recording.kernels().iter().map(name).collect()
+    }
+
+    fn two_inputs() -> Vec<Input> {
+        vec![Input::new("context", 5), Input::new("action", 2)]
+    }
+
+    #[test]
+    fn a_plain_network_takes_one_kernel_per_layer_and_direction() {
+        let found = kernels(&Network::mlp(two_inputs(), &[8, 8], Activation::Silu, 1));
+        let expected = [
+            "pack_inputs",
+            "pack_inputs",
+            "dense_forward I1",
+            "dense_forward A2 I2",
+            "dense_forward A2 I1",
+            "dense_forward I1",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "sum_candidates",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_sums_of_a_residual_network_join_their_neighbours() {
+        let inputs = || vec![Input::new("x", 5)];
+        let found = kernels(&Network::preactivation(inputs(), 8, 2, Activation::Gelu, 1));
+        let block = ["activate_rows A4", "dense_forward A4 I1", "dense_forward I3"];
+        let back = ["dense_input_gradient", "dense_input_gradient S1"];
+        let expected = [
+            &["pack_inputs", "dense_forward I1"][..],
+            &block,
+            &block,
+            &["dense_forward I1", "dense_input_gradient"],
+            &back,
+            &back,
+            &["dense_weight_gradient"; 6],
+            &["reduce_partials"],
+        ];
+        assert_eq!(found, expected.concat());
+        // Behind an activation the sum comes before its slope: one kernel more at the first block alone.
+        let found = kernels(&Network::residual(inputs(), 8, 2, Activation::Relu, 1));
+        let block = ["dense_forward A1 I1", "dense_forward I3"];
+        let expected = [
+            &["pack_inputs", "dense_forward A1 I1"][..],
+            &block,
+            &block,
+            &["dense_forward I1", "dense_input_gradient"],
+            &back,
+            &back,
+            &["add_residual"],
+            &["dense_weight_gradient"; 6],
+            &["reduce_partials"],
+        ];
+        assert_eq!(found, expected.concat());
+    }
+
+    #[test]
+    fn norms_take_the_activation_behind_them_and_the_sum_in_front() {
+        let norms = Norms::BeforeActivations(LayerNorm::default());
+        let network = Network::preactivation(vec![Input::new("x", 5)], 8, 1, Activation::Gelu, 1);
+        let found = kernels(&network.with_norms(norms));
+        let expected = [
+            "pack_inputs",
+            "dense_forward I1",
+            "layer_norm A4",
+            "dense_forward I1",
+            "layer_norm A4",
+            "dense_forward I3",
+            "dense_forward I1",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "layer_norm_gradient",
+            "dense_input_gradient",
+            "layer_norm_gradient S1",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "layer_norm_weight_gradient",
+            "dense_weight_gradient",
+            "layer_norm_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(found, expected);
+    }
+}

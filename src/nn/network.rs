@@ -233,6 +233,57 @@ mod tests {
     }
 
     #[test]
+    fn the_layout_of_a_plain_network_is_that_of_old_checkpoints() {
+        let inputs = vec![Input::new("x", 3), Input::new("y", 5)];
+        let layout = Network::mlp(inputs, &[7, 9], Activation::Silu, 1).layout();
+        let found: Vec<_> = layout
+            .slices
+            .iter()
+            .map(|slice| (slice.name.as_str(), slice.offset, slice.rows, slice.columns, slice.fan_in))
+            .collect();
+        let expected = [
+            ("layers.0.weight.x", 0, 3, 7, 8),
+            ("layers.0.weight.y", 32, 5, 7, 8),
+            ("layers.0.bias", 96, 1, 7, 8),
+            ("layers.1.weight", 104, 7, 9, 7),
+            ("layers.1.bias", 200, 1, 9, 7),
+            ("layers.2.weight", 212, 9, 1, 9),
+            ("layers.2.bias", 260, 1, 1, 9),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(layout.len, 264);
+    }
+
+    #[test]
+    fn deep_networks_count_their_parameters_and_products() {
+        let inputs = || vec![Input::new("x", 3), Input::new("y", 5)];
+        let (block, ends) = (2 * (7 * 7 + 7), 8 * 7 + 7 + 7 + 1);
+        let plain = Network::preactivation(inputs(), 7, 3, Activation::Relu, 1);
+        assert_eq!(plain.parameter_count(), ends + 3 * block);
+        assert_eq!(plain.multiply_adds(), 8 * 7 + 6 * 49 + 7);
+        assert_eq!(plain.outputs(), 1);
+        let norms = Norms::BeforeActivations(crate::nn::LayerNorm::default());
+        let normed = plain.clone().with_norms(norms);
+        assert_eq!(normed.parameter_count(), ends + 3 * (block + 2 * 14));
+        assert_eq!(normed.multiply_adds(), plain.multiply_adds());
+        let post = Network::residual(inputs(), 7, 2, Activation::Relu, 3).with_norms(norms);
+        assert_eq!(post.parameter_count(), 63 + 14 + 2 * (block + 14) + 24);
+        for network in [&plain, &normed, &post] {
+            network.check().unwrap();
+            let layout = network.layout();
+            let stored: usize = layout.slices.iter().map(|slice| slice.rows * slice.columns).sum();
+            assert_eq!(stored, network.parameter_count());
+            for pair in layout.slices.windows(2) {
+                assert_eq!(pair[1].offset % 4, 0);
+                assert!(pair[0].offset + pair[0].rows * pair[0].stride <= pair[1].offset);
+            }
+            let text = serde_json::to_string(network).unwrap();
+            assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), *network);
+        }
+        assert_eq!(plain.clone().with_norms(Norms::None), plain);
+    }
+
+    #[test]
     fn bad_descriptions_are_refused() {
         let good = Network::mlp(vec![Input::new("x", 2)], &[4], Activation::Tanh, 1);
         assert!(good.check().is_ok());
