@@ -1,7 +1,10 @@
 //! Floor 2: networks as data, their parameters, forward and backward passes, optimisers, and the [`Energy`] trait.
 
+pub mod activate_rows;
 pub mod adam;
+pub mod add_residual;
 mod affine;
+mod backward;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
@@ -10,7 +13,13 @@ mod energy_rows;
 mod evaluate;
 mod forward;
 pub mod gradient_norm;
+mod graph;
 pub mod initialise;
+mod layer;
+pub mod layer_norm;
+pub mod layer_norm_gradient;
+pub mod layer_norm_weight_gradient;
+mod layout;
 pub mod mixture_energy;
 mod model;
 mod network;
@@ -31,16 +40,19 @@ pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
 pub use forward::{Forward, Keep};
+pub use layer::{Activation, Dense, Layer, LayerNorm, Norms};
+pub use layout::{Initial, ParameterLayout, Slice};
 pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
-pub use network::{Activation, Dense, Input, Network, ParameterLayout, Slice};
+pub use network::{Input, Network};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use quadratic_energy::QuadraticEnergy;
+pub use reduce_partials::GradientMode;
 pub use schedule::Schedule;
 pub use shader_energy::ShaderEnergy;
 pub use shader_options::{Gradient, ShaderEnergyOptions};
 
-use crate::gpu::KernelVariant;
+use crate::gpu::{DeviceClass, KernelSource, KernelVariant};
 
 /// Version of the table that chooses kernel variants by shape: another one may round differently.
 pub const VARIANT_TABLE: u32 = 1;
@@ -51,8 +63,8 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         adam::KERNEL,
         gradient_norm::KERNEL,
         initialise::KERNEL,
+        layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
-        reduce_partials::KERNEL,
         sum_candidates::KERNEL,
         unpack_gradient::KERNEL,
     ]
@@ -62,26 +74,57 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     all.extend(quadratic_energy::variants());
     all.extend(mixture_energy::variants());
     all.extend(shader_energy::variants());
-    for block in variants::RowBlock::ALL {
-        let shape = block.defines();
-        for slope in 0..2 {
-            let mut defines = shape.to_vec();
-            defines.push(("SLOPE", slope));
-            all.push(KernelVariant::new(&dense_input_gradient::KERNEL, &defines).for_class(block.class()));
-            for activation in 0..4 {
+    type Defines<'a> = &'a [(&'static str, u32)];
+    let mut list =
+        |source: &KernelSource, class: Option<DeviceClass>, shape: Defines<'_>, choices: Defines<'_>| {
+            let variant = KernelVariant::new(source, &[shape, choices].concat());
+            all.push(match class {
+                Some(class) => variant.for_class(class),
+                None => variant,
+            });
+        };
+    for accumulate in 0..2 {
+        list(&reduce_partials::KERNEL, None, &[], &[("ACCUMULATE", accumulate)]);
+    }
+    for (slope, skip) in [(0, 1), (1, 0), (1, 1)] {
+        list(&add_residual::KERNEL, None, &[], &[("SLOPE", slope), ("SKIP", skip)]);
+    }
+    for slope in 0..2 {
+        for activation in 0..Activation::COUNT {
+            list(&activate_rows::KERNEL, None, &[], &[("ACTIVATION", activation), ("SLOPE", slope)]);
+            for lanes in variants::RowLanes::ALL {
+                let choices = [("ACTIVATION", activation), ("SLOPE", slope)];
+                list(&layer_norm::KERNEL, Some(lanes.class()), &lanes.defines(), &choices);
+            }
+            for block in variants::RowBlock::ALL {
                 for init in 1..3 {
-                    let mut defines = shape.to_vec();
-                    defines.extend([("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)]);
-                    all.push(KernelVariant::new(&dense_forward::KERNEL, &defines).for_class(block.class()));
+                    let choices = [("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)];
+                    list(&dense_forward::KERNEL, Some(block.class()), &block.defines(), &choices);
                 }
             }
         }
+        for skip in 0..2 {
+            let choices = [("SLOPE", slope), ("SKIP", skip)];
+            for block in variants::RowBlock::ALL {
+                list(&dense_input_gradient::KERNEL, Some(block.class()), &block.defines(), &choices);
+            }
+            for lanes in variants::RowLanes::ALL {
+                list(&layer_norm_gradient::KERNEL, Some(lanes.class()), &lanes.defines(), &choices);
+            }
+        }
+    }
+    for block in variants::RowBlock::ALL {
+        // The sum of a residual block has no activation of its own.
+        list(
+            &dense_forward::KERNEL,
+            Some(block.class()),
+            &block.defines(),
+            &[("ACTIVATION", 0), ("INIT", 3), ("SLOPE", 0)],
+        );
     }
     for block in variants::LaneBlock::all() {
         for bias in 0..2 {
-            let mut defines = block.defines().to_vec();
-            defines.push(("BIAS", bias));
-            all.push(KernelVariant::new(&dense_weight_gradient::KERNEL, &defines).for_class(block.class()));
+            list(&dense_weight_gradient::KERNEL, Some(block.class()), &block.defines(), &[("BIAS", bias)]);
         }
     }
     all

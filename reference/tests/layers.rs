@@ -4,8 +4,9 @@ mod common;
 
 use common::{check_gradient, coefficients, downstream, near, normals, uniforms};
 use gibbs_reference::compose::mlp::flatten;
-use gibbs_reference::compose::{AdamOptions, AdamRun, Mlp};
+use gibbs_reference::compose::{AdamOptions, AdamRun, Block, Mlp, Network};
 use gibbs_reference::nn::dense_forward::Init;
+use gibbs_reference::nn::layer_norm::NormShape;
 use gibbs_reference::nn::*;
 
 const SHAPE: DenseShape = DenseShape { rows: 5, inputs: 3, outputs: 4 };
@@ -51,6 +52,13 @@ fn activations_at_the_ends_and_their_slopes() {
     }
     near("silu", Activation::Silu.value(1.0), 0.731_058_578_630_004_9, 1e-15);
     near("silu'", Activation::Silu.slope(1.0), 0.927_670_511_871_487_7, 1e-12);
+    near("gelu", Activation::Gelu.value(1.0), 0.841_344_746_068_542_9, 1e-14);
+    near("gelu'", Activation::Gelu.slope(1.0), 1.083_315_470_587_686_3, 1e-14);
+    near("gelu far below / 1e-20", Activation::Gelu.value(-10.0) / 1e-20, -7.619_853_024_160_527e-3, 1e-14);
+    near("softplus", Activation::Softplus.value(0.0), std::f64::consts::LN_2, 1e-15);
+    near("softplus'", Activation::Softplus.slope(2.0), 0.880_797_077_977_882_3, 1e-15);
+    assert_eq!((Activation::Gelu.value(-1e30), Activation::Gelu.slope(1e30)), (0.0, 1.0));
+    assert_eq!((Activation::Softplus.value(1e30), Activation::Softplus.slope(-1e30)), (1e30, 0.0));
     assert_eq!(Activation::Relu.slope(0.0), 0.0);
     assert_eq!((Activation::Silu.value(-1e30), Activation::Silu.slope(1e30)), (0.0, 1.0));
     assert_eq!((Activation::Tanh.value(-1e30), Activation::Tanh.slope(1e30)), (-1.0, 0.0));
@@ -218,6 +226,133 @@ fn broadcast_form_equals_the_concatenated_network() {
     check_gradient("x", &x, &gradient.x, |x| {
         downstream(network.forward_candidates(x, &y, contexts, candidates).output())
     });
+}
+
+#[test]
+fn the_normal_distribution_function_meets_known_values_on_both_sides_of_its_seam() {
+    for (z, below) in [
+        (0.5, 0.691_462_461_274_013_1),
+        (2.9, 0.998_134_186_699_616_1),
+        (3.1, 0.999_032_396_786_781_6),
+        (6.0, 0.999_999_999_013_412_3),
+    ] {
+        near("Phi", normal_below(z), below, 1e-14);
+        near("Phi below", normal_below(-z), 1.0 - below, 1e-14);
+    }
+    near("Phi(-6) / 1e-10", normal_below(-6.0) / 1e-10, 9.865_876_450_377, 1e-10);
+}
+
+#[test]
+fn layer_norm_by_hand() {
+    let shape = NormShape { rows: 2, width: 3, epsilon: 0.25 };
+    let norm = layer_norm(shape, &[1.0, 4.0, 1.0, -2.0, -2.0, -2.0], &[1.0, 2.0, -1.0], &[0.0, 0.5, 3.0]);
+    // Mean 2, deviations -1, 2, -1, variance 2, 1 / sqrt(2.25) = 2 / 3.
+    for (found, expected) in
+        norm.output.iter().zip([-2.0 / 3.0, 8.0 / 3.0 + 0.5, 2.0 / 3.0 + 3.0, 0.0, 0.5, 3.0])
+    {
+        near("normalised", *found, expected, 1e-15);
+    }
+    assert_eq!((&norm.mean[..], norm.inverse[1]), (&[2.0, -2.0][..], 2.0));
+}
+
+#[test]
+fn layer_norm_backward_matches_differences() {
+    for (rows, width, epsilon) in [(4, 5, 1e-3), (3, 2, 0.1), (5, 1, 0.5)] {
+        let shape = NormShape { rows, width, epsilon };
+        let (h, gain, bias) = (normals(20, rows * width), normals(21, width), normals(22, width));
+        let seed = coefficients(rows * width);
+        let f = |h: &[f64], gain: &[f64], bias: &[f64]| downstream(&layer_norm(shape, h, gain, bias).output);
+        let forward = layer_norm(shape, &h, &gain, &bias);
+        if width > 1 {
+            let dh = layer_norm_gradient(shape, &h, &gain, &forward, &seed).value;
+            check_gradient("dh", &h, &dh, |h| f(h, &gain, &bias));
+            let parts =
+                layer_norm_weight_gradient(shape, &h, &forward, &seed, std::slice::from_ref(&(0..rows)));
+            check_gradient("dgain", &gain, &parts.gain.value, |gain| f(&h, gain, &bias));
+        } else {
+            // A single feature is its own mean.
+            let dh = layer_norm_gradient(shape, &h, &gain, &forward, &seed).value;
+            assert!(dh.iter().all(|g| *g == 0.0));
+        }
+        let parts = layer_norm_weight_gradient(shape, &h, &forward, &seed, &[0..1, 1..1, 1..rows]);
+        let bias_gradient = reduce_partials(&parts.bias.value, 3, width).value;
+        check_gradient("dbias", &bias, &bias_gradient, |bias| f(&h, &gain, bias));
+        assert!(parts.gain.value[width..2 * width].iter().all(|g| *g == 0.0), "an empty range");
+    }
+}
+
+#[test]
+fn residual_sums_by_hand() {
+    let (x, slope, skip) = ([1.0, -2.0], [3.0, 0.5], [-10.0, 4.0]);
+    assert_eq!(add_residual(&x, None, Some(&skip)).value, [-9.0, 2.0]);
+    assert_eq!(add_residual(&x, Some(&slope), None).value, [3.0, -1.0]);
+    let both = add_residual(&x, Some(&slope), Some(&skip));
+    assert_eq!((both.value, both.magnitude), (vec![-7.0, 3.0], vec![13.0, 5.0]));
+}
+
+/// A dense layer and every kind of block behind it, nested, over rows of 3.
+fn deep_network(activation: Activation) -> Network {
+    let dense = |inputs: usize, outputs: usize, activation| Block::Dense {
+        weights: vec![0.0; inputs * outputs],
+        bias: vec![0.0; outputs],
+        activation,
+    };
+    let norm = || Block::Norm { gain: vec![0.0; 4], bias: vec![0.0; 4], epsilon: 0.1 };
+    let affine = || dense(4, 4, Activation::Identity);
+    let layers = vec![
+        dense(3, 4, activation),
+        Block::Residual(vec![
+            norm(),
+            Block::Activate(activation),
+            dense(4, 5, activation),
+            dense(5, 4, Activation::Identity),
+            Block::Residual(vec![Block::Activate(activation), affine()]),
+        ]),
+        norm(),
+        Block::Residual(vec![Block::Residual(vec![affine()])]),
+        dense(4, 2, Activation::Identity),
+    ];
+    let network = Network { layers };
+    let count = network.parameters().len();
+    // Small enough that sums of eight layers keep their digits.
+    network.with_parameters(&normals(23, count).iter().map(|p| 0.6 * p).collect::<Vec<_>>())
+}
+
+#[test]
+fn deep_networks_backward_matches_differences() {
+    // ReLU has its kinks where no data of a deep network can be kept from.
+    for activation in Activation::ALL.into_iter().filter(|a| *a != Activation::Relu) {
+        let network = deep_network(activation);
+        assert_eq!(network.with_parameters(&network.parameters()), network);
+        let rows = 3;
+        let x = normals(24, rows * 3);
+        let trace = network.forward(&x, rows);
+        let gradient = network.backward(&trace, &coefficients(rows * 2));
+        check_gradient("inputs", &x, &gradient.inputs, |x| downstream(&network.forward(x, rows).output));
+        check_gradient("parameters", &network.parameters(), &gradient.parameters, |p| {
+            downstream(&network.with_parameters(p).forward(&x, rows).output)
+        });
+    }
+}
+
+#[test]
+fn a_plain_network_is_an_mlp() {
+    let mlp = network(&[3, 6, 2], Activation::Gelu);
+    let blocks = mlp.layers.iter().map(|layer| Block::Dense {
+        weights: layer.weights.clone(),
+        bias: layer.bias.clone(),
+        activation: layer.activation,
+    });
+    let network = Network { layers: blocks.collect() };
+    let x = normals(25, 4 * 3);
+    let (trace, expected) = (network.forward(&x, 4), mlp.forward(&x));
+    assert_eq!(trace.output, expected.output());
+    let seed = coefficients(8);
+    let (gradient, expected) = (network.backward(&trace, &seed), mlp.backward(&expected, &seed));
+    assert_eq!(gradient.parameters, flatten(&expected.layers));
+    for (found, expected) in gradient.inputs.iter().zip(&expected.inputs) {
+        near("inputs", *found, *expected, 1e-13);
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum Start<'a> {
     Bias(&'a Slice),
     /// Packed `[rows / candidates, outputs]`: the part that all candidates of a context share.
     Context(Value),
+    /// The layer's bias plus packed `[rows, outputs]`: the rows that a residual block passes on.
+    Residual(&'a Slice, Value),
 }
 
 /// One dense layer to record.
@@ -46,9 +48,19 @@ pub struct DenseOutput {
 /// * `h`: packed `[rows, inputs]`. One dispatch, `2 rows inputs outputs` operations.
 ///
 /// # Errors
-/// [`Error::Shape`] if `h` or the context do not fit the weight.
+/// [`Error::Shape`] if `h` or the context do not fit the weight; [`Error::Unsupported`] for an activation on a sum that a
+/// residual block's rows start.
 pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> Result<DenseOutput> {
     let (inputs, outputs) = (layer.weight.rows, layer.weight.columns);
+    if matches!(layer.start, Start::Residual(..))
+        && (layer.activation != Activation::Identity || layer.keep_slope)
+    {
+        return Err(Error::Unsupported {
+            operation: format!("dense forward {}", layer.weight.name),
+            reason: "the sum of a residual block has no activation of its own".into(),
+            hint: "record the activation behind it".into(),
+        });
+    }
     let rows = recording.shape(h)?.rows();
     recording.expect_shape("dense forward", h, Shape::packed(rows, inputs))?;
     let (init, bias_offset, candidates, context) = match layer.start {
@@ -62,6 +74,10 @@ pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> 
                 return Err(Error::shape("dense forward", "context", shape, expected, hint));
             }
             (2, 0, rows / shape.rows(), context)
+        }
+        Start::Residual(bias, skip) => {
+            recording.expect_shape("dense forward", skip, Shape::packed(rows, outputs))?;
+            (3, bias.offset / 4, 1, skip)
         }
     };
     let output = recording.scratch("activations", DType::F32, Shape::packed(rows, outputs));
@@ -85,6 +101,7 @@ pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> 
         .set("rows", rows as u32)
         .set("inputs4", (pad4(inputs) / 4) as u32)
         .set("outputs4", (pad4(outputs) / 4) as u32)
+        .set("outputs", outputs as u32)
         .set("weight_offset", (layer.weight.offset / 4) as u32)
         .set("bias_offset", bias_offset as u32)
         .set("candidates", candidates as u32)

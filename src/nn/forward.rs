@@ -1,11 +1,14 @@
-//! Forward and backward passes of whole networks.
+//! Forward passes of whole networks.
 
+use super::activate_rows;
 use super::dense_forward::{DenseForward, Start};
+use super::dense_input_gradient::Onward;
+use super::graph::{Node, Op};
+use super::layer_norm::LayerNormForward;
 use super::{
-    Network, ParameterLayout, Slice, dense_forward, dense_input_gradient, dense_weight_gradient, pack_inputs,
-    reduce_partials, sum_candidates, unpack_gradient,
+    Activation, Network, ParameterLayout, Slice, add_residual, dense_forward, layer_norm, pack_inputs,
 };
-use crate::gpu::{DType, Recording, Shape, Value};
+use crate::gpu::{Recording, Shape, Value};
 use crate::{Error, Result};
 
 /// Whether a forward pass keeps what a backward pass needs.
@@ -22,25 +25,29 @@ pub enum Keep {
 pub struct Forward {
     /// Packed `[rows, outputs]`.
     pub output: Value,
+    pub(super) keep: Keep,
     /// For each input: its caller's shape and its packed rows.
-    inputs: Vec<(Shape, Value)>,
-    /// Outputs of the layers but the last.
-    hidden: Vec<Value>,
-    slopes: Vec<Option<Value>>,
-    rows: usize,
+    pub(super) inputs: Vec<(Shape, Value)>,
+    /// What each node of the network did.
+    pub(super) nodes: Vec<Node>,
+    /// What each node left.
+    pub(super) left: Vec<Left>,
+    pub(super) rows: usize,
 }
 
-/// Bytes of partial gradients that a backward pass may take.
-const PARTIAL_BYTES: usize = 64 << 20;
-/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
-const ROWS_PER_SPLIT: usize = 256;
-/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
-const MAX_ROWS_PER_SPLIT: usize = 32_768;
-/// Partial sums wanted at most.
-const MAX_SPLITS: usize = 32;
+/// What a node leaves for others and for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub output: Value,
+    /// Slope of its activation.
+    pub slope: Option<Value>,
+    /// Moments of a norm.
+    pub moments: Option<Value>,
+}
 
-fn slice<'a>(layout: &'a ParameterLayout, name: &str) -> Result<&'a Slice> {
-    layout.slice(name).ok_or_else(|| {
+pub(super) fn slice<'a>(layout: &'a ParameterLayout, path: &str, name: &str) -> Result<&'a Slice> {
+    let name = format!("{path}.{name}");
+    layout.slice(&name).ok_or_else(|| {
         Error::argument("network", format!("slice `{name}`"), "is not in the parameter layout")
     })
 }
@@ -85,147 +92,95 @@ impl Network {
                 return Err(Error::shape("forward", &input.name, shape, expected, hint));
             }
         }
-        let slopes_wanted = keep == Keep::Slopes;
-        // Shared inputs first: each later input starts from the sums of the one before.
-        let order = self.input_order(&packed);
-        let bias = slice(&layout, "layers.0.bias")?;
-        let mut start = Start::Bias(bias);
+        let nodes = self.nodes();
+        let mut left: Vec<Left> = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let slope = keep == Keep::Slopes && node.activation != Activation::Identity;
+            let h = left.last().map(|left| left.output);
+            let skip = node.skip.map(|from| left[from].output);
+            let next = match (node.op, h) {
+                (Op::Dense, None) => self.record_first(recording, parameters, &packed, node, slope)?,
+                (Op::Dense, Some(h)) => {
+                    let bias = slice(&layout, &node.path, "bias")?;
+                    let spec = DenseForward {
+                        parameters,
+                        weight: slice(&layout, &node.path, "weight")?,
+                        start: skip.map_or(Start::Bias(bias), |skip| Start::Residual(bias, skip)),
+                        activation: node.activation,
+                        keep_slope: slope,
+                    };
+                    dense_forward::record(recording, h, &spec)?.into()
+                }
+                (Op::Norm { epsilon }, Some(h)) => {
+                    let spec = LayerNormForward {
+                        parameters,
+                        gain: slice(&layout, &node.path, "gain")?,
+                        bias: slice(&layout, &node.path, "bias")?,
+                        epsilon,
+                        activation: node.activation,
+                        keep_slope: slope,
+                    };
+                    let written = layer_norm::record(recording, h, &spec)?;
+                    Left { output: written.output, slope: written.slope, moments: Some(written.moments) }
+                }
+                (Op::Activate, Some(h)) => {
+                    activate_rows::record(recording, h, node.activation, slope)?.into()
+                }
+                (Op::Add, Some(h)) => {
+                    let output = add_residual::record(recording, h, Onward { slope: None, skip })?;
+                    Left { output, slope: None, moments: None }
+                }
+                (_, None) => {
+                    return Err(Error::argument("forward", format!("node {index}"), "has no input"));
+                }
+            };
+            left.push(next);
+        }
+        let Some(last) = left.last() else {
+            return Err(Error::argument("forward", "the network", "has no layer"));
+        };
+        Ok(Forward { output: last.output, keep, inputs: packed, nodes, left, rows })
+    }
+
+    /// The first layer: shared inputs come first, and each later input starts from the sums of the one before.
+    fn record_first(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        packed: &[(Shape, Value)],
+        node: &Node,
+        slope: bool,
+    ) -> Result<Left> {
+        let layout = self.layout();
+        let order = self.input_order(packed);
+        let mut start = Start::Bias(slice(&layout, &node.path, "bias")?);
         let mut last = None;
         for (at, &index) in order.iter().enumerate() {
-            let weight = slice(&layout, &format!("layers.0.weight.{}", self.inputs[index].name))?;
+            let weight = slice(&layout, &node.path, &format!("weight.{}", self.inputs[index].name))?;
             let complete = at + 1 == order.len();
             let activation = match complete {
-                true => self.layers[0].activation,
-                false => super::Activation::Identity,
+                true => node.activation,
+                false => Activation::Identity,
             };
-            let keep_slope = complete && slopes_wanted && self.layers.len() > 1;
+            let keep_slope = complete && slope;
             let layer = DenseForward { parameters, weight, start, activation, keep_slope };
             let written = dense_forward::record(recording, packed[index].1, &layer)?;
             start = Start::Context(written.output);
-            last = Some(written);
+            last = Some(written.into());
         }
-        let Some(mut current) = last else {
-            return Err(Error::argument("forward", "the network", "has no input"));
-        };
-        let mut hidden = Vec::new();
-        let mut slopes = Vec::new();
-        for (index, layer) in self.layers.iter().enumerate().skip(1) {
-            hidden.push(current.output);
-            slopes.push(current.slope);
-            let spec = DenseForward {
-                parameters,
-                weight: slice(&layout, &format!("layers.{index}.weight"))?,
-                start: Start::Bias(slice(&layout, &format!("layers.{index}.bias"))?),
-                activation: layer.activation,
-                keep_slope: slopes_wanted && index + 1 < self.layers.len(),
-            };
-            current = dense_forward::record(recording, current.output, &spec)?;
-        }
-        Ok(Forward { output: current.output, inputs: packed, hidden, slopes, rows })
+        last.ok_or_else(|| Error::argument("forward", "the network", "has no input"))
     }
 
     /// Indices of the inputs, those with the fewest rows first.
-    fn input_order(&self, packed: &[(Shape, Value)]) -> Vec<usize> {
+    pub(super) fn input_order(&self, packed: &[(Shape, Value)]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..packed.len()).collect();
         order.sort_by_key(|&index| packed[index].0.rows());
         order
     }
+}
 
-    /// Records the chain of input gradients from the output down to the pre-activations of the first layer; entry `l` is
-    /// the gradient at layer `l`'s pre-activations.
-    fn record_chain(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        forward: &Forward,
-        seed: Value,
-    ) -> Result<Vec<Value>> {
-        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
-        let layout = self.layout();
-        let mut chain = vec![seed];
-        let mut dz = seed;
-        for index in (1..self.layers.len()).rev() {
-            let weight = slice(&layout, &format!("layers.{index}.weight"))?;
-            let Some(slope) = forward.slopes[index - 1] else {
-                return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
-            };
-            dz = dense_input_gradient::record(recording, dz, parameters, weight, Some(slope))?;
-            chain.push(dz);
-        }
-        chain.reverse();
-        Ok(chain)
-    }
-
-    /// Records the backward pass to the parameters: `[parameters]` in the network's layout, overwritten.
-    ///
-    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if the forward pass kept no slopes; [`Error::Shape`].
-    pub fn record_parameter_gradient(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        forward: &Forward,
-        seed: Value,
-    ) -> Result<Value> {
-        let layout = self.layout();
-        let chain = self.record_chain(recording, parameters, forward, seed)?;
-        let by_memory = (PARTIAL_BYTES / (4 * layout.len)).max(1);
-        let wanted = forward.rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
-        let splits = wanted.min(by_memory).max(forward.rows.div_ceil(MAX_ROWS_PER_SPLIT));
-        let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
-        for index in (1..self.layers.len()).rev() {
-            let weight = slice(&layout, &format!("layers.{index}.weight"))?;
-            let bias = slice(&layout, &format!("layers.{index}.bias"))?;
-            let h = forward.hidden[index - 1];
-            dense_weight_gradient::record(recording, h, chain[index], weight, Some(bias), partials)?;
-        }
-        // The input with the fewest rows takes the bias along: its sums over candidates are already there.
-        let bias = slice(&layout, "layers.0.bias")?;
-        for (at, index) in self.input_order(&forward.inputs).into_iter().enumerate() {
-            let weight = slice(&layout, &format!("layers.0.weight.{}", self.inputs[index].name))?;
-            let (shape, packed) = &forward.inputs[index];
-            let dz = match shape.rows() == forward.rows {
-                true => chain[0],
-                false => sum_candidates::record(recording, chain[0], shape.rows())?,
-            };
-            let bias = (at == 0).then_some(bias);
-            dense_weight_gradient::record(recording, *packed, dz, weight, bias, partials)?;
-        }
-        reduce_partials::record(recording, partials)
-    }
-
-    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given.
-    ///
-    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for an unknown input or if the forward pass kept no slopes; [`Error::Shape`].
-    pub fn record_input_gradient(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        forward: &Forward,
-        seed: Value,
-        input: &str,
-    ) -> Result<Value> {
-        let Some(index) = self.inputs.iter().position(|known| known.name == input) else {
-            return Err(Error::argument(
-                "backward",
-                format!("input `{input}`"),
-                "is not one of the network's",
-            ));
-        };
-        let layout = self.layout();
-        let chain = self.record_chain(recording, parameters, forward, seed)?;
-        let (shape, _) = &forward.inputs[index];
-        let dz = match shape.rows() == forward.rows {
-            true => chain[0],
-            false => sum_candidates::record(recording, chain[0], shape.rows())?,
-        };
-        let weight = slice(&layout, &format!("layers.0.weight.{input}"))?;
-        let gradient = dense_input_gradient::record(recording, dz, parameters, weight, None)?;
-        unpack_gradient::record(recording, gradient, &self.inputs[index].affine, shape.clone())
+impl From<dense_forward::DenseOutput> for Left {
+    fn from(written: dense_forward::DenseOutput) -> Self {
+        Left { output: written.output, slope: written.slope, moments: None }
     }
 }

@@ -57,7 +57,10 @@ impl AdamOptions {
     pub fn check(&self) -> Result<()> {
         let fail = |what: &str, problem: &str| Err(Error::argument("optimiser", what, problem));
         if !self.schedule.is_valid() {
-            return fail("the schedule", "needs a finite rate >= 0 and a floor in [0, 1]");
+            return fail(
+                "the schedule",
+                "needs a finite rate >= 0, a floor or factor in [0, 1], and `every` of at least 1 step",
+            );
         }
         if !(1..=MAX_STEPS).contains(&self.steps) {
             return fail("steps", "must be 1 to 4000000");

@@ -6,6 +6,7 @@ use crate::common::suite::Suite;
 mod energies;
 mod energy;
 mod gpu;
+mod layers;
 mod network;
 mod nn;
 mod proposal;
@@ -25,6 +26,7 @@ pub fn suites() -> Vec<Suite> {
         gpu::suite(),
         proposal::suite(),
         sampler::suite(),
+        layers::suite(),
         train::suite(),
     ]
 }

@@ -4,13 +4,13 @@ use gibbs::energy::{Objective, ranking_nce};
 use gibbs::gpu::random::{Distribution, stream_id};
 use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
+use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::{
-    Activation, Affine, Input, Keep, Network, ParameterLayout, dense_forward, dense_weight_gradient,
-    pack_inputs,
+    Activation, Affine, GradientMode, Initial, Input, Keep, LayerNorm, Network, Norms, ParameterLayout,
+    add_residual, dense_forward, dense_weight_gradient, pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
-use gibbs_reference::compose::mlp::flatten;
-use gibbs_reference::compose::{CandidateGradient, Layer, Mlp, ranking_nce_gradient};
+use gibbs_reference::compose::{self, Block, Layer, Mlp, ranking_nce_gradient};
 use gibbs_reference::nn as reference;
 
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -19,6 +19,8 @@ every_adapter!(
     networks_equal_the_reference,
     gradients_of_a_weighted_sum_are_difference_quotients,
     gradients_of_the_ranking_loss_equal_the_reference,
+    the_gradient_of_a_scaled_output_within_a_larger_sum,
+    gradients_of_two_batches_add_up,
     the_same_seed_gives_the_same_bits,
     checked_shaders_give_the_same_bits,
 );
@@ -39,8 +41,46 @@ struct Model {
     seed: Vec<f32>,
 }
 
+fn activation_of(activation: Activation) -> reference::Activation {
+    match activation {
+        Activation::Identity => reference::Activation::Identity,
+        Activation::Relu => reference::Activation::Relu,
+        Activation::Silu => reference::Activation::Silu,
+        Activation::Tanh => reference::Activation::Tanh,
+        Activation::Gelu => reference::Activation::Gelu,
+        Activation::Softplus => reference::Activation::Softplus,
+    }
+}
+
+/// The reference's layers, their parameters still 0. `width`: of the rows that go in, then of those that come out.
+fn blocks(layers: &[gibbs::nn::Layer], width: &mut usize) -> Vec<Block> {
+    use gibbs::nn::Layer;
+    let mut block = |layer: &Layer| match layer {
+        Layer::Dense(dense) => {
+            let weights = vec![0.0; *width * dense.outputs];
+            *width = dense.outputs;
+            Block::Dense { weights, bias: vec![0.0; *width], activation: activation_of(dense.activation) }
+        }
+        Layer::Activate(activation) => Block::Activate(activation_of(*activation)),
+        Layer::Norm(norm) => {
+            let epsilon = f64::from(norm.epsilon);
+            Block::Norm { gain: vec![0.0; *width], bias: vec![0.0; *width], epsilon }
+        }
+        Layer::Residual(inner) => Block::Residual(blocks(inner, width)),
+    };
+    layers.iter().map(&mut block).collect()
+}
+
 fn affine(seed: u32, width: usize) -> Affine {
     Affine { shift: data(seed, width), scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect() }
+}
+
+/// Of the weighted sum of the outputs, in network units.
+struct Expected {
+    output: Vec<f64>,
+    parameters: Vec<f64>,
+    x: Vec<f64>,
+    y: Vec<f64>,
 }
 
 impl Model {
@@ -51,11 +91,14 @@ impl Model {
         activation: Activation,
         outputs: usize,
     ) -> Self {
-        let inputs = vec![
+        Self::of(contexts, candidates, |inputs| Network::mlp(inputs, hidden, activation, outputs))
+    }
+
+    fn of(contexts: usize, candidates: usize, build: impl FnOnce(Vec<Input>) -> Network) -> Self {
+        let network = build(vec![
             Input::normalised("context", affine(90, CONTEXT)),
             Input::normalised("action", affine(92, ACTION)),
-        ];
-        let network = Network::mlp(inputs, hidden, activation, outputs);
+        ]);
         let layout = network.layout();
         let mut flat = vec![0.0; layout.len];
         for (index, slice) in layout.slices.iter().enumerate() {
@@ -64,11 +107,16 @@ impl Model {
             let values: Vec<f32> = data(100 + index as u32, slice.rows * slice.columns)
                 .iter()
                 .enumerate()
-                .map(|(at, v)| if (at / 3) % 2 == 0 { limit * v } else { -limit * v })
+                .map(|(at, v)| match slice.initial {
+                    Initial::Constant(value) => value + 0.5 * v,
+                    Initial::Uniform if (at / 3) % 2 == 0 => limit * v,
+                    Initial::Uniform => -limit * v,
+                })
                 .collect();
             layout.insert(slice, &values, &mut flat);
         }
         let rows = contexts * candidates;
+        let outputs = network.outputs();
         Self {
             network,
             layout,
@@ -96,14 +144,10 @@ impl Model {
             .network
             .layers
             .iter()
-            .map(|dense| {
+            .map(|layer| {
+                let gibbs::nn::Layer::Dense(dense) = layer else { panic!("dense layers alone") };
                 let (weights, bias) = (vec![0.0; inputs * dense.outputs], vec![0.0; dense.outputs]);
-                let activation = match dense.activation {
-                    Activation::Identity => reference::Activation::Identity,
-                    Activation::Relu => reference::Activation::Relu,
-                    Activation::Silu => reference::Activation::Silu,
-                    Activation::Tanh => reference::Activation::Tanh,
-                };
+                let activation = activation_of(dense.activation);
                 let layer = Layer { inputs, outputs: dense.outputs, weights, bias, activation };
                 inputs = dense.outputs;
                 layer
@@ -120,16 +164,42 @@ impl Model {
         (pack(&self.x, &self.network.inputs[0].affine), pack(&self.y, &self.network.inputs[1].affine))
     }
 
-    fn forward(&self) -> Vec<f64> {
-        let (x, y) = self.normalised();
-        self.mlp().forward_candidates(&x, &y, self.contexts, self.candidates).output().to_vec()
+    /// The reference of any network, over the concatenated inputs.
+    fn twin(&self) -> compose::Network {
+        let layers = blocks(&self.network.layers, &mut (CONTEXT + ACTION));
+        compose::Network { layers }.with_parameters(&self.unpadded(&self.flat))
     }
 
-    fn backward(&self) -> CandidateGradient {
+    fn rows(&self) -> usize {
+        self.contexts * self.candidates
+    }
+
+    /// Contexts and candidates side by side, in network units.
+    fn concatenated(&self) -> Vec<f64> {
         let (x, y) = self.normalised();
-        let mlp = self.mlp();
-        let trace = mlp.forward_candidates(&x, &y, self.contexts, self.candidates);
-        mlp.backward_candidates(&trace, &wide(&self.seed))
+        let row = |(r, y): (usize, &[f64])| {
+            let b = r / self.candidates;
+            [&x[b * CONTEXT..(b + 1) * CONTEXT], y].concat()
+        };
+        y.chunks_exact(ACTION).enumerate().flat_map(row).collect()
+    }
+
+    fn forward(&self) -> Vec<f64> {
+        self.twin().forward(&self.concatenated(), self.rows()).output
+    }
+
+    fn expected(&self, seed: &[f64]) -> Expected {
+        let twin = self.twin();
+        let trace = twin.forward(&self.concatenated(), self.rows());
+        let gradient = twin.backward(&trace, seed);
+        let rows = gradient.inputs.chunks_exact(CONTEXT + ACTION);
+        let each_x: Vec<f64> = rows.clone().flat_map(|row| &row[..CONTEXT]).copied().collect();
+        Expected {
+            output: trace.output,
+            parameters: gradient.parameters,
+            x: reference::sum_candidates(&each_x, self.contexts, self.candidates, CONTEXT).value,
+            y: rows.flat_map(|row| &row[CONTEXT..]).copied().collect(),
+        }
     }
 
     /// Output, parameter gradient and input gradients of one device.
@@ -143,7 +213,10 @@ impl Model {
         let recording = &mut case.recording;
         let inputs = [("action", y), ("context", x)];
         let forward = self.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
-        let gradient = self.network.record_parameter_gradient(recording, parameters, &forward, seed).unwrap();
+        let gradient = self
+            .network
+            .record_parameter_gradient(recording, parameters, &forward, seed, GradientMode::Overwrite)
+            .unwrap();
         let dx =
             self.network.record_input_gradient(recording, parameters, &forward, seed, "context").unwrap();
         let dy = self.network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
@@ -156,32 +229,67 @@ impl Model {
     }
 }
 
-/// Three layers of sums of at most 65 terms, each with its activation's error (4e-6): 2e-5 of the largest element. A
-/// wrong term in an element is of the order of the element itself.
+/// A few layers of sums of at most 65 terms, each with its activation's error (4e-6): 3e-5 of the largest element. A wrong
+/// term in an element is of the order of the element itself.
 fn near(results: &Results, what: &str, found: &[f32], expected: &[f64]) {
     let largest = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
-    results.expect(what, found, expected, |_: usize| 2e-5 * largest);
+    results.expect(what, found, expected, |_: usize| 3e-5 * largest);
 }
 
 fn models() -> Vec<Model> {
+    let norms = Norms::BeforeActivations(LayerNorm { epsilon: 1e-2 });
     vec![
         Model::new(5, 7, &[17, 9], Activation::Silu, 1),
         Model::new(7, 65, &[64, 63], Activation::Tanh, 1),
         Model::new(1, 257, &[7], Activation::Silu, 3),
         // One candidate: the context is not shared and comes second in the first layer.
         Model::new(63, 1, &[65, 5], Activation::Tanh, 7),
-        Model::new(41, 51, &[33], Activation::Silu, 1),
+        Model::new(41, 51, &[33], Activation::Gelu, 1),
+        Model::of(5, 13, |inputs| Network::residual(inputs, 33, 2, Activation::Softplus, 1)),
+        Model::of(7, 9, |inputs| Network::preactivation(inputs, 17, 2, Activation::Silu, 3)),
+        Model::of(65, 1, |inputs| {
+            Network::preactivation(inputs, 64, 1, Activation::Gelu, 1).with_norms(norms)
+        }),
+        Model::of(3, 41, |inputs| Network::residual(inputs, 9, 1, Activation::Tanh, 1).with_norms(norms)),
+        Model::of(11, 7, nested),
     ]
+}
+
+/// Every kind of layer, at each place where something can be fused with it or must not be.
+fn nested(inputs: Vec<Input>) -> Network {
+    use gibbs::nn::Layer::{Activate, Norm, Residual};
+    let dense = gibbs::nn::Layer::dense;
+    let (norm, affine) = (|| Norm(LayerNorm { epsilon: 1e-2 }), || dense(15, Activation::Identity));
+    let layers = vec![
+        affine(),
+        Activate(Activation::Silu),
+        Residual(vec![
+            norm(),
+            Activate(Activation::Tanh),
+            dense(7, Activation::Softplus),
+            affine(),
+            Residual(vec![Activate(Activation::Gelu), affine()]),
+        ]),
+        norm(),
+        // Two sums behind one layer, then one behind an activation, a norm and nothing.
+        Residual(vec![Residual(vec![affine()])]),
+        Residual(vec![dense(15, Activation::Tanh)]),
+        Residual(vec![Residual(vec![norm()]), Activate(Activation::Tanh)]),
+        Residual(vec![Activate(Activation::Identity)]),
+        Activate(Activation::Silu),
+        dense(2, Activation::Identity),
+    ];
+    Network { inputs, layers }
 }
 
 fn networks_equal_the_reference(adapter: &Adapter) {
     for model in models() {
         let results = model.run(adapter);
-        near(&results, "output", &results.packed("output"), &model.forward());
-        let expected = model.backward();
+        let expected = model.expected(&wide(&model.seed));
+        near(&results, "output", &results.packed("output"), &expected.output);
         let flat: Vec<f32> = results.get("gradient");
         // Element by element of each slice: small gradients must not hide behind those of another layer.
-        let mut rest = &flatten(&expected.layers)[..];
+        let mut rest = &expected.parameters[..];
         for slice in &model.layout.slices {
             let (head, tail) = rest.split_at(slice.rows * slice.columns);
             near(&results, &slice.name, &model.layout.extract(slice, &flat), head);
@@ -210,16 +318,14 @@ fn gradients_of_a_weighted_sum_are_difference_quotients(adapter: &Adapter) {
             |output: &[f64]| -> f64 { wide(&model.seed).iter().zip(output).map(|(c, v)| c * v).sum() };
 
         let gradient = model.unpadded(&results.get::<f32>("gradient"));
-        let mlp = model.mlp();
-        let (x, y) = model.normalised();
-        let at = mlp.parameters();
+        let (twin, inputs) = (model.twin(), model.concatenated());
+        let at = twin.parameters();
         for direction in [200, 201] {
             let direction = wide(&data(direction, at.len()));
             let moved = |sign: f64| {
                 let parameters: Vec<f64> =
                     at.iter().zip(&direction).map(|(p, d)| p + sign * STEP * d).collect();
-                let moved = mlp.with_parameters(&parameters);
-                value(moved.forward_candidates(&x, &y, model.contexts, model.candidates).output())
+                value(&twin.with_parameters(&parameters).forward(&inputs, model.rows()).output)
             };
             expect_slope(
                 adapter,
@@ -287,8 +393,15 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             let forward = model.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
             let loss = ranking_nce::record(recording, objective, forward.output, q).unwrap();
             let network = &model.network;
-            let gradient =
-                network.record_parameter_gradient(recording, parameters, &forward, loss.seed).unwrap();
+            let gradient = network
+                .record_parameter_gradient(
+                    recording,
+                    parameters,
+                    &forward,
+                    loss.seed,
+                    GradientMode::Overwrite,
+                )
+                .unwrap();
             case.output("loss", loss.loss);
             case.output("gradient", gradient);
             let results = case.run();
@@ -316,11 +429,111 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
     }
 }
 
+/// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph, whose seed
+/// `c (c f_r + t_r)` is made on the device.
+fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
+    const C: f32 = -0.7;
+    const STEP: f64 = 1e-5;
+    let model = Model::of(7, 9, |inputs| Network::preactivation(inputs, 17, 1, Activation::Gelu, 1));
+    let rows = model.rows();
+    let others = data(97, rows);
+    let mut case = Case::new(adapter, "a network within a sum");
+    let parameters = case.input("parameters", [model.flat.len()], &model.flat);
+    let x = case.input("x", [model.contexts, CONTEXT], &model.x);
+    let y = case.input("y", [model.contexts, model.candidates, ACTION], &model.y);
+    let scale = case.packed("scale", rows, 1, &vec![C; rows]);
+    let other = case.packed("other", rows, 1, &others);
+    let (recording, network) = (&mut case.recording, &model.network);
+    let inputs = [("context", x), ("action", y)];
+    let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
+    let sum = Onward { slope: Some(scale), skip: Some(other) };
+    let residual = add_residual::record(recording, forward.output, sum).unwrap();
+    let seed = add_residual::record(recording, residual, Onward { slope: Some(scale), skip: None }).unwrap();
+    let mode = GradientMode::Overwrite;
+    let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode).unwrap();
+    let dy = network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
+    case.output("gradient", gradient);
+    case.output("dy", dy);
+    let results = case.run();
+
+    let c = f64::from(C);
+    let residuals = |output: &[f64]| -> Vec<f64> {
+        output.iter().zip(wide(&others)).map(|(f, other)| c * f + other).collect()
+    };
+    let seed: Vec<f64> = residuals(&model.forward()).iter().map(|v| c * v).collect();
+    let expected = model.expected(&seed);
+    let flat = model.unpadded(&results.get::<f32>("gradient"));
+    let narrow: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
+    near(&results, "gradient", &narrow, &expected.parameters);
+    let scales = wide(&model.network.inputs[1].affine.scale);
+    near(&results, "dy", &results.get("dy"), &reference::unpack_gradient(&expected.y, &scales));
+
+    let (twin, inputs) = (model.twin(), model.concatenated());
+    let direction = wide(&data(203, flat.len()));
+    let loss = |sign: f64| -> f64 {
+        let moved: Vec<f64> =
+            twin.parameters().iter().zip(&direction).map(|(p, d)| p + sign * STEP * d).collect();
+        let output = twin.with_parameters(&moved).forward(&inputs, rows).output;
+        residuals(&output).iter().map(|v| 0.5 * v * v).sum()
+    };
+    expect_slope(adapter, "loss", &flat, &direction, (loss(1.0) - loss(-1.0)) / (2.0 * STEP));
+}
+
+/// A second batch's gradient added to the first one's, within one recording and in one of its own.
+fn gradients_of_two_batches_add_up(adapter: &Adapter) {
+    let norms = Norms::BeforeActivations(LayerNorm::default());
+    let build = |inputs| Network::residual(inputs, 17, 1, Activation::Silu, 1).with_norms(norms);
+    let (first, mut second) = (Model::of(5, 7, build), Model::of(9, 3, build));
+    second.x = data(194, second.x.len());
+    second.y = data(195, second.y.len());
+    let record = |case: &mut Case, model: &Model, name: &str, mode: GradientMode| {
+        let parameters = case.recording.slot("parameters", DType::F32, [model.flat.len()]).unwrap();
+        let x = case.input(&format!("{name}/x"), [model.contexts, CONTEXT], &model.x);
+        let y = case.input(&format!("{name}/y"), [model.contexts, model.candidates, ACTION], &model.y);
+        let seed = case.packed(&format!("{name}/seed"), model.rows(), 1, &model.seed);
+        let (recording, network) = (&mut case.recording, &model.network);
+        let inputs = [("context", x), ("action", y)];
+        let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
+        network.record_parameter_gradient(recording, parameters, &forward, seed, mode).unwrap()
+    };
+    let fresh = |label: &str| {
+        let mut case = Case::new(adapter, label);
+        case.input("parameters", [first.flat.len()], &first.flat);
+        case
+    };
+    let mut case = fresh("two batches in turn");
+    let gradient = record(&mut case, &first, "first", GradientMode::Overwrite);
+    let sum = record(&mut case, &second, "second", GradientMode::Accumulate(gradient));
+    assert_eq!(sum, gradient);
+    case.output("gradient", gradient);
+    let both = case.run();
+    let expected: Vec<f64> = first
+        .expected(&wide(&first.seed))
+        .parameters
+        .iter()
+        .zip(second.expected(&wide(&second.seed)).parameters)
+        .map(|(a, b)| a + b)
+        .collect();
+    let narrow: Vec<f32> = first.unpadded(&both.get::<f32>("gradient")).iter().map(|v| *v as f32).collect();
+    near(&both, "gradient", &narrow, &expected);
+
+    let mut case = fresh("the first batch");
+    let gradient = record(&mut case, &first, "first", GradientMode::Overwrite);
+    case.output("gradient", gradient);
+    let before: Vec<f32> = case.run().get("gradient");
+    let mut case = fresh("the second batch on top");
+    let slot = case.input("gradient", [before.len()], &before);
+    record(&mut case, &second, "second", GradientMode::Accumulate(slot));
+    let after = case.run();
+    after.expect_words("gradient", &after.bits("gradient"), &both.bits("gradient"));
+}
+
 fn the_same_seed_gives_the_same_bits(adapter: &Adapter) {
-    let model = &models()[1];
-    let (first, second) = (model.run(adapter), model.run(adapter));
-    for name in ["output", "gradient", "dx", "dy"] {
-        second.expect_words(name, &second.bits(name), &first.bits(name));
+    for model in [&models()[1], &models()[9]] {
+        let (first, second) = (model.run(adapter), model.run(adapter));
+        for name in ["output", "gradient", "dx", "dy"] {
+            second.expect_words(name, &second.bits(name), &first.bits(name));
+        }
     }
 
     let draws = |seed: u64, step: u64| {

@@ -1,0 +1,351 @@
+//! Backward passes of whole networks.
+
+use super::dense_input_gradient::Onward;
+use super::forward::{Forward, slice};
+use super::graph::{Node, Op};
+use super::layer_norm_gradient::Normalised;
+use super::{
+    GradientMode, Keep, Network, ParameterLayout, add_residual, dense_input_gradient, dense_weight_gradient,
+    layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates, unpack_gradient,
+};
+use crate::gpu::{DType, Recording, Shape, Value};
+use crate::{Error, Result};
+
+/// Bytes of partial gradients that a backward pass may take.
+const PARTIAL_BYTES: usize = 64 << 20;
+/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
+const ROWS_PER_SPLIT: usize = 256;
+/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
+const MAX_ROWS_PER_SPLIT: usize = 32_768;
+/// Partial sums wanted at most.
+const MAX_SPLITS: usize = 32;
+
+/// A gradient on its way down, recorded when its value is needed: slopes and skips that it meets until then join the kernel
+/// that computes it.
+struct Pending<'a> {
+    source: Source<'a>,
+    onward: Onward,
+}
+
+enum Source<'a> {
+    /// It is there.
+    Ready(Value),
+    /// Behind a dense layer with this gradient at its sums.
+    Dense(Value, &'a Node),
+    /// Behind a norm with this gradient at its affine output.
+    Norm(Value, &'a Node, Normalised),
+}
+
+/// What recording a pending gradient takes.
+struct Walk<'a> {
+    recording: &'a mut Recording,
+    parameters: Value,
+    layout: &'a ParameterLayout,
+}
+
+impl Walk<'_> {
+    /// The value of a gradient, which it then stands for.
+    fn settle(&mut self, pending: &mut Pending<'_>) -> Result<Value> {
+        let onward = std::mem::take(&mut pending.onward);
+        let value = match pending.source {
+            Source::Ready(value) if onward.slope.is_none() && onward.skip.is_none() => value,
+            Source::Ready(value) => add_residual::record(self.recording, value, onward)?,
+            Source::Dense(dz, node) => {
+                let weight = slice(self.layout, &node.path, "weight")?;
+                dense_input_gradient::record(self.recording, dz, self.parameters, weight, onward)?
+            }
+            Source::Norm(dz, node, normalised) => {
+                let gain = slice(self.layout, &node.path, "gain")?;
+                layer_norm_gradient::record(self.recording, dz, normalised, self.parameters, gain, onward)?
+            }
+        };
+        pending.source = Source::Ready(value);
+        Ok(value)
+    }
+
+    fn multiply(&mut self, pending: &mut Pending<'_>, slope: Value) -> Result<()> {
+        if pending.onward.slope.is_some() || pending.onward.skip.is_some() {
+            self.settle(pending)?;
+        }
+        pending.onward.slope = Some(slope);
+        Ok(())
+    }
+
+    fn add(&mut self, pending: &mut Pending<'_>, skip: Value) -> Result<()> {
+        if pending.onward.skip.is_some() {
+            self.settle(pending)?;
+        }
+        pending.onward.skip = Some(skip);
+        Ok(())
+    }
+}
+
+impl Network {
+    /// Records the chain of gradients from the output down to the first layer; entry `i` is the gradient in front of node
+    /// `i`'s activation, for nodes with parameters.
+    fn record_chain(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        seed: Value,
+    ) -> Result<Vec<Option<Value>>> {
+        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
+        if forward.keep == Keep::Output {
+            return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
+        }
+        let layout = self.layout();
+        let mut walk = Walk { recording, parameters, layout: &layout };
+        let mut pending = Pending { source: Source::Ready(seed), onward: Onward::default() };
+        let mut chain = vec![None; forward.nodes.len()];
+        // Gradients that residual blocks pass on to the output of a node.
+        let mut skips: Vec<Vec<Value>> = vec![Vec::new(); forward.nodes.len()];
+        for (index, node) in forward.nodes.iter().enumerate().rev() {
+            for skip in std::mem::take(&mut skips[index]) {
+                walk.add(&mut pending, skip)?;
+            }
+            if let Some(from) = node.skip {
+                skips[from].push(walk.settle(&mut pending)?);
+            }
+            if let Some(slope) = forward.left[index].slope {
+                walk.multiply(&mut pending, slope)?;
+            }
+            if let Op::Dense | Op::Norm { .. } = node.op {
+                let dz = walk.settle(&mut pending)?;
+                chain[index] = Some(dz);
+                pending.source = match forward.normalised(index) {
+                    Some(normalised) => Source::Norm(dz, node, normalised),
+                    None => Source::Dense(dz, node),
+                };
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Records the backward pass to the parameters: `[parameters]` in the network's layout, fresh or added to a gradient.
+    ///
+    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the forward pass kept no slopes or the gradient to add to holds nothing; [`Error::Shape`].
+    pub fn record_parameter_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        seed: Value,
+        mode: GradientMode,
+    ) -> Result<Value> {
+        let layout = self.layout();
+        let chain = self.record_chain(recording, parameters, forward, seed)?;
+        let by_memory = (PARTIAL_BYTES / (4 * layout.len)).max(1);
+        let wanted = forward.rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
+        let splits = wanted.min(by_memory).max(forward.rows.div_ceil(MAX_ROWS_PER_SPLIT));
+        let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
+        for (index, node) in forward.nodes.iter().enumerate().skip(1).rev() {
+            let Some(dz) = chain[index] else { continue };
+            let bias = slice(&layout, &node.path, "bias")?;
+            match forward.normalised(index) {
+                Some(normalised) => {
+                    let gain = slice(&layout, &node.path, "gain")?;
+                    let slices = (gain, bias);
+                    layer_norm_weight_gradient::record(recording, dz, normalised, slices, partials)?;
+                }
+                None => {
+                    let weight = slice(&layout, &node.path, "weight")?;
+                    let h = forward.left[index - 1].output;
+                    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
+                }
+            }
+        }
+        // The input with the fewest rows takes the bias along: its sums over candidates are already there.
+        let (first, dz) = first_of(forward, &chain)?;
+        let bias = slice(&layout, &first.path, "bias")?;
+        for (at, index) in self.input_order(&forward.inputs).into_iter().enumerate() {
+            let weight = slice(&layout, &first.path, &format!("weight.{}", self.inputs[index].name))?;
+            let (shape, packed) = &forward.inputs[index];
+            let dz = match shape.rows() == forward.rows {
+                true => dz,
+                false => sum_candidates::record(recording, dz, shape.rows())?,
+            };
+            let bias = (at == 0).then_some(bias);
+            dense_weight_gradient::record(recording, *packed, dz, weight, bias, partials)?;
+        }
+        reduce_partials::record(recording, partials, mode)
+    }
+
+    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given.
+    ///
+    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an unknown input or if the forward pass kept no slopes; [`Error::Shape`].
+    pub fn record_input_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        seed: Value,
+        input: &str,
+    ) -> Result<Value> {
+        let Some(index) = self.inputs.iter().position(|known| known.name == input) else {
+            return Err(Error::argument(
+                "backward",
+                format!("input `{input}`"),
+                "is not one of the network's",
+            ));
+        };
+        let layout = self.layout();
+        let chain = self.record_chain(recording, parameters, forward, seed)?;
+        let (first, dz) = first_of(forward, &chain)?;
+        let (shape, _) = &forward.inputs[index];
+        let dz = match shape.rows() == forward.rows {
+            true => dz,
+            false => sum_candidates::record(recording, dz, shape.rows())?,
+        };
+        let weight = slice(&layout, &first.path, &format!("weight.{input}"))?;
+        let gradient = dense_input_gradient::record(recording, dz, parameters, weight, Onward::default())?;
+        unpack_gradient::record(recording, gradient, &self.inputs[index].affine, shape.clone())
+    }
+}
+
+/// The first node and the gradient in front of its activation.
+fn first_of<'a>(forward: &'a Forward, chain: &[Option<Value>]) -> Result<(&'a Node, Value)> {
+    match (forward.nodes.first(), chain.first()) {
+        (Some(node), Some(&Some(dz))) => Ok((node, dz)),
+        _ => Err(Error::argument("backward", "the forward pass", "has no first layer")),
+    }
+}
+
+impl Forward {
+    /// What a norm's gradients need; nothing for other nodes.
+    fn normalised(&self, index: usize) -> Option<Normalised> {
+        let moments = self.left[index].moments?;
+        Some(Normalised { h: self.left[index.checked_sub(1)?].output, moments })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Activation, Input, LayerNorm, Norms};
+
+    /// Kernels of a forward and a backward pass, with the defines that say what is fused.
+    fn kernels(network: &Network) -> Vec<String> {
+        network.check().unwrap();
+        let mut recording = Recording::new("test");
+        let parameters = recording.slot("parameters", DType::F32, [network.layout().len]).unwrap();
+        let inputs: Vec<(&str, Value)> = network
+            .inputs
+            .iter()
+            .enumerate()
+            .map(|(at, input)| {
+                let rows = if at == 0 { 3 } else { 12 };
+                (input.name.as_str(), recording.slot(&input.name, DType::F32, [rows, input.width]).unwrap())
+            })
+            .collect();
+        let forward = network.record_forward(&mut recording, parameters, &inputs, Keep::Slopes).unwrap();
+        let seed =
+            recording.slot("seed", DType::F32, recording.shape(forward.output).unwrap().clone()).unwrap();
+        let mode = GradientMode::Overwrite;
+        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        let name = |variant: &crate::gpu::KernelVariant| {
+            let chosen = |define: &&crate::gpu::Define| {
+                ["ACTIVATION", "SKIP", "INIT"].contains(&define.name) && define.value != 0
+            };
+            let short = |define: &crate::gpu::Define| format!(" {}{}", &define.name[..1], define.value);
+            let defines: String = variant.defines.iter().filter(chosen).map(short).collect();
+            format!("{}{defines}", variant.source.stem())
+        };
+        recording.kernels().iter().map(name).collect()
+    }
+
+    fn two_inputs() -> Vec<Input> {
+        vec![Input::new("context", 5), Input::new("action", 2)]
+    }
+
+    #[test]
+    fn a_plain_network_takes_one_kernel_per_layer_and_direction() {
+        let found = kernels(&Network::mlp(two_inputs(), &[8, 8], Activation::Silu, 1));
+        let expected = [
+            "pack_inputs",
+            "pack_inputs",
+            "dense_forward I1",
+            "dense_forward A2 I2",
+            "dense_forward A2 I1",
+            "dense_forward I1",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "sum_candidates",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_sums_of_a_residual_network_join_their_neighbours() {
+        let inputs = || vec![Input::new("x", 5)];
+        let found = kernels(&Network::preactivation(inputs(), 8, 2, Activation::Gelu, 1));
+        let block = ["activate_rows A4", "dense_forward A4 I1", "dense_forward I3"];
+        let back = ["dense_input_gradient", "dense_input_gradient S1"];
+        let expected = [
+            &["pack_inputs", "dense_forward I1"][..],
+            &block,
+            &block,
+            &["dense_forward I1", "dense_input_gradient"],
+            &back,
+            &back,
+            &["dense_weight_gradient"; 6],
+            &["reduce_partials"],
+        ];
+        assert_eq!(found, expected.concat());
+        // Behind an activation the sum comes before its slope: one kernel more at the first block alone.
+        let found = kernels(&Network::residual(inputs(), 8, 2, Activation::Relu, 1));
+        let block = ["dense_forward A1 I1", "dense_forward I3"];
+        let expected = [
+            &["pack_inputs", "dense_forward A1 I1"][..],
+            &block,
+            &block,
+            &["dense_forward I1", "dense_input_gradient"],
+            &back,
+            &back,
+            &["add_residual"],
+            &["dense_weight_gradient"; 6],
+            &["reduce_partials"],
+        ];
+        assert_eq!(found, expected.concat());
+    }
+
+    #[test]
+    fn norms_take_the_activation_behind_them_and_the_sum_in_front() {
+        let norms = Norms::BeforeActivations(LayerNorm::default());
+        let network = Network::preactivation(vec![Input::new("x", 5)], 8, 1, Activation::Gelu, 1);
+        let found = kernels(&network.with_norms(norms));
+        let expected = [
+            "pack_inputs",
+            "dense_forward I1",
+            "layer_norm A4",
+            "dense_forward I1",
+            "layer_norm A4",
+            "dense_forward I3",
+            "dense_forward I1",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "layer_norm_gradient",
+            "dense_input_gradient",
+            "layer_norm_gradient S1",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "layer_norm_weight_gradient",
+            "dense_weight_gradient",
+            "layer_norm_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(found, expected);
+    }
+}
