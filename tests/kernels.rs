@@ -5,6 +5,8 @@
 
 mod common;
 
+#[path = "kernels/chains.rs"]
+mod chains;
 #[path = "kernels/energy.rs"]
 mod energy;
 #[path = "kernels/gpu.rs"]
@@ -73,6 +75,7 @@ fn the_harness_rejects_wrong_answers() {
 #[test]
 fn every_kernel_has_a_test() {
     let text = [
+        include_str!("kernels/chains.rs"),
         include_str!("kernels/energy.rs"),
         include_str!("kernels/gpu.rs"),
         include_str!("kernels/nn.rs"),

@@ -10,7 +10,7 @@ use gibbs::gpu::random::{self, Distribution};
 use gibbs::gpu::{Bindings, DType, KernelSource, Plan, Recording, RunState, Shape, Tensor, Value};
 use gibbs::nn::{ACTION, Activation, Affine, CONTEXT, Energy, Input, Model, Network, NetworkEnergy};
 use gibbs::proposal::{Draws, Mixture, MixtureShape, Proposal, UniformBox};
-use gibbs::sampler::{Langevin, StepSizes};
+use gibbs::sampler::{Anneal, Langevin};
 use gibbs::{Error, Gpu, Result};
 
 /// A recording with the tensors it is given and those that are read afterwards.
@@ -943,7 +943,7 @@ fn langevin_variance(gpu: &Gpu, eta: f64, steps: usize, chains: usize) -> (f64, 
     let y = recording.scratch("y", DType::F32, [1, chains, 4]);
     let stream = recording.stream("theory/start").unwrap();
     random::record(recording, Distribution::Normal, stream, 0, y).unwrap();
-    let langevin = Langevin { steps, sizes: StepSizes::Constant { eta }, bounds: None, quiet_last: false };
+    let langevin = Langevin { steps, sizes: Anneal::Constant { value: eta }, ..Langevin::default() };
     langevin.record(recording, &bowl, None, y, "theory/langevin").unwrap();
     let energy = bowl.record_value(recording, None, y).unwrap();
     bench.output(y);

@@ -95,7 +95,8 @@ mod tests {
             let read: Anneal = serde_json::from_str(text).unwrap();
             assert_eq!(read, Anneal::Constant { value: 0.5 });
         }
-        let geometric: Anneal = serde_json::from_str(r#"{"kind":"geometric","first":2.0,"last":1.0}"#).unwrap();
+        let geometric: Anneal =
+            serde_json::from_str(r#"{"kind":"geometric","first":2.0,"last":1.0}"#).unwrap();
         assert_eq!(geometric, Anneal::Geometric { first: 2.0, last: 1.0 });
     }
 
@@ -105,7 +106,10 @@ mod tests {
         assert!(zero.check_positive("chain", "step sizes", 4).is_err());
         assert!(zero.check_not_negative("chain", "temperatures", 4).is_ok());
         for bad in [-0.1, f64::NAN, 1e60, 1e-60] {
-            assert!(Anneal::Constant { value: bad }.check_positive("chain", "step sizes", 4).is_err(), "{bad}");
+            assert!(
+                Anneal::Constant { value: bad }.check_positive("chain", "step sizes", 4).is_err(),
+                "{bad}"
+            );
         }
         let steep = Anneal::Polynomial { first: 0.1, last: 0.01, power: -1.0 };
         assert!(steep.check_not_negative("chain", "step sizes", 4).is_err());

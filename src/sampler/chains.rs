@@ -125,9 +125,11 @@ impl ChainSampler {
         match proposal {
             Some(proposal) => {
                 // A proposal that is not conditional takes nothing from its context but the number of rows.
-                let given = context.unwrap_or_else(|| recording.scratch("no context", DType::F32, context_shape));
+                let given =
+                    context.unwrap_or_else(|| recording.scratch("no context", DType::F32, context_shape));
                 let prepared = proposal.record_prepare(&mut recording, given)?;
-                let draws = Draws { candidates: y, first: 0, count: chains, stream: "sample/start", inner: 0 };
+                let draws =
+                    Draws { candidates: y, first: 0, count: chains, stream: "sample/start", inner: 0 };
                 proposal.record_sample(&mut recording, &prepared, &draws)?;
             }
             None => {
@@ -149,7 +151,8 @@ impl ChainSampler {
         RunState::record_advance(&mut recording)?;
         let mut bindings = Bindings::new();
         let result = expose(gpu, &mut recording, &mut bindings, value, "result")?;
-        let accepted = walked.accepted.map(|value| expose(gpu, &mut recording, &mut bindings, value, "accepted"));
+        let accepted =
+            walked.accepted.map(|value| expose(gpu, &mut recording, &mut bindings, value, "accepted"));
         let tuner = walked.tuner.map(|value| expose(gpu, &mut recording, &mut bindings, value, "tuner"));
         let mut tensor = |name: &str, shape: Shape| -> Result<Tensor> {
             let tensor = Tensor::zeros(gpu, name, DType::F32, shape)?;

@@ -23,7 +23,8 @@ pub fn record(
     [contexts, samples]: [usize; 2],
 ) -> Result<Value> {
     if contexts == 0 || !(1..=MOST_SAMPLES).contains(&samples) {
-        let problem = format!("are {samples} for {contexts} contexts; allowed are 1 to {MOST_SAMPLES} for at least 1");
+        let problem =
+            format!("are {samples} for {contexts} contexts; allowed are 1 to {MOST_SAMPLES} for at least 1");
         return Err(Error::argument("cumulate", "samples", problem));
     }
     let energy_stride = energy_stride(recording, energy, contexts.saturating_mul(samples))?;

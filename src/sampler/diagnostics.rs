@@ -82,14 +82,21 @@ pub fn summarise(trace: &[f32], shape: [usize; 4], context: usize) -> Result<Vec
     if trace.len() != wanted {
         let found = format!("{} values", trace.len());
         let expected = format!("{wanted} for {shape:?}");
-        return Err(Error::shape("trace summary", "trace", found, expected, "pass the sampler's whole result"));
+        return Err(Error::shape(
+            "trace summary",
+            "trace",
+            found,
+            expected,
+            "pass the sampler's whole result",
+        ));
     }
     if context >= contexts {
         let problem = format!("is {context}; there are {contexts}");
         return Err(Error::argument("trace summary", "the context", problem));
     }
     let of_dimension = |j: usize| {
-        let draw = |chain: usize, t: usize| f64::from(trace[((t * contexts + context) * chains + chain) * dims + j]);
+        let draw =
+            |chain: usize, t: usize| f64::from(trace[((t * contexts + context) * chains + chain) * dims + j]);
         let series: Vec<Vec<f64>> =
             (0..chains).map(|chain| (0..kept).map(|t| draw(chain, t)).collect()).collect();
         let (r_hat, ess) = (split_r_hat(&series)?, effective_sample_size(&series)?);

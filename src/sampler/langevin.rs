@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::walk::{Walk, Walked, record_box};
 use super::Anneal;
+use super::walk::{Walk, Walked, record_box};
 use crate::Result;
 use crate::gpu::random::check_elements;
 use crate::gpu::{KernelSource, Knob, Recording, RunState, Value, embedded_kernel};

@@ -78,7 +78,8 @@ impl Trajectories<'_> {
         let extent = walk.check(recording, self.operation, self.steps, self.bounds)?;
         let fail = |what: &str, problem: String| Err(Error::argument(self.operation, what, problem));
         if self.warm_up > 65535 - self.steps {
-            let problem = format!("takes {} steps, with the {} kept it is more than 65535", self.warm_up, self.steps);
+            let problem =
+                format!("takes {} steps, with the {} kept it is more than 65535", self.warm_up, self.steps);
             return fail("the warm-up", problem);
         }
         if self.leapfrogs == 0 {

@@ -50,7 +50,8 @@ fn chains_in_different_places_do_not_pass() {
     assert!(split_r_hat(&series).unwrap() > 5.0);
     assert!(effective_sample_size(&series).unwrap() < 10.0);
     // A drift shows within a single chain.
-    let drift: Vec<f64> = autoregressive(0.0, 1, 1000, 4)[0].iter().zip(0..).map(|(y, t)| y + 0.01 * f64::from(t)).collect();
+    let drift: Vec<f64> =
+        autoregressive(0.0, 1, 1000, 4)[0].iter().zip(0..).map(|(y, t)| y + 0.01 * f64::from(t)).collect();
     assert!(split_r_hat(&[drift]).unwrap() > 1.5);
     let still = [[1.0; 8], [2.0; 8]];
     assert_eq!(split_r_hat(&still).unwrap(), f64::INFINITY);
