@@ -1223,28 +1223,32 @@ fn modes_have_their_weights() {
 #[test]
 fn the_warm_up_finds_the_step_size_of_its_target() {
     let gpu = &common::lavapipe().gpu;
+    // Within what the averaged logarithm still remembers of its first steps, taken far away.
     let bowl = Bowl { dims: 16 };
     for (first, target) in [(1e-4, 0.574), (30.0, 0.574), (0.5, 0.9)] {
-        let dynamics = Mala { warm_up: 150, target, ..adjusted(first, 30) };
+        let dynamics = Mala { warm_up: 200, target, ..adjusted(first, 30) };
         let ended = walk(gpu, &bowl, dynamics, Starts::Normal, 2048);
         eprintln!(
             "from {first}: {:.4}, acceptance {:.4} for {target}",
             first * ended.factor,
             ended.acceptance
         );
-        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.02);
+        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.05);
     }
+    // Two leapfrog steps in many dimensions: a longer trajectory in a round bowl ends at its mirror image for some step
+    // size, where acceptance rises again.
+    let bowl = Bowl { dims: 64 };
     for (first, target) in [(1e-2, 0.8), (3.0, 0.65)] {
         let sizes = constant(first);
         let dynamics =
-            Hamiltonian { steps: 20, leapfrogs: 3, sizes, warm_up: 150, target, ..Hamiltonian::default() };
-        let ended = walk(gpu, &bowl, dynamics, Starts::Normal, 2048);
+            Hamiltonian { steps: 20, leapfrogs: 2, sizes, warm_up: 200, target, ..Hamiltonian::default() };
+        let ended = walk(gpu, &bowl, dynamics, Starts::Normal, 512);
         eprintln!(
             "from {first}: {:.4}, acceptance {:.4} for {target}",
             first * ended.factor,
             ended.acceptance
         );
-        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.02);
+        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.05);
     }
 }
 

@@ -12,7 +12,9 @@ fn autoregressive(rho: f64, chains: usize, draws: usize, seed: u64) -> Vec<Vec<f
             y = rho * y + (1.0 - rho * rho).sqrt() * noise();
             y
         };
-        (0..200).for_each(|_| drop(next()));
+        for _ in 0..200 {
+            next();
+        }
         (0..draws).map(|_| next()).collect()
     };
     (0..chains).map(|_| chain()).collect()
