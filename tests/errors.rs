@@ -13,7 +13,7 @@ use gibbs::nn::{
     Schedule, evaluate_energy,
 };
 use gibbs::proposal::{Draws, Mixture, MixtureShape, Proposal, UniformBox};
-use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin};
 use gibbs::train::{Dataset, Normalise, ProposalOptions, RnceOptions, RnceTrainer};
 use gibbs::{Error, wgpu};
 

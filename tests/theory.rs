@@ -1058,7 +1058,7 @@ fn walk(
 ) -> Ended {
     let dynamics = dynamics.into();
     let mut bench = Bench::new(gpu, "chains");
-    bench.bind(&RunState::new(gpu, 47).unwrap().bindings());
+    bench.bind(&RunState::new(gpu, 53).unwrap().bindings());
     let recording = &mut bench.recording;
     let y = recording.scratch("y", DType::F32, [1, chains, energy.dims()]);
     match starts {
@@ -1233,7 +1233,7 @@ fn the_warm_up_finds_the_step_size_of_its_target() {
             first * ended.factor,
             ended.acceptance
         );
-        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.05);
+        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.03);
     }
     // Two leapfrog steps in many dimensions: a longer trajectory in a round bowl ends at its mirror image for some step
     // size, where acceptance rises again.
@@ -1248,7 +1248,7 @@ fn the_warm_up_finds_the_step_size_of_its_target() {
             first * ended.factor,
             ended.acceptance
         );
-        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.05);
+        assert_near(&format!("acceptance from {first}"), ended.acceptance, target, 0.03);
     }
 }
 
