@@ -225,6 +225,9 @@ fn bad_dynamics_are_named() {
     for thin in [0, 5] {
         expect(make(good.clone().into(), Return::Trace { thin }), &["sampler", "thin", "1 to", "4"]);
     }
+    let many =
+        ChainOptions { contexts: 1, chains: (1 << 20) + 1, ..options(Dfo::new(square()), Return::All) };
+    expect(ChainSampler::new(gpu, &energy, &square(), &many), &["cumulate", "samples", "1048577", "1048576"]);
     let lonely = ChainOptions { context_width: 0, ..options(good, Return::All) };
     expect(ChainSampler::new(gpu, &energy, &square(), &lonely), &["energy", "context", "missing"]);
 }

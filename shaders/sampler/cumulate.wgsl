@@ -87,16 +87,12 @@ fn cumulate(
     }
     workgroupBarrier();
     let before = partial[lane];
-    var after = total;
-    if (lane < 255u) {
-        after = partial[lane + 1u];
-    }
     for (var i = 0u; i < share; i++) {
         let k = lane * share + i;
         if (inside && k < params.samples) {
-            let own = cumulative[first + k];
-            // The lane's last weight ends exactly where the next lane begins: rounding gives no weight to what has none.
-            var value = select(min(before + own, after), after, own == sum);
+            // For a lane's last weight this is the addition that gave the next lane's `before`, to the bit: what has no
+            // weight gets none by rounding.
+            var value = before + cumulative[first + k];
             if (total == 0.0 && k + 1u == params.samples) {
                 value = energy[first * params.energy_stride];
             }

@@ -7,8 +7,8 @@ use crate::{Error, Result};
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("sampler/cumulate.wgsl");
 
-/// Most samples per context: every lane of a workgroup walks through its share of them three times.
-pub const MOST_SAMPLES: usize = 1 << 22;
+/// Most samples per context: uniform numbers have 24 bits, of which each of so many equal weights sees a few.
+pub const MOST_SAMPLES: usize = 1 << 20;
 
 /// Records, per context, the running sums of `exp(-(E - min E) / T)`. One dispatch.
 ///

@@ -62,7 +62,7 @@ fn chains_in_different_places_do_not_pass() {
 
 #[test]
 fn what_cannot_be_diagnosed_is_an_error() {
-    let text = |result: Result<f64>| result.err().expect("an error").to_string();
+    let text = |result: Result<f64>| result.expect_err("an error").to_string();
     assert!(text(split_r_hat(&[[1.0; 9], [1.0; 9]])).contains("stand still"));
     assert!(text(split_r_hat(&[[1.0, 2.0, 3.0]])).contains("3 draws"));
     assert!(text(effective_sample_size::<Vec<f64>>(&[])).contains("0 draws"));
@@ -79,7 +79,7 @@ fn a_trace_is_taken_apart_by_context_chain_and_dimension() {
     let found = summarise(&trace, [kept, contexts, chains, dims], 1).unwrap();
     assert_eq!(found.len(), dims);
     for (j, summary) in found.iter().enumerate() {
-        let own = [series[(chains + 0) * dims + j].clone(), series[(chains + 1) * dims + j].clone()];
+        let own = [series[chains * dims + j].clone(), series[(chains + 1) * dims + j].clone()];
         assert!((summary.ess / effective_sample_size(&own).unwrap() - 1.0).abs() < 1e-3);
         assert!((summary.r_hat - split_r_hat(&own).unwrap()).abs() < 1e-5);
         let (mean, variance) = moments(&own.concat());
