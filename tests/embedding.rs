@@ -9,7 +9,7 @@ use common::{data, lavapipe, wide};
 use gibbs::gpu::{AdoptOptions, Bindings, DType, Gpu, KernelSource, Plan, Recording, RunState, Tensor};
 use gibbs::nn::{Activation, AdamOptions, Input, Keep, Model, Network, NetworkEnergy};
 use gibbs::proposal::UniformBox;
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
 use gibbs::train::{Dataset, Observer, ProposalOptions, RnceOptions, RnceTrainer, StepRecord};
 use gibbs::{Error, wgpu};
 use gibbs_reference::compose::Mlp;
@@ -279,13 +279,15 @@ fn training_and_sampling_work_on_an_adopted_device() {
     assert!(losses.0.iter().all(|loss| loss.is_finite()), "{:?}", losses.0);
     let langevin = Langevin {
         steps: 3,
-        sizes: StepSizes::Constant { eta: 1e-3 },
+        sizes: Anneal::Constant { value: 1e-3 },
         bounds: Some(UniformBox::new(&[-1.0; 2], &[1.0; 2]).expect("a box")),
         quiet_last: true,
+        ..Langevin::default()
     };
     let energy = trainer.averaged_energy().expect("an energy");
     let (contexts, context_width, chains) = (3, 1, 9);
-    let options = ChainOptions { contexts, context_width, chains, langevin, returns: Return::All, seed: 5 };
+    let (dynamics, returns) = (langevin.into(), Return::All);
+    let options = ChainOptions { contexts, context_width, chains, dynamics, returns, seed: 5 };
     let mut sampler = ChainSampler::new(&gpu, &energy, trainer.proposal(), &options).expect("a sampler");
     let drawn = sampler.sample(&[0.1, 0.2, 0.3]).expect("samples");
     assert_eq!(drawn.len(), 3 * 9 * 2);

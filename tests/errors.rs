@@ -13,7 +13,7 @@ use gibbs::nn::{
     NetworkEnergy, Optimiser, Points, Schedule, evaluate_energy,
 };
 use gibbs::proposal::{Draws, Mixture, MixtureShape, Proposal, UniformBox};
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin};
 use gibbs::train::{Dataset, Normalise, ProposalOptions, RnceOptions, RnceTrainer};
 use gibbs::{Error, wgpu};
 
@@ -849,22 +849,26 @@ fn bad_samplers_and_boxes_are_named() {
     }
     let energy = NetworkEnergy::new(Model::zeros(gpu, "energy", energy_network()).unwrap()).unwrap();
     let bounds = UniformBox::new(&[0.0; 3], &[1.0; 3]).unwrap();
-    let good = Langevin { steps: 2, sizes: StepSizes::Constant { eta: 0.1 }, bounds: None, quiet_last: true };
+    let good = Langevin {
+        steps: 2,
+        sizes: Anneal::Constant { value: 0.1 },
+        quiet_last: true,
+        ..Langevin::default()
+    };
     let make = |proposal: &UniformBox, (contexts, context_width), chains, langevin: &Langevin| {
-        let langevin = langevin.clone();
-        let returns = Return::All;
-        let options = ChainOptions { contexts, context_width, chains, langevin, returns, seed: 0 };
+        let dynamics = langevin.clone().into();
+        let options = ChainOptions { contexts, context_width, chains, dynamics, ..ChainOptions::default() };
         ChainSampler::new(gpu, &energy, proposal, &options)
     };
     let with = |steps, sizes| Langevin { steps, sizes, ..good.clone() };
-    let constant = StepSizes::Constant { eta: 0.1 };
+    let constant = Anneal::Constant { value: 0.1 };
     expect(make(&bounds, (4, 2), 5, &with(0, constant)), "Argument", &["langevin", "steps", "is 0"]);
     expect(make(&bounds, (4, 2), 5, &with(65536, constant)), "Argument", &["langevin", "steps", "65535"]);
     for sizes in [
-        StepSizes::Constant { eta: -0.1 },
-        StepSizes::Constant { eta: f64::NAN },
-        StepSizes::Geometric { first: 0.1, last: 0.0 },
-        StepSizes::Polynomial { first: 0.1, last: f64::INFINITY, power: 1.0 },
+        Anneal::Constant { value: -0.1 },
+        Anneal::Constant { value: f64::NAN },
+        Anneal::Geometric { first: 0.1, last: 0.0 },
+        Anneal::Polynomial { first: 0.1, last: f64::INFINITY, power: 1.0 },
     ] {
         expect(
             make(&bounds, (4, 2), 5, &with(4, sizes)),
@@ -912,14 +916,13 @@ fn chains_and_candidates_must_hold_something() {
     let mut recording = Recording::new("run");
     let context = recording.slot("x", DType::F32, [4, 2]).unwrap();
     let y = recording.scratch("chains", DType::F32, [4, 5, 3]);
-    let chain =
-        Langevin { steps: 2, sizes: StepSizes::Constant { eta: 0.1 }, bounds: None, quiet_last: false };
+    let chain = Langevin { steps: 2, sizes: Anneal::Constant { value: 0.1 }, ..Langevin::default() };
     let recorded = chain.record(&mut recording, &energy, Some(context), y, "chain");
     expect(recorded, "Argument", &["langevin", "y", "starts"]);
     let drawn = (context, y);
     let step = record_contrastive(&mut recording, Objective::Rnce, &energy, &bounds, drawn, "negatives");
     expect(step, "Argument", &["contrastive", "demonstrations"]);
-    let huge = Langevin { sizes: StepSizes::Constant { eta: 1e60 }, ..chain };
+    let huge = Langevin { sizes: Anneal::Constant { value: 1e60 }, ..chain };
     let y = recording.slot("y", DType::F32, [4, 5, 3]).unwrap();
     let recorded = huge.record(&mut recording, &energy, Some(context), y, "chain");
     expect(recorded, "Argument", &["langevin", "step sizes"]);

@@ -32,10 +32,11 @@ const VARIANTS: [&str; 4] = ["_tiled", "_subgroup", "_coop", "_fused"];
 
 /// Every random stream of the library: the literal in the source, and the names it stands for.
 /// `{index}` counts the updates of a step, of which `RnceOptions` allows 64.
-const STREAMS: [(&str, &[&str]); 7] = [
+const STREAMS: [(&str, &[&str]); 8] = [
     ("draw", &["draw"]),
     ("sample/start", &["sample/start"]),
     ("sample/langevin", &["sample/langevin"]),
+    ("sample/chain", &["sample/chain"]),
     ("initialise/{name}", &["initialise/energy", "initialise/proposal"]),
     ("train/proposal/{index}/batch", &["train/proposal/{index}/batch"]),
     ("train/energy/{index}/batch", &["train/energy/{index}/batch"]),
@@ -44,6 +45,9 @@ const STREAMS: [(&str, &[&str]); 7] = [
 /// Streams that a proposal draws from; it adds to their name what `SUFFIXES` lists.
 const DRAWN: [&str; 3] = ["draw", "sample/start", "train/energy/{index}/negatives"];
 const SUFFIXES: [&str; 2] = ["/component", "/normal"];
+/// The stream of dynamics that draw from several, and what they add to its name.
+const CHAINED: &str = "sample/chain";
+const CHAIN_SUFFIXES: [&str; 4] = ["/momentum", "/accept", "/pick", "/noise"];
 const UPDATES: usize = 64;
 
 fn root() -> PathBuf {
@@ -509,7 +513,7 @@ fn the_table_of_random_streams_is_complete() {
             .extend(stream_literals(&read(&folder.join(&file))).into_iter().filter(|l| !kernels.contains(l)));
     }
     let mut known: BTreeSet<String> = STREAMS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    known.extend(SUFFIXES.iter().map(|suffix| format!("{{}}{suffix}")));
+    known.extend(SUFFIXES.iter().chain(&CHAIN_SUFFIXES).map(|suffix| format!("{{}}{suffix}")));
     assert_eq!(found, known, "the source (left) and the table of this test (right) differ");
 }
 
@@ -535,6 +539,7 @@ fn built_in_random_streams_have_distinct_numbers() {
     for drawn in DRAWN {
         templates.extend(SUFFIXES.iter().map(|suffix| format!("{drawn}{suffix}")));
     }
+    templates.extend(CHAIN_SUFFIXES.iter().map(|suffix| format!("{CHAINED}{suffix}")));
     let mut names = BTreeSet::new();
     for template in &templates {
         names.extend((0..UPDATES).map(|index| template.replace("{index}", &index.to_string())));

@@ -2,7 +2,7 @@
 
 use gibbs::nn::{Energy, Points, evaluate_energy};
 use gibbs::proposal::{UniformBox, evaluate_log_density};
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
 use gibbs::tasks::density::{Density, measure};
 use gibbs::train::RnceTrainer;
 use gibbs::{Gpu, Result};
@@ -21,9 +21,9 @@ pub fn langevin(density: Density) -> Langevin {
     let bound = density.half_width() as f32;
     Langevin {
         steps: 40,
-        sizes: StepSizes::Geometric { first: 3e-3, last: 3e-5 },
+        sizes: Anneal::Geometric { first: 3e-3, last: 3e-5 },
         bounds: UniformBox::new(&[-bound; 2], &[bound; 2]).ok(),
-        quiet_last: false,
+        ..Langevin::default()
     }
 }
 
@@ -99,7 +99,7 @@ pub fn final_measures(gpu: &Gpu, density: Density, trainer: &RnceTrainer, seed: 
         contexts: contexts.len(),
         context_width: 1,
         chains: CHAINS,
-        langevin: langevin(density),
+        dynamics: langevin(density).into(),
         returns: Return::All,
         seed: seed ^ FRESH,
     };

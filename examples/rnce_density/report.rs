@@ -59,7 +59,7 @@ pub struct Metrics {
     chains_per_context: usize,
     histogram_bins: usize,
     langevin_steps: usize,
-    langevin_step_sizes: gibbs::sampler::StepSizes,
+    langevin_step_sizes: gibbs::sampler::Anneal,
 }
 
 impl Report {

@@ -69,6 +69,7 @@ impl KernelSource {
 /// Shared fragments, by their path below `shaders/`.
 pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/activation.wgsl", include_str!("../../shaders/lib/activation.wgsl")),
+    ("lib/chain.wgsl", include_str!("../../shaders/lib/chain.wgsl")),
     ("lib/finite.wgsl", include_str!("../../shaders/lib/finite.wgsl")),
     ("lib/logsumexp.wgsl", include_str!("../../shaders/lib/logsumexp.wgsl")),
     ("lib/mixture.wgsl", include_str!("../../shaders/lib/mixture.wgsl")),
@@ -164,7 +165,7 @@ mod tests {
             "// one\n//#include \"lib/finite.wgsl\"\n// three\n//#include \"lib/finite.wgsl\"\n// five\n",
         );
         let linked = link(&source, &[Define { name: "A", value: 3 }]).unwrap();
-        let fragment_lines = FRAGMENTS[1].1.lines().count() as u32;
+        let fragment_lines = FRAGMENTS[2].1.lines().count() as u32;
         assert!(linked.text.starts_with("const A: u32 = 3u;\n// one\n"));
         assert_eq!(linked.origin(1), ("<defines>", 1));
         assert_eq!(linked.origin(2), ("test/map.wgsl", 1));

@@ -16,7 +16,7 @@ use gibbs_reference::nn::layer_norm::NormShape;
 
 use crate::EPS;
 use crate::common::{Adapter, CLASSES, Case, data, every_adapter, pack, unpack, wide};
-use crate::nn::{ACTIVATIONS, Coverage, SHAPES, Way, expect_activated, own_error};
+use super::nn::{ACTIVATIONS, Coverage, SHAPES, Way, expect_activated, own_error};
 
 every_adapter!(
     activate_rows_equals_the_reference,

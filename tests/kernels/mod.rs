@@ -3,6 +3,7 @@
 
 use crate::common::suite::Suite;
 
+mod chains;
 mod energies;
 mod energy;
 mod gpu;
@@ -27,6 +28,7 @@ pub fn suites() -> Vec<Suite> {
         proposal::suite(),
         sampler::suite(),
         layers::suite(),
+        chains::suite(),
         train::suite(),
     ]
 }

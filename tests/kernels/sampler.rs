@@ -4,7 +4,7 @@ use gibbs::gpu::random::stream_id;
 use gibbs::gpu::{Bindings, DType, Recording, Value};
 use gibbs::nn::Energy;
 use gibbs::proposal::UniformBox;
-use gibbs::sampler::{Langevin, StepSizes, select_chain};
+use gibbs::sampler::{Anneal, Langevin, select_chain};
 use gibbs_reference::gpu::random::{Draw, normal};
 use gibbs_reference::sampler::langevin::LangevinStep;
 use gibbs_reference::sampler::{langevin as reference, select_chain as reference_select};
@@ -39,7 +39,8 @@ impl Energy for Slope {
 }
 
 fn langevin_equals_the_reference(adapter: &Adapter) {
-    let sizes = StepSizes::Geometric { first: 0.2, last: 0.01 };
+    let sizes = Anneal::Geometric { first: 0.2, last: 0.01 };
+    let temperatures = Anneal::Polynomial { first: 1.5, last: 0.5, power: 1.0 };
     for (index, shape) in [[1, 1, 1], [7, 1, 7], [3, 17, 2], [1, 63, 4], [13, 5, 5], [1, 257, 3], [7, 9, 65]]
         .into_iter()
         .enumerate()
@@ -52,7 +53,8 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
         let (low, high): (Vec<f32>, Vec<f32>) =
             data(53, dims).iter().map(|v| (-0.9 + 0.3 * v, 0.8 + 0.3 * v)).unzip();
         let bounds = (index % 2 == 0).then(|| UniformBox::new(&low, &high).unwrap());
-        let chain = Langevin { steps, sizes, bounds: bounds.clone(), quiet_last: index % 3 != 0 };
+        let chain =
+            Langevin { steps, sizes, temperatures, bounds: bounds.clone(), quiet_last: index % 3 != 0 };
         let (seed, step) = (99 + index as u64, (3 << 32) + 5);
         let (step_scale, temperature) = [(1.0, 1.0), (0.5, 2.0)][index % 2];
 
@@ -80,7 +82,8 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
             let quiet = chain.quiet_last && inner + 1 == steps;
             let noise = chain_noise(seed, step, inner, n / dims, dims);
             // The temperature scales the noise's variance.
-            let noise_scale = if quiet { 0.0 } else { f64::from(temperature).sqrt() };
+            let heat = temperatures.at(inner, steps) * f64::from(temperature);
+            let noise_scale = if quiet { 0.0 } else { heat.sqrt() };
             for at in 0..n {
                 let noisy = (2.0 * eta).sqrt() * noise_scale * noise[at].abs();
                 // Normals within 4e-7, the amplitude's root and products, three roundings of the sum.
@@ -154,8 +157,8 @@ fn faults_do_not_look_like_samples(adapter: &Adapter) {
     case.input("gradient", shape, &[f32::NAN, 0.5, f32::INFINITY, -0.5]);
     let value = case.input("y", shape, &[0.25; 4]);
     let bounds = UniformBox::new(&[-1.0; 2], &[1.0; 2]).unwrap();
-    let sizes = StepSizes::Constant { eta: 1e-3 };
-    let chain = Langevin { steps: 1, sizes, bounds: Some(bounds), quiet_last: true };
+    let sizes = Anneal::Constant { value: 1e-3 };
+    let chain = Langevin { steps: 1, sizes, bounds: Some(bounds), quiet_last: true, ..Langevin::default() };
     let knobs = chain.record(&mut case.recording, &Slope { shape }, None, value, "test/chain").unwrap();
     case.turn(knobs[0], 1.0);
     case.turn(knobs[1], 1.0);

@@ -1,0 +1,60 @@
+// One step of learning the step size: dual averaging of the mean acceptance probability over all chains.
+//
+//   a = mean over rows of min(1, exp(gain / T))      d = keep d + fresh (target - a)
+//   log f = centre - pull d      m = weight log f + (1 - weight) m      factor = exp(log f), at the last step exp(m)
+//   keep = 1 - 1 / (t + t0), fresh = 1 / (t + t0), pull = sqrt(t) / gamma, weight = t^-kappa, t = 1, 2, ..
+//   Source: Hoffman & Gelman 2014, "The No-U-Turn Sampler", equation 6.
+//
+// cache : [rows, 6 + dims], see lib/chain.wgsl, read
+// tuner : [4] written: factor on the step size, m, d, a
+// Workgroup 256, 1024 bytes. Grid (1, 1, 1). Rows strided by 256.
+// Numerics: 256 partial sums, then a tree of fixed shape; log f within +-23.
+//#include "lib/chain.wgsl"
+
+struct Params {
+    rows: u32,
+    dims: u32,
+    last: u32,
+    keep: f32,
+    fresh: f32,
+    pull: f32,
+    weight: f32,
+    centre: f32,
+    target_mean: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> cache: array<f32>;
+@group(0) @binding(2) var<storage, read_write> tuner: array<f32, 4>;
+
+var<workgroup> sums: array<f32, 256>;
+
+@compute @workgroup_size(256, 1, 1)
+fn adapt_step(@builtin(local_invocation_index) lane: u32) {
+    var sum = 0.0;
+    let rounds = (params.rows + 255u) / 256u;
+    for (var round = 0u; round < rounds; round++) {
+        let row = 256u * round + lane;
+        if (row < params.rows) {
+            sum += cache[row * (CHAIN_GRADIENT + params.dims) + CHAIN_CHANCE];
+        }
+    }
+    sums[lane] = sum;
+    workgroupBarrier();
+    for (var width = 128u; width > 0u; width = width / 2u) {
+        if (lane < width) {
+            sums[lane] += sums[lane + width];
+        }
+        workgroupBarrier();
+    }
+    if (lane == 0u) {
+        let mean = sums[0] / f32(params.rows);
+        let deficit = params.keep * tuner[2] + params.fresh * (params.target_mean - mean);
+        let log_factor = clamp(params.centre - params.pull * deficit, -23.0, 23.0);
+        let log_mean = params.weight * log_factor + (1.0 - params.weight) * tuner[1];
+        tuner[0] = exp(select(log_factor, log_mean, params.last == 1u));
+        tuner[1] = log_mean;
+        tuner[2] = deficit;
+        tuner[3] = mean;
+    }
+}

@@ -1,0 +1,751 @@
+//! Floor 4: trajectories, their decisions and adaptation, resampling and traces.
+
+use gibbs::gpu::random::stream_id;
+use gibbs::gpu::{Bindings, DType, Recording, Value};
+use gibbs::nn::Energy;
+use gibbs::proposal::UniformBox;
+use gibbs::sampler::begin_chains::{COLUMNS, Memory};
+use gibbs::sampler::launch::{Flight, Launch, SizeOf};
+use gibbs::sampler::metropolis::{Count, Decision};
+use gibbs::sampler::resample::Round;
+use gibbs::sampler::{
+    Anneal, Dfo, Hamiltonian, Mala, Trace, Walk, adapt_step, begin_chains, clip_chains, cumulate,
+    keep_sample, launch, leapfrog, metropolis, resample,
+};
+use gibbs_reference::gpu::random::{Draw, normal, uniform};
+use gibbs_reference::sampler as reference;
+use gibbs_reference::sampler::adapt_step::Tuner;
+use gibbs_reference::sampler::leapfrog::outside;
+use gibbs_reference::sampler::metropolis::{chance, gain};
+use gibbs_reference::sampler::resample::pick;
+
+use crate::EPS;
+use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
+
+every_adapter!(
+    trajectories_begin_as_the_reference_does,
+    inner_leapfrog_steps_equal_the_reference,
+    decisions_equal_the_reference,
+    trajectories_that_fail_are_rejected,
+    the_memory_of_chains_begins_with_their_start,
+    the_step_size_is_learned_as_in_the_reference,
+    chains_are_clipped_and_columns_kept,
+    running_sums_equal_the_reference,
+    samples_are_drawn_as_in_the_reference,
+    a_context_without_a_finite_energy_shows,
+    whole_chains_equal_the_reference,
+    rounds_of_resampling_end_where_the_chains_are,
+);
+
+const SHAPES: [[usize; 3]; 7] =
+    [[1, 1, 1], [7, 1, 7], [3, 17, 2], [1, 63, 4], [13, 5, 5], [1, 257, 3], [5, 13, 65]];
+const SEED: u64 = 77;
+const STEP: u64 = (2 << 32) + 9;
+
+fn draw(stream: &str, inner: usize) -> Draw {
+    Draw { seed: SEED, step: STEP, stream: u32::from(stream_id(stream)), inner: inner as u32 }
+}
+
+/// Element `row * ceil(dims / 4) + j / 4` owns the normals of dimensions `j .. j + 3`.
+fn noise(stream: &str, inner: usize, rows: usize, dims: usize) -> Vec<f64> {
+    let blocks = dims.div_ceil(4);
+    let all = normal(draw(stream, inner), (rows * blocks) as u32);
+    all.chunks_exact(4 * blocks).flat_map(|row| &row[..dims]).copied().collect()
+}
+
+/// The first uniform of element `row`.
+fn uniforms(stream: &str, inner: usize, rows: usize) -> Vec<f64> {
+    uniform(draw(stream, inner), rows as u32).into_iter().step_by(4).collect()
+}
+
+/// Borders off the centre, so that some chains meet each of them.
+fn bounds(dims: usize) -> (UniformBox, Vec<f64>, Vec<f64>) {
+    let (low, high): (Vec<f32>, Vec<f32>) =
+        data(53, dims).iter().map(|v| (-1.1 + 0.3 * v, 1.0 + 0.3 * v)).unzip();
+    (UniformBox::new(&low, &high).unwrap(), wide(&low), wide(&high))
+}
+
+fn borders(case: &mut Case, low: &[f64], high: &[f64]) -> Value {
+    let flat: Vec<f32> = low.iter().chain(high).map(|v| *v as f32).collect();
+    case.input("box", [2, low.len()], &flat)
+}
+
+/// A chain memory with gradients `gradient` behind six columns that no kernel would write.
+fn memory_rows(columns: &[f32; COLUMNS], gradient: &[f32], dims: usize) -> Vec<f32> {
+    gradient.chunks_exact(dims).flat_map(|slope| [columns.as_slice(), slope].concat()).collect()
+}
+
+fn column(results: &Results, dims: usize, at: usize) -> Vec<f32> {
+    results.get::<f32>("cache").into_iter().skip(at).step_by(COLUMNS + dims).collect()
+}
+
+fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
+    for (index, shape) in SHAPES.into_iter().enumerate() {
+        let [contexts, chains, dims] = shape;
+        let rows = contexts * chains;
+        let (y, slope) = (data(11, rows * dims), data(12, rows * dims));
+        let (_, low, high) = bounds(dims);
+        let (scale, heat, factor) = [(1.0, 1.0, 1.0), (0.5, 2.0, 0.75)][index % 2];
+        for size_of in [SizeOf::Leapfrog, SizeOf::Langevin] {
+            let launched = Launch {
+                stream: u32::from(stream_id("test")),
+                inner: 3,
+                size: 0.2,
+                size_of,
+                temperature: 0.7,
+            };
+            let mut case = Case::new(adapter, format!("launch {shape:?}, {size_of:?}"));
+            case.run_state(SEED, STEP);
+            let rows_of_memory = memory_rows(&[4.5, 9.0, 9.0, 9.0, 3.0, 0.25], &slope, dims);
+            let memory = Memory {
+                cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
+                tuner: case.input("tuner", [4], &[factor, 9.0, 9.0, 9.0]),
+            };
+            let flight = Flight {
+                momentum: case.poisoned("momentum", DType::F32, shape),
+                draft: case.poisoned("draft", DType::F32, shape),
+            };
+            let value = case.input("y", shape, &y);
+            let borders = borders(&mut case, &low, &high);
+            let recording = &mut case.recording;
+            let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
+            launch::record(recording, &launched, knobs, (value, borders), &memory, &flight).unwrap();
+            case.turn(knobs[0], scale);
+            case.turn(knobs[1], heat);
+            case.expect_kernels(&["launch"]);
+            let results = case.run();
+
+            let size = f64::from(0.2f32 * scale * factor);
+            let eps = if size_of == SizeOf::Langevin { (2.0 * size).sqrt() } else { size };
+            let temperature = f64::from(0.7f32 * heat);
+            let n = noise("test", 3, rows, dims);
+            let expected = reference::launch(&wide(&y), &wide(&slope), &n, dims, eps, temperature);
+            let push = |at: usize| temperature.sqrt() * n[at].abs() + eps * f64::from(slope[at]).abs();
+            results.expect("momentum", &results.get("momentum"), &expected.momentum, |at: usize| {
+                16.0 * EPS * push(at)
+            });
+            let reach = |at: usize| 3.0 * EPS * f64::from(y[at]).abs() + 24.0 * EPS * eps * push(at);
+            results.expect("draft", &results.get("draft"), &expected.draft, reach);
+            let of_sum = EPS * (24.0 + (dims as f64).sqrt());
+            results.expect("kinetic", &column(&results, dims, 1), &expected.kinetic, |row: usize| {
+                of_sum * expected.kinetic[row]
+            });
+            results.expect("eps", &column(&results, dims, 2), &vec![eps; rows], |_: usize| 8.0 * EPS * eps);
+            expect_outside(&results, &column(&results, dims, 3), &expected.draft, &low, &high);
+            for (at, kept) in [(0, 4.5), (4, 3.0), (5, 0.25)] {
+                assert_eq!(column(&results, dims, at), vec![kept; rows]);
+            }
+        }
+    }
+}
+
+/// Flags equal those of the reference's drafts; rows with a coordinate within rounding of a border are left out, and few.
+fn expect_outside(results: &Results, flags: &[f32], drafts: &[f64], low: &[f64], high: &[f64]) {
+    let dims = low.len();
+    let expected = outside(drafts, low, high);
+    let mut close = 0;
+    for (row, draft) in drafts.chunks_exact(dims).enumerate() {
+        let near = |j: usize| (draft[j] - low[j]).abs() < 1e-5 || (draft[j] - high[j]).abs() < 1e-5;
+        if (0..dims).any(near) {
+            close += 1;
+            continue;
+        }
+        let flag = [f64::from(u8::from(expected[row]))];
+        results.expect(&format!("outside, row {row}"), &flags[row..=row], &flag, |_: usize| 0.0);
+    }
+    assert!(close * 20 <= flags.len(), "{close} of {} rows end at a border", flags.len());
+}
+
+fn inner_leapfrog_steps_equal_the_reference(adapter: &Adapter) {
+    for shape in SHAPES {
+        let [contexts, chains, dims] = shape;
+        let rows = contexts * chains;
+        let [h, y, slope] = [21, 22, 23].map(|seed| data(seed, rows * dims));
+        let (_, low, high) = bounds(dims);
+        let eps = 0.3f32;
+        let mut case = Case::new(adapter, format!("leapfrog {shape:?}"));
+        let rows_of_memory = memory_rows(&[4.5, 2.5, eps, 9.0, 3.0, 0.25], &slope, dims);
+        let memory = Memory {
+            cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
+            tuner: case.input("tuner", [4], &[1.0; 4]),
+        };
+        let flight =
+            Flight { momentum: case.input("momentum", shape, &h), draft: case.input("draft", shape, &y) };
+        let gradient = case.input("gradient", shape, &slope);
+        let borders = borders(&mut case, &low, &high);
+        leapfrog::record(&mut case.recording, gradient, borders, &memory, &flight).unwrap();
+        case.expect_kernels(&["leapfrog"]);
+        let results = case.run();
+        let eps = f64::from(eps);
+        let (momentum, draft) = reference::leapfrog(&wide(&h), &wide(&y), &wide(&slope), eps);
+        results.expect("momentum", &results.get("momentum"), &momentum, |_: usize| 4.0 * EPS);
+        results.expect("draft", &results.get("draft"), &draft, |_: usize| 6.0 * EPS);
+        expect_outside(&results, &column(&results, dims, 3), &draft, &low, &high);
+        for (at, kept) in [(0, 4.5), (1, 2.5), (2, 0.3), (4, 3.0), (5, 0.25)] {
+            assert_eq!(column(&results, dims, at), vec![kept; rows]);
+        }
+    }
+}
+
+/// What a decision is made from, of `rows` chains.
+struct Ends {
+    energy: Vec<f32>,
+    gradient: Vec<f32>,
+    momentum: Vec<f32>,
+    draft: Vec<f32>,
+    cache: Vec<f32>,
+    y: Vec<f32>,
+}
+
+impl Ends {
+    const EPS: f32 = 0.4;
+
+    /// Gains between about -4 and 4; every fifth row is outside the box.
+    fn new(rows: usize, dims: usize) -> Self {
+        let [gradient, momentum, draft, y, old] = [31, 32, 33, 34, 35].map(|seed| data(seed, rows * dims));
+        let (energy, before, kinetic) = (data(36, rows), data(37, rows), data(38, rows));
+        let shift = dims as f32 * 0.17;
+        let cache = (0..rows).flat_map(|row| {
+            let outside = if row % 5 == 4 { 1.0 } else { 0.0 };
+            let columns = [2.0 * before[row] + shift, kinetic[row].abs(), Self::EPS, outside, 3.0, 9.0];
+            [&columns, &old[row * dims..(row + 1) * dims]].concat()
+        });
+        let energy = energy.iter().map(|v| 2.0 * v).collect();
+        Self { cache: cache.collect(), energy, gradient, momentum, draft, y }
+    }
+
+    fn record(&self, case: &mut Case, decision: &Decision, heat: f32, dims: usize, packed: bool) {
+        let rows = self.energy.len();
+        let shape = [rows, 1, dims];
+        case.run_state(SEED, STEP);
+        let energy = match packed {
+            true => case.packed("energy", rows, 1, &self.energy),
+            false => case.input("energy", [rows, 1], &self.energy),
+        };
+        let gradient = case.input("gradient", shape, &self.gradient);
+        let flight = Flight {
+            momentum: case.input("momentum", shape, &self.momentum),
+            draft: case.input("draft", shape, &self.draft),
+        };
+        let memory = Memory {
+            cache: case.input("cache", [rows, COLUMNS + dims], &self.cache),
+            tuner: case.input("tuner", [4], &[1.0; 4]),
+        };
+        let y = case.input("y", shape, &self.y);
+        let knob = case.recording.knob("temperature", 1.0);
+        metropolis::record(&mut case.recording, decision, knob, (energy, gradient), (&memory, &flight), y)
+            .unwrap();
+        case.turn(knob, heat);
+        case.expect_kernels(&["metropolis"]);
+    }
+}
+
+fn decisions_equal_the_reference(adapter: &Adapter) {
+    let mut seen = [0; 2];
+    for (index, [contexts, chains, dims]) in SHAPES.into_iter().enumerate() {
+        let rows = contexts * chains;
+        let ends = Ends::new(rows, dims);
+        let count = [Count::Yes, Count::No][index % 2];
+        let decision = Decision { stream: u32::from(stream_id("test")), inner: 5, temperature: 0.8, count };
+        let mut case = Case::new(adapter, format!("metropolis {rows} x {dims}, {count:?}"));
+        ends.record(&mut case, &decision, 1.5, dims, index % 3 == 0);
+        let results = case.run();
+
+        let temperature = f64::from(0.8f32 * 1.5);
+        let cached = |row: usize, at: usize| f64::from(ends.cache[row * (COLUMNS + dims) + at]);
+        let before: Vec<f64> = (0..rows).map(|row| cached(row, 0) + cached(row, 1)).collect();
+        let (slope, h) = (wide(&ends.gradient), wide(&ends.momentum));
+        let gains = gain(&before, &wide(&ends.energy), &slope, &h, f64::from(Ends::EPS));
+        let u = uniforms("test", 5, rows);
+        let (mut y, mut cache) = (wide(&ends.y), wide(&ends.cache));
+        // Energies up to 15 and dims momenta below 2.
+        let error = 4.0 * EPS * (15.0 + 2.0 * dims as f64) / temperature;
+        let mut close = Vec::new();
+        for row in 0..rows {
+            let inside = cached(row, 3) == 0.0;
+            let first = row * (COLUMNS + dims);
+            cache[first + 5] = if inside { chance(gains[row], temperature) } else { 0.0 };
+            if (gains[row] / temperature - u[row].ln()).abs() < error {
+                close.push(row);
+            }
+            let accepted = inside && reference::metropolis(gains[row], temperature, u[row]);
+            seen[usize::from(accepted)] += 1;
+            if accepted {
+                y[row * dims..(row + 1) * dims]
+                    .copy_from_slice(&wide(&ends.draft)[row * dims..(row + 1) * dims]);
+                cache[first] = f64::from(ends.energy[row]);
+                cache[first + 4] += if count == Count::Yes { 1.0 } else { 0.0 };
+                cache[first + COLUMNS..first + COLUMNS + dims]
+                    .copy_from_slice(&slope[row * dims..(row + 1) * dims]);
+            }
+        }
+        assert!(close.len() * 50 <= rows, "{} of {rows} decisions are ties", close.len());
+        let skipped = |row: usize| if close.contains(&row) { 10.0 } else { 0.0 };
+        results.expect("y", &results.get("y"), &y, |at: usize| skipped(at / dims));
+        // The chance: the gain's error and that of the exponential.
+        results.expect("cache", &results.get("cache"), &cache, |at: usize| {
+            let of_chance = if at % (COLUMNS + dims) == 5 { error + 8e-6 } else { 0.0 };
+            skipped(at / (COLUMNS + dims)) + of_chance
+        });
+    }
+    assert!(seen.iter().all(|&count| count > 100), "both decisions are met: {seen:?}");
+}
+
+fn trajectories_that_fail_are_rejected(adapter: &Adapter) {
+    let dims = 2;
+    let mut ends = Ends::new(8, dims);
+    // Far downhill: accepted for certain, were there nothing else.
+    ends.energy = vec![-500.0; 8];
+    ends.cache.iter_mut().skip(3).step_by(COLUMNS + dims).for_each(|outside| *outside = 0.0);
+    ends.energy[1] = f32::NAN;
+    ends.energy[2] = f32::NEG_INFINITY;
+    ends.gradient[3 * dims + 1] = f32::NAN;
+    ends.gradient[4 * dims] = 1e16;
+    ends.momentum[5 * dims] = f32::INFINITY;
+    ends.draft[6 * dims + 1] = f32::NAN;
+    let decision =
+        Decision { stream: u32::from(stream_id("test")), inner: 0, temperature: 1.0, count: Count::Yes };
+    let mut case = Case::new(adapter, "metropolis with faults");
+    ends.record(&mut case, &decision, 1.0, dims, false);
+    let results = case.run();
+    let y: Vec<f32> = results.get("y");
+    for row in 0..8 {
+        let accepted = row == 0 || row == 7;
+        let at = row * dims..(row + 1) * dims;
+        let expected = if accepted { &ends.draft[at.clone()] } else { &ends.y[at.clone()] };
+        assert_eq!(&y[at], expected, "{}: row {row}", adapter.name);
+        let (count, chance) = if accepted { (4.0, 1.0) } else { (3.0, 0.0) };
+        assert_eq!(column(&results, dims, 4)[row], count, "{}: row {row}", adapter.name);
+        assert_eq!(column(&results, dims, 5)[row], chance, "{}: row {row}", adapter.name);
+    }
+}
+
+fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
+    for (index, shape) in SHAPES.into_iter().enumerate() {
+        let dims = shape[2];
+        let rows = shape[0] * shape[1];
+        let (energies, slopes, y) = (data(41, rows), data(42, rows * dims), data(43, rows * dims));
+        let mut case = Case::new(adapter, format!("begin {shape:?}"));
+        let energy = match index % 2 {
+            0 => case.packed("energy", rows, 1, &energies),
+            _ => case.input("energy", [rows, 1], &energies),
+        };
+        let gradient = case.input("gradient", shape, &slopes);
+        let value = case.input("y", shape, &y);
+        let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
+        case.output("cache", memory.cache);
+        case.output("tuner", memory.tuner);
+        case.expect_kernels(&["begin_chains"]);
+        let results = case.run();
+        let expected = reference::begin_chains(&wide(&energies), &wide(&slopes));
+        results.expect("cache", &results.get("cache"), &expected, |_: usize| 0.0);
+        assert_eq!(results.get::<f32>("tuner"), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(results.get::<f32>("y"), y);
+    }
+    // What is not finite about a start shows in it.
+    let mut case = Case::new(adapter, "begin with faults");
+    let energy = case.input("energy", [3, 1], &[1.0, f32::NAN, 2.0]);
+    let gradient = case.input("gradient", [1, 3, 2], &[0.1, 0.2, 0.3, 0.4, f32::INFINITY, 0.6]);
+    let value = case.input("y", [1, 3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
+    case.output("cache", memory.cache);
+    let y: Vec<f32> = case.run().get("y");
+    assert_eq!((y[0], y[1], y[5]), (1.0, 2.0, 6.0), "{}", adapter.name);
+    assert!([y[2], y[3], y[4]].iter().all(|v| !v.is_finite()), "{}: {y:?}", adapter.name);
+}
+
+fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
+    for (rows, dims, steps) in [(1, 1, 4), (7, 3, 9), (255, 2, 1), (257, 5, 6), (1000, 1, 12)] {
+        let chances: Vec<f32> = data(45, rows).iter().map(|v| v.abs()).collect();
+        let mut case = Case::new(adapter, format!("adapt {rows} rows, {steps} steps"));
+        let rows_of_memory: Vec<f32> = chances
+            .iter()
+            .flat_map(|&chance| [vec![9.0; 5], vec![chance], vec![7.0; dims]].concat())
+            .collect();
+        let memory = Memory {
+            cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
+            tuner: case.input("tuner", [4], &[1.0, 0.0, 0.0, 0.0]),
+        };
+        for index in 0..steps {
+            adapt_step::record(&mut case.recording, &memory, 0.6, (index, steps)).unwrap();
+        }
+        case.expect_kernels(&vec!["adapt_step"; steps]);
+        let results = case.run();
+        let acceptance = wide(&chances).iter().sum::<f64>() / rows as f64;
+        let mut tuner = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
+        for t in 1..=steps {
+            tuner = reference::adapt_step(tuner, acceptance, 0.6, t, steps);
+        }
+        let expected = [tuner.factor, tuner.log_mean, tuner.deficit, acceptance];
+        // The deficit is multiplied by up to 20 sqrt(12), its logarithm's error is relative to the factor.
+        let bound = [1e-4 * tuner.factor, 3e-5, 1e-6, 1e-6];
+        results.expect("tuner", &results.get("tuner"), &expected, &bound[..]);
+    }
+}
+
+fn chains_are_clipped_and_columns_kept(adapter: &Adapter) {
+    for shape in SHAPES {
+        let [contexts, chains, dims] = shape;
+        let rows = contexts * chains;
+        let y: Vec<f32> = data(46, rows * dims).iter().map(|v| 2.0 * v).collect();
+        let (bounds, low, high) = bounds(dims);
+        let mut case = Case::new(adapter, format!("clip and keep {shape:?}"));
+        let value = case.input("y", shape, &y);
+        let trace = case.poisoned("trace", DType::F32, [3, contexts, chains, dims]);
+        clip_chains::record(&mut case.recording, value, &bounds).unwrap();
+        keep_sample::record(&mut case.recording, value, 0..dims, trace, 1).unwrap();
+        let columns = dims / 2..dims;
+        let some = case.poisoned("some", DType::F32, [rows, columns.len()]);
+        keep_sample::record(&mut case.recording, value, columns.clone(), some, 0).unwrap();
+        case.expect_kernels(&["clip_chains", "keep_sample", "keep_sample"]);
+        let results = case.run();
+        let expected = reference::clip_chains(&wide(&y), &low, &high);
+        assert!(rows < 9 || expected != wide(&y), "nothing was clipped");
+        results.expect("y", &results.get("y"), &expected, |_: usize| 0.0);
+        let n = rows * dims;
+        results.expect("trace", &results.get("trace")[n..2 * n], &expected, |_: usize| 0.0);
+        results.expect_untouched("trace", (0..n).chain(2 * n..3 * n));
+        let part = reference::keep_sample(&expected, dims, columns);
+        results.expect("columns", &results.get("some"), &part, |_: usize| 0.0);
+    }
+    let mut case = Case::new(adapter, "clip a fault");
+    let value = case.input("y", [1, 3, 1], &[f32::NAN, 5.0, f32::INFINITY]);
+    clip_chains::record(&mut case.recording, value, &UniformBox::new(&[0.0], &[1.0]).unwrap()).unwrap();
+    let y: Vec<f32> = case.run().get("y");
+    assert!(!y[0].is_finite() && y[1] == 1.0 && !y[2].is_finite(), "{}: {y:?}", adapter.name);
+}
+
+const SAMPLES: [[usize; 2]; 9] =
+    [[1, 1], [7, 2], [3, 7], [5, 63], [1, 64], [65, 65], [3, 257], [2, 5001], [1, 16384]];
+
+fn running_sums_equal_the_reference(adapter: &Adapter) {
+    for (index, [contexts, samples]) in SAMPLES.into_iter().enumerate() {
+        // Up to 300 apart, and a shift that would overflow or underflow were it not taken out.
+        for (scale, shift) in [(2.0, 0.0), (150.0, 4e4), (1e37, -2e38)] {
+            let energies: Vec<f32> = data(61, contexts * samples).iter().map(|v| scale * v + shift).collect();
+            let mut case = Case::new(adapter, format!("cumulate {contexts} x {samples}, {scale}"));
+            let energy = match index % 2 {
+                0 => case.input("energy", [contexts * samples, 1], &energies),
+                _ => case.packed("energy", contexts * samples, 1, &energies),
+            };
+            let knob = case.recording.knob("temperature", 1.0);
+            let sums = cumulate::record(&mut case.recording, energy, knob, [contexts, samples]).unwrap();
+            case.turn(knob, 1.5);
+            case.output("sums", sums);
+            case.expect_kernels(&["cumulate"]);
+            let results = case.run();
+            let expected = reference::cumulate(&wide(&energies), samples, 1.5);
+            // Sums of a lane's share and over 256 lanes; the exponential, and its argument's rounding, up to 87.
+            let relative = EPS * (samples as f64 / 256.0 + 256.0 + 90.0) + 8e-6;
+            results
+                .expect("sums", &results.get("sums"), &expected, |at: usize| relative * expected[at] + 1e-30);
+            for row in results.get::<f32>("sums").chunks_exact(samples) {
+                assert!(row.windows(2).all(|pair| pair[0] <= pair[1]), "{}: not monotone", adapter.name);
+            }
+        }
+    }
+    // Energies that are not finite weigh nothing, to the bit.
+    let mut energies = data(62, 700);
+    let mut masked = wide(&energies);
+    for at in (0..700).filter(|at| at % 3 == 1 || (300..420).contains(at)) {
+        energies[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 2 + usize::from(at % 5 == 0)];
+        masked[at] = f64::INFINITY;
+    }
+    let mut case = Case::new(adapter, "cumulate with faults");
+    let energy = case.input("energy", [700, 1], &energies);
+    let knob = case.recording.knob("temperature", 1.0);
+    let sums = cumulate::record(&mut case.recording, energy, knob, [1, 700]).unwrap();
+    case.turn(knob, 1.0);
+    case.output("sums", sums);
+    let results = case.run();
+    let found: Vec<f32> = results.get("sums");
+    let expected = reference::cumulate(&masked, 700, 1.0);
+    results.expect("sums", &found, &expected, |at: usize| 5e-5 * expected[at] + 1e-30);
+    for at in (1..700).filter(|&at| masked[at].is_infinite()) {
+        assert_eq!(
+            found[at].to_bits(),
+            found[at - 1].to_bits(),
+            "{}: sample {at} has a weight",
+            adapter.name
+        );
+    }
+}
+
+fn samples_are_drawn_as_in_the_reference(adapter: &Adapter) {
+    for (index, [contexts, samples]) in SAMPLES.into_iter().enumerate() {
+        let dims = [1, 2, 5, 7][index % 4];
+        let rows = contexts * samples;
+        let y: Vec<f32> = data(63, rows * dims).iter().map(|v| 1.2 * v).collect();
+        let energies = data(64, rows);
+        let sums: Vec<f32> =
+            reference::cumulate(&wide(&energies), samples, 0.3).iter().map(|sum| *sum as f32).collect();
+        let (bounds, low, high) = bounds(dims);
+        for (share, scale) in [(0.0, 1.0), (0.25, 0.5)] {
+            let round = Round {
+                picks: u32::from(stream_id("pick")),
+                stream: u32::from(stream_id("noise")),
+                inner: 4,
+                noise: share,
+            };
+            let shape = [contexts, samples, dims];
+            let mut case = Case::new(adapter, format!("resample {shape:?}, noise {share}"));
+            case.run_state(SEED, STEP);
+            let cumulative = case.input("cumulative", [contexts, samples], &sums);
+            let value = case.input("y", shape, &y);
+            let out = case.poisoned("out", DType::F32, shape);
+            let knob = case.recording.knob("step_scale", 1.0);
+            resample::record(&mut case.recording, &round, knob, &bounds, cumulative, (value, out)).unwrap();
+            case.turn(knob, scale);
+            case.expect_kernels(&["resample"]);
+            let results = case.run();
+            let u = uniforms("pick", 4, rows);
+            let picked = pick(&wide(&sums), samples, &u);
+            let close: Vec<bool> =
+                (0..rows).map(|row| close_to_a_border(&sums, samples, row, u[row])).collect();
+            let ties = close.iter().filter(|&&tie| tie).count();
+            assert!(ties * 50 <= rows, "{ties} of {rows} draws are ties");
+            let n = noise("noise", 4, rows, dims);
+            let share = share * f64::from(scale);
+            let expected = reference::resample(&wide(&y), &picked, samples, &n, share, (&low, &high));
+            let bound = |at: usize| {
+                if close[at / dims] { 3.0 } else { share * 24.0 * EPS + 2.0 * EPS * share.ceil() }
+            };
+            results.expect("out", &results.get("out"), &expected, bound);
+        }
+    }
+}
+
+/// Whether the rounding of `u * total` may pick a neighbour.
+fn close_to_a_border(sums: &[f32], samples: usize, row: usize, u: f64) -> bool {
+    let sums = &sums[row / samples * samples..][..samples];
+    let total = f64::from(sums[samples - 1]);
+    sums[..samples - 1].iter().any(|&sum| (f64::from(sum) - u * total).abs() < EPS * total)
+}
+
+fn a_context_without_a_finite_energy_shows(adapter: &Adapter) {
+    let mut case = Case::new(adapter, "resample without weights");
+    case.run_state(SEED, STEP);
+    let energy = case.input("energy", [6, 1], &[f32::NAN, f32::INFINITY, f32::NAN, 1.0, f32::NAN, 500.0]);
+    let y = case.input("y", [2, 3, 1], &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]);
+    let out = case.poisoned("out", DType::F32, [2, 3, 1]);
+    let recording = &mut case.recording;
+    let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
+    let sums = cumulate::record(recording, energy, knobs[1], [2, 3]).unwrap();
+    let round = Round { picks: 1, stream: 2, inner: 0, noise: 0.0 };
+    let bounds = UniformBox::new(&[0.0], &[1.0]).unwrap();
+    resample::record(recording, &round, knobs[0], &bounds, sums, (y, out)).unwrap();
+    let out: Vec<f32> = case.run().get("out");
+    assert!(out[..3].iter().all(|v| !v.is_finite()), "{}: {out:?}", adapter.name);
+    assert_eq!(out[3..], [0.4; 3], "{}", adapter.name);
+}
+
+/// An energy whose values and gradients are given tensors, wherever it is asked: chains meet known numbers.
+struct Given {
+    shape: [usize; 3],
+}
+
+impl Energy for Given {
+    fn dims(&self) -> usize {
+        self.shape[2]
+    }
+    fn record_value(&self, recording: &mut Recording, _: Option<Value>, _: Value) -> gibbs::Result<Value> {
+        recording.slot("energy", DType::F32, [self.shape[0] * self.shape[1], 1])
+    }
+    fn record_gradient(&self, recording: &mut Recording, _: Option<Value>, _: Value) -> gibbs::Result<Value> {
+        recording.slot("gradient", DType::F32, self.shape)
+    }
+    fn bindings(&self) -> Bindings {
+        Bindings::new()
+    }
+}
+
+/// One chain as the reference runs it on [`Given`]: positions after every counted step, the accepted count, and whether a
+/// decision or a border was within rounding.
+struct Replay {
+    y: Vec<Vec<f64>>,
+    accepted: Vec<f64>,
+    close: Vec<bool>,
+    factor: f64,
+}
+
+fn replay(
+    chain: &Hamiltonian,
+    eps: impl Fn(f64) -> f64,
+    start: &[f64],
+    slope: &[f64],
+    dims: usize,
+) -> Replay {
+    let rows = start.len() / dims;
+    let bounds = chain.bounds.as_ref().unwrap();
+    let (low, high) = (wide(bounds.low()), wide(bounds.high()));
+    let mut y = reference::clip_chains(start, &low, &high);
+    let mut all = Replay { y: Vec::new(), accepted: vec![0.0; rows], close: vec![false; rows], factor: 1.0 };
+    let mut tuner = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
+    for inner in 0..chain.warm_up + chain.steps {
+        let index = inner.saturating_sub(chain.warm_up);
+        let eps = eps(chain.sizes.at(index, chain.steps) * tuner.factor);
+        let heat = chain.temperatures.at(index, chain.steps);
+        let n = noise("test/momentum", inner, rows, dims);
+        let begun = reference::launch(&y, slope, &n, dims, eps, heat);
+        let (mut h, mut draft) = (begun.momentum, begun.draft);
+        for _ in 1..chain.leapfrogs {
+            (h, draft) = reference::leapfrog(&h, &draft, slope, eps);
+        }
+        let beyond = outside(&draft, &low, &high);
+        let gains = gain(&begun.kinetic, &vec![0.0; rows], slope, &h, eps);
+        let u = uniforms("test/accept", inner, rows);
+        let mut chances = 0.0;
+        for row in 0..rows {
+            let at = row * dims..(row + 1) * dims;
+            let edge = |j: usize| {
+                let v = draft[row * dims + j];
+                (v - low[j]).abs() < 1e-4 || (v - high[j]).abs() < 1e-4
+            };
+            all.close[row] |= (gains[row] / heat - u[row].ln()).abs() < 1e-4 || (0..dims).any(edge);
+            chances += if beyond[row] { 0.0 } else { chance(gains[row], heat) };
+            if !beyond[row] && reference::metropolis(gains[row], heat, u[row]) {
+                y[at.clone()].copy_from_slice(&draft[at]);
+                all.accepted[row] += f64::from(u8::from(inner >= chain.warm_up));
+            }
+        }
+        match inner < chain.warm_up {
+            true => {
+                let mean = chances / rows as f64;
+                tuner = reference::adapt_step(tuner, mean, chain.target, inner + 1, chain.warm_up);
+            }
+            false => all.y.push(y.clone()),
+        }
+    }
+    all.factor = tuner.factor;
+    all
+}
+
+fn whole_chains_equal_the_reference(adapter: &Adapter) {
+    let sizes = Anneal::Geometric { first: 0.05, last: 0.01 };
+    let temperatures = Anneal::Polynomial { first: 2.0, last: 0.5, power: 2.0 };
+    for (shape, leapfrogs, warm_up) in
+        [([7, 9, 3], 1, 0), ([7, 9, 3], 1, 3), ([1, 65, 2], 3, 0), ([5, 13, 5], 3, 2)]
+    {
+        let dims = shape[2];
+        let n: usize = shape.iter().product();
+        // Some starts outside the box.
+        let start: Vec<f32> = data(71, n).iter().map(|v| 1.3 * v).collect();
+        let slope = data(72, n);
+        let (bounds, ..) = bounds(dims);
+        let chain = Hamiltonian {
+            steps: 4,
+            leapfrogs,
+            sizes,
+            temperatures,
+            warm_up,
+            target: 0.7,
+            bounds: Some(bounds),
+        };
+        let mut case =
+            Case::new(adapter, format!("chains {shape:?}, {leapfrogs} leapfrogs, warm-up {warm_up}"));
+        case.run_state(SEED, STEP);
+        case.input("gradient", shape, &slope);
+        case.input("energy", [n / dims, 1], &data(73, n / dims));
+        let y = case.input("y", shape, &start);
+        let trace = case.poisoned("trace", DType::F32, [2, shape[0], shape[1], dims]);
+        let energy = Given { shape };
+        let trace = Some(Trace { value: trace, thin: 2 });
+        let walk = Walk { energy: &energy, context: None, y, stream: "test", trace };
+        let adjusted = leapfrogs == 1;
+        let walked = match adjusted {
+            true => {
+                let Hamiltonian { steps, bounds, target, .. } = chain.clone();
+                Mala { steps, sizes, temperatures, warm_up, target, bounds }
+                    .record(&mut case.recording, &walk)
+                    .unwrap()
+            }
+            false => chain.record(&mut case.recording, &walk).unwrap(),
+        };
+        case.output("accepted", walked.accepted.unwrap());
+        case.output("tuner", walked.tuner.unwrap());
+        for knob in [walked.step_scale, walked.temperature] {
+            case.turn(knob, 1.0);
+        }
+        let mut stems = vec!["clip_chains", "begin_chains"];
+        for step in 0..warm_up + 4 {
+            stems.push("launch");
+            stems.extend(vec!["leapfrog"; leapfrogs - 1]);
+            stems.push("metropolis");
+            match step {
+                _ if step < warm_up => stems.push("adapt_step"),
+                _ if (step - warm_up) % 2 == 1 => stems.push("keep_sample"),
+                _ => {}
+            }
+        }
+        stems.push("keep_sample");
+        case.expect_kernels(&stems);
+        let results = case.run();
+        let eps = |size: f64| if adjusted { (2.0 * size).sqrt() } else { size };
+        let expected = replay(&chain, eps, &wide(&start), &wide(&slope), dims);
+        let ties = expected.close.iter().filter(|&&tie| tie).count();
+        let rows = n / dims;
+        assert!(ties * 10 <= rows, "{ties} of {rows} chains met a tie");
+        let bound = |at: usize| if expected.close[at % n / dims] { 10.0 } else { 2e-4 };
+        results.expect("y", &results.get("y"), &expected.y[3], bound);
+        results.expect(
+            "trace",
+            &results.get("trace"),
+            &[expected.y[1].clone(), expected.y[3].clone()].concat(),
+            bound,
+        );
+        let of_row = |row: usize| if expected.close[row] { 10.0 } else { 0.0 };
+        results.expect("accepted", &results.get("accepted"), &expected.accepted, of_row);
+        let total: f64 = expected.accepted.iter().sum();
+        assert!(total > 0.0 && total < 4.0 * rows as f64, "both decisions are met");
+        let factor = results.get::<f32>("tuner")[0];
+        results.expect("factor", &[factor], &[expected.factor], |_: usize| 2e-3 * expected.factor);
+    }
+}
+
+fn rounds_of_resampling_end_where_the_chains_are(adapter: &Adapter) {
+    for iterations in [1, 2, 3] {
+        let shape = [3, 65, 2];
+        let rows = shape[0] * shape[1];
+        let y: Vec<f32> = data(81, rows * 2).iter().map(|v| 1.4 * v).collect();
+        let energies = data(82, rows);
+        let (bounds, low, high) = bounds(2);
+        let mut case = Case::new(adapter, format!("dfo, {iterations} rounds"));
+        case.run_state(SEED, STEP);
+        case.input("energy", [rows, 1], &energies);
+        let value = case.input("y", shape, &y);
+        let energy = Given { shape };
+        let walk = Walk { energy: &energy, context: None, y: value, stream: "test", trace: None };
+        let dfo = Dfo { iterations, noise: 0.5, shrink: 0.25, bounds };
+        let walked = dfo.record(&mut case.recording, &walk).unwrap();
+        case.turn(walked.step_scale, 1.0);
+        case.turn(walked.temperature, 1.0);
+        let mut stems = vec!["clip_chains"];
+        stems.extend(["cumulate", "resample"].repeat(iterations));
+        if iterations % 2 == 1 {
+            stems.push("keep_sample");
+        }
+        case.expect_kernels(&stems);
+        let results = case.run();
+        let mut expected = reference::clip_chains(&wide(&y), &low, &high);
+        let sums = reference::cumulate(&wide(&energies), shape[1], 1.0);
+        let narrow: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
+        // A tie moves all that descends from its sample.
+        let mut close = vec![false; rows];
+        for round in 0..iterations {
+            let u = uniforms("test/pick", round, rows);
+            let picked = pick(&sums, shape[1], &u);
+            let near = |row: usize| {
+                let row_sums = &narrow[row / 65 * 65..][..65];
+                row_sums.iter().any(|&sum| (f64::from(sum) - u[row] * f64::from(row_sums[64])).abs() < 1e-3)
+            };
+            close = (0..rows).map(|row| close[row / 65 * 65 + picked[row]] || near(row)).collect();
+            let share = 0.5 * 0.25f64.powi(round as i32);
+            let n = noise("test/noise", round, rows, 2);
+            expected = reference::resample(&expected, &picked, shape[1], &n, share, (&low, &high));
+        }
+        let ties = close.iter().filter(|&&tie| tie).count();
+        assert!(ties * 10 <= rows, "{ties} of {rows} samples met a tie");
+        let bound = |at: usize| if close[at / 2] { 3.0 } else { 2e-5 };
+        results.expect("y", &results.get("y"), &expected, bound);
+    }
+}

@@ -1,0 +1,246 @@
+//! Samplers as users meet them: starts, traces, acceptance, errors, and what the host does meanwhile.
+
+mod common;
+
+use common::{data, lavapipe};
+use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Model, Network, NetworkEnergy};
+use gibbs::proposal::UniformBox;
+use gibbs::sampler::{
+    Anneal, ChainOptions, ChainSampler, Dfo, Dynamics, Hamiltonian, Langevin, Mala, Return, diagnostics,
+};
+use gibbs::{Error, Gpu};
+
+const DIMS: usize = 2;
+
+/// A random network; conditional on two numbers if asked.
+fn energy(gpu: &Gpu, conditional: bool) -> NetworkEnergy {
+    let mut inputs = vec![Input::new(ACTION, DIMS)];
+    if conditional {
+        inputs.push(Input::new(CONTEXT, 2));
+    }
+    let network = Network::mlp(inputs, &[16], Activation::Silu, 1);
+    let model = Model::zeros(gpu, "energy", network).unwrap();
+    let count = model.parameters().shape().len();
+    model.parameters().write(gpu, &data(9, count)).unwrap();
+    NetworkEnergy::new(model).unwrap()
+}
+
+fn square() -> UniformBox {
+    UniformBox::new(&[-1.0; DIMS], &[2.0; DIMS]).unwrap()
+}
+
+fn mala(steps: usize, warm_up: usize) -> Mala {
+    Mala { steps, warm_up, bounds: Some(square()), ..Mala::default() }
+}
+
+fn all_dynamics() -> [Dynamics; 4] {
+    let hamiltonian =
+        Hamiltonian { steps: 6, leapfrogs: 3, warm_up: 4, bounds: Some(square()), ..Hamiltonian::default() };
+    let langevin = Langevin { steps: 6, bounds: Some(square()), ..Langevin::default() };
+    [
+        langevin.into(),
+        mala(6, 4).into(),
+        hamiltonian.into(),
+        Dfo { iterations: 6, ..Dfo::new(square()) }.into(),
+    ]
+}
+
+fn options(dynamics: impl Into<Dynamics>, returns: Return) -> ChainOptions {
+    ChainOptions { contexts: 3, chains: 7, dynamics: dynamics.into(), returns, seed: 5, context_width: 2 }
+}
+
+#[test]
+fn a_trace_holds_every_thinned_step_and_ends_where_the_chains_end() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, true);
+    let context = data(1, 6);
+    for dynamics in all_dynamics() {
+        let run = |returns| {
+            let mut sampler =
+                ChainSampler::new(gpu, &energy, &square(), &options(dynamics.clone(), returns)).unwrap();
+            let result = sampler.sample(&context).unwrap();
+            assert_eq!(sampler.result().shape().len(), result.len());
+            assert_eq!(sampler.run_state().step(gpu).unwrap(), 1);
+            result
+        };
+        let (ends, whole, thinned) =
+            (run(Return::All), run(Return::Trace { thin: 1 }), run(Return::Trace { thin: 2 }));
+        let n = 3 * 7 * DIMS;
+        assert_eq!((ends.len(), whole.len(), thinned.len()), (n, 6 * n, 3 * n));
+        assert_eq!(whole[5 * n..], ends[..], "{dynamics:?}");
+        for place in 0..3 {
+            assert_eq!(thinned[place * n..(place + 1) * n], whole[(2 * place + 1) * n..(2 * place + 2) * n]);
+        }
+        assert_ne!(whole[..n], whole[5 * n..], "{dynamics:?}: nothing moved");
+        assert!(whole.iter().all(|y| (-1.0..=2.0).contains(y)), "{dynamics:?}");
+        assert_eq!(run(Return::Lowest).len(), 3 * DIMS);
+    }
+}
+
+#[test]
+fn chains_start_at_given_points_and_need_no_context() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, false);
+    let starts: Vec<f32> = data(2, 3 * 7 * DIMS);
+    // Steps too small to leave the start.
+    let still = Mala { sizes: Anneal::Constant { value: 1e-14 }, ..mala(3, 0) };
+    let options = ChainOptions { context_width: 0, ..options(still, Return::All) };
+    let mut sampler = ChainSampler::from_points(gpu, &energy, &options).unwrap();
+    let ends = sampler.sample_from(&[], &starts).unwrap();
+    for (end, start) in ends.iter().zip(&starts) {
+        assert!((end - start).abs() < 1e-5, "{end} from {start}");
+    }
+    assert!(sampler.context().is_none());
+    assert_eq!(gpu.read::<f32>(sampler.start().unwrap()).unwrap(), starts, "starts stay");
+    assert!(sampler.acceptance().unwrap().iter().all(|&share| share == 1.0));
+    // An unconditional energy with a proposal that takes no context.
+    let mut drawn = ChainSampler::new(gpu, &energy, &square(), &options).unwrap();
+    assert!(drawn.start().is_none());
+    assert_eq!(drawn.sample(&[]).unwrap().len(), ends.len());
+    let refused = drawn.sample_from(&[], &starts).err().unwrap();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+    assert!(matches!(drawn.sample(&[1.0]), Err(Error::Shape { .. })));
+    assert!(matches!(sampler.sample_from(&[], &starts[1..]), Err(Error::Shape { .. })));
+}
+
+#[test]
+fn a_start_without_a_finite_energy_comes_back_as_such() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, false);
+    let mut starts = data(2, 3 * 7 * DIMS);
+    starts[4] = f32::NAN;
+    for dynamics in all_dynamics() {
+        if matches!(dynamics, Dynamics::Dfo(_)) {
+            continue;
+        }
+        let options = ChainOptions { context_width: 0, ..options(dynamics.clone(), Return::All) };
+        let mut sampler = ChainSampler::from_points(gpu, &energy, &options).unwrap();
+        let ends = sampler.sample_from(&[], &starts).unwrap();
+        assert!(!ends[4].is_finite(), "{dynamics:?}: {}", ends[4]);
+        assert!(ends[..4].iter().chain(&ends[6..]).all(|y| y.is_finite()), "{dynamics:?}");
+    }
+}
+
+#[test]
+fn acceptance_and_step_size_are_read_afterwards() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, true);
+    let context = data(1, 6);
+    let make = |dynamics: Dynamics| {
+        let mut sampler =
+            ChainSampler::new(gpu, &energy, &square(), &options(dynamics, Return::All)).unwrap();
+        sampler.sample(&context).unwrap();
+        sampler
+    };
+    let plain = make(mala(8, 0).into());
+    assert!((plain.step_size().unwrap() - 0.1).abs() < 1e-7);
+    let shares = plain.acceptance().unwrap();
+    assert_eq!(shares.len(), 21);
+    let whole = |share: &f32| (0.0..=1.0).contains(share) && (share * 8.0).fract() == 0.0;
+    assert!(shares.iter().all(whole) && shares.iter().any(|&share| share > 0.0), "{shares:?}");
+    let learned = make(mala(8, 30).into());
+    assert!((learned.step_size().unwrap() - 0.1).abs() > 1e-3, "{}", learned.step_size().unwrap());
+    let [langevin, .., dfo] = all_dynamics();
+    for dynamics in [langevin, dfo] {
+        let sampler = make(dynamics);
+        assert!(matches!(sampler.acceptance(), Err(Error::Unsupported { .. })));
+        assert!(matches!(sampler.step_size(), Err(Error::Unsupported { .. })));
+    }
+}
+
+#[test]
+fn a_run_is_nothing_but_submits() {
+    // Counters belong to a context: one of its own, for other tests run at the same time.
+    let gpu = &lavapipe().reopen(false);
+    let energy = energy(gpu, true);
+    for dynamics in all_dynamics() {
+        let options = options(dynamics.clone(), Return::Trace { thin: 2 });
+        let sampler = ChainSampler::new(gpu, &energy, &square(), &options).unwrap();
+        gpu.wait().unwrap();
+        let before = gpu.counters();
+        sampler.plan().run(3).unwrap();
+        gpu.wait().unwrap();
+        let done = gpu.counters() - before;
+        assert_eq!(done.dispatches, 3 * sampler.plan().dispatches() as u64);
+        let idle = (done.host_writes, done.blocking_readbacks, done.async_readbacks);
+        assert_eq!(idle, (0, 0, 0), "{dynamics:?}");
+        assert_eq!((done.bind_groups, done.pipelines, done.buffers), (0, 0, 0), "{dynamics:?}");
+        assert_eq!(sampler.run_state().step(gpu).unwrap(), 3);
+    }
+}
+
+#[test]
+fn long_chains_of_a_network_mix() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, false);
+    let dynamics = mala(400, 100);
+    let shape = [400, 1, 8, DIMS];
+    let options = ChainOptions {
+        chains: 8,
+        dynamics: dynamics.into(),
+        returns: Return::Trace { thin: 1 },
+        ..ChainOptions::default()
+    };
+    let mut sampler = ChainSampler::new(gpu, &energy, &square(), &options).unwrap();
+    let trace = sampler.sample(&[]).unwrap();
+    let mean = sampler.acceptance().unwrap().iter().sum::<f32>() / 8.0;
+    assert!((0.4..0.8).contains(&mean), "{mean}");
+    for summary in diagnostics::summarise(&trace, shape, 0).unwrap() {
+        eprintln!("{summary:?}");
+        assert!(summary.r_hat < 1.1 && summary.ess > 80.0 && summary.std > 0.1, "{summary:?}");
+    }
+}
+
+#[track_caller]
+fn expect<T>(result: gibbs::Result<T>, parts: &[&str]) {
+    let text = result.err().expect("an error").to_string();
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}: {parts:?}");
+}
+
+#[test]
+fn bad_dynamics_are_named() {
+    let gpu = &lavapipe().gpu;
+    let energy = energy(gpu, true);
+    let make =
+        |dynamics: Dynamics, returns| ChainSampler::new(gpu, &energy, &square(), &options(dynamics, returns));
+    let bad = |dynamics: Dynamics, parts: &[&str]| expect(make(dynamics, Return::All), parts);
+    let good = mala(4, 0);
+    let zero = Anneal::Constant { value: 0.0 };
+    bad(Mala { steps: 0, ..good.clone() }.into(), &["mala", "steps", "is 0"]);
+    bad(Mala { warm_up: 65532, ..good.clone() }.into(), &["mala", "the warm-up", "65535"]);
+    bad(Mala { sizes: zero, ..good.clone() }.into(), &["mala", "step sizes", "positive"]);
+    bad(Mala { temperatures: zero, ..good.clone() }.into(), &["mala", "temperatures", "positive"]);
+    bad(Mala { target: 1.0, ..good.clone() }.into(), &["mala", "target acceptance", "between 0 and 1"]);
+    let flat = UniformBox::new(&[0.0], &[1.0]).unwrap();
+    bad(Mala { bounds: Some(flat.clone()), ..good.clone() }.into(), &["mala", "the box", "1 dimensions"]);
+    let none = Hamiltonian { leapfrogs: 0, ..Hamiltonian::default() };
+    bad(none.into(), &["hamiltonian", "leapfrog steps", "at least one"]);
+    let cold = Anneal::Constant { value: -1.0 };
+    bad(Langevin { temperatures: cold, ..Langevin::default() }.into(), &["langevin", "temperatures"]);
+    bad(Dfo::new(flat).into(), &["dfo", "the box", "1 dimensions"]);
+    bad(Dfo { iterations: 0, ..Dfo::new(square()) }.into(), &["dfo", "steps", "is 0"]);
+    bad(Dfo { noise: -0.1, ..Dfo::new(square()) }.into(), &["dfo", "noise", "not negative"]);
+    bad(Dfo { shrink: f64::NAN, ..Dfo::new(square()) }.into(), &["dfo", "noise"]);
+    bad(Dfo { shrink: 1e30, ..Dfo::new(square()) }.into(), &["dfo", "noise"]);
+    for thin in [0, 5] {
+        expect(make(good.clone().into(), Return::Trace { thin }), &["sampler", "thin", "1 to", "4"]);
+    }
+    let many =
+        ChainOptions { contexts: 1, chains: (1 << 20) + 1, ..options(Dfo::new(square()), Return::All) };
+    expect(ChainSampler::new(gpu, &energy, &square(), &many), &["cumulate", "samples", "1048577", "1048576"]);
+    let lonely = ChainOptions { context_width: 0, ..options(good, Return::All) };
+    expect(ChainSampler::new(gpu, &energy, &square(), &lonely), &["energy", "context", "missing"]);
+}
+
+#[test]
+fn options_travel_in_files() {
+    for dynamics in all_dynamics() {
+        let options = options(dynamics, Return::Trace { thin: 2 });
+        let text = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<ChainOptions>(&text).unwrap(), options, "{text}");
+    }
+    let short = r#"{"chains":4,"dynamics":{"kind":"mala","steps":9,"sizes":{"kind":"constant","eta":0.2}}}"#;
+    let read: ChainOptions = serde_json::from_str(short).unwrap();
+    let expected = Mala { steps: 9, sizes: Anneal::Constant { value: 0.2 }, ..Mala::default() };
+    assert_eq!(read, ChainOptions { chains: 4, dynamics: expected.into(), ..ChainOptions::default() });
+}
