@@ -146,7 +146,7 @@ mod tests {
         };
         let spread = |d: f64| {
             let density = |u: f64| (-0.5 * ((d - JITTER * u) / NOISE_STD).powi(2)).exp();
-            simpson(60, &density) / (TAU.sqrt() * NOISE_STD)
+            simpson(200, &density) / (TAU.sqrt() * NOISE_STD)
         };
         simpson(20_000, &|v| {
             let c = arm(3.0 * PI * length * v);
