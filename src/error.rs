@@ -177,6 +177,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// A data file that cannot be used.
+    #[error("data {file}: {problem}")]
+    Data {
+        /// The file, or what stands for it.
+        file: String,
+        /// What is wrong with it, and where: line and column, or the tensor.
+        problem: String,
+    },
+
     /// A file operation failed.
     #[error("{operation} {path}: {source}")]
     Io {

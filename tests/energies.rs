@@ -10,7 +10,7 @@ use gibbs::nn::{
     evaluate_energy, evaluate_gradient,
 };
 use gibbs::proposal::UniformBox;
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, Anneal};
 use gibbs::{Error, Gpu};
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ fn chains(
     let y = recording.scratch("y", DType::F32, [count, chains, dims]);
     let stream = recording.stream("energies/start").unwrap();
     random::record(&mut recording, Distribution::Normal, stream, 0, y).unwrap();
-    let langevin = Langevin { steps, sizes: StepSizes::Constant { eta }, bounds: None, quiet_last: false };
+    let langevin = Langevin { steps, sizes: Anneal::Constant { eta }, ..Langevin::default() };
     langevin.record(&mut recording, energy, Some(context), y, "energies/langevin").unwrap();
     assert_eq!(recording.len(), 1 + 2 * steps, "a step is two dispatches");
     recording.expose(y, "chains").unwrap();
@@ -389,7 +389,7 @@ fn the_chain_sampler_takes_analytic_and_written_energies() {
     let proposal = UniformBox::new(&[-8.0; 2], &[8.0; 2]).unwrap();
     let langevin = Langevin {
         steps: 60,
-        sizes: StepSizes::Geometric { first: 0.2, last: 1e-3 },
+        sizes: Anneal::Geometric { first: 0.2, last: 1e-3 },
         bounds: None,
         quiet_last: true,
     };

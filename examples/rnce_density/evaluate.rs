@@ -1,13 +1,15 @@
-//! Measures of a trained model against the exact density.
+//! Measures of a trained model, against the exact density where there is one.
 
 use gibbs::nn::{Energy, Points, evaluate_energy};
-use gibbs::proposal::{UniformBox, evaluate_log_density};
-use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
-use gibbs::tasks::density::{Density, measure};
+use gibbs::proposal::evaluate_log_density;
+use gibbs::sampler::{ChainOptions, ChainSampler, Return};
+use gibbs::tasks::density::measure;
 use gibbs::train::RnceTrainer;
 use gibbs::{Gpu, Result};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
+
+use super::target::Target;
 
 /// Chains per context.
 pub const CHAINS: usize = 16_384;
@@ -16,127 +18,136 @@ pub const BINS: usize = 64;
 /// Seed offset of chains and exact draws: numbers that training has not used.
 const FRESH: u64 = 0x9e37_79b9;
 
-/// The chains that are measured: start at the proposal, steps in squared data units.
-pub fn langevin(density: Density) -> Langevin {
-    let bound = density.half_width() as f32;
-    Langevin {
-        steps: 40,
-        sizes: Anneal::Geometric { first: 3e-3, last: 3e-5 },
-        bounds: UniformBox::new(&[-bound; 2], &[bound; 2]).ok(),
-        ..Langevin::default()
-    }
-}
-
 /// One context's pictures.
 pub struct Panel {
     pub label: String,
-    pub truth: Vec<f64>,
+    /// The exact density on the evaluation grid, or the data in [`BINS`] x [`BINS`] bins; neither for the contexts of a file.
+    pub truth: Option<Vec<f64>>,
     pub learned: Vec<f64>,
     pub proposal: Vec<f64>,
     /// Histogram of the chains in [`BINS`] x [`BINS`] bins.
     pub chains: Vec<f64>,
 }
 
-/// Everything measured at the end of a run.
+/// Everything measured at the end of a run. Coefficients only where there is an exact density, panels only for actions of two
+/// numbers.
 pub struct Measures {
-    pub bhattacharyya: f64,
-    pub proposal: f64,
-    pub langevin: f64,
-    pub exact_samples: f64,
+    pub bhattacharyya: Option<f64>,
+    pub proposal: Option<f64>,
+    pub langevin: Option<f64>,
+    pub exact_samples: Option<f64>,
     pub panels: Vec<Panel>,
+    /// Ends of the chains, `[contexts, CHAINS, dims]`.
+    pub chains: Vec<f32>,
 }
 
 /// Coefficient of the learned density on the evaluation grid, mean over contexts, with the densities.
 pub fn learned_densities(
     gpu: &Gpu,
-    density: Density,
+    target: &Target,
     energy: &dyn Energy,
-    truth: &[Vec<f64>],
-) -> Result<(f64, Vec<Vec<f64>>)> {
-    on_grid(density, truth, |points| {
+    truth: Option<&[Vec<f64>]>,
+) -> Result<(Option<f64>, Vec<Vec<f64>>)> {
+    on_grid(target, truth, |points| {
         let energies = evaluate_energy(gpu, energy, points)?;
         Ok(energies.iter().map(|&e| -f64::from(e)).collect())
     })
 }
 
 /// The exact density of every context on the evaluation grid.
-pub fn truth(density: Density) -> Vec<Vec<f64>> {
-    density.contexts().iter().map(|&context| density.grid(context.into()).values).collect()
+pub fn truth(target: &Target) -> Option<Vec<Vec<f64>>> {
+    let density = target.source.density()?;
+    Some(target.truth_contexts().iter().map(|&context| density.grid(context.into()).values).collect())
 }
 
 fn on_grid(
-    density: Density,
-    truth: &[Vec<f64>],
+    target: &Target,
+    truth: Option<&[Vec<f64>]>,
     mut log_density: impl FnMut(&Points<'_>) -> Result<Vec<f64>>,
-) -> Result<(f64, Vec<Vec<f64>>)> {
-    let (half_width, cells) = (density.half_width(), density.cells());
-    let area = measure::cell_area(half_width, cells);
-    let y: Vec<f32> = measure::cell_centres(half_width, cells).flatten().map(|value| value as f32).collect();
+) -> Result<(Option<f64>, Vec<Vec<f64>>)> {
+    let area = target.cell_area(target.cells);
+    let y = target.grid();
     let mut sum = 0.0;
     let mut all = Vec::new();
-    for (context, truth) in density.contexts().iter().zip(truth) {
+    for index in 0..target.labels.len() {
         // One context at a time keeps every tensor below the smallest binding limit.
-        let points = Points { context: &[*context], contexts: 1, y: &y, dims: 2 };
+        let points = Points { context: target.context(index), contexts: 1, y: &y, dims: 2 };
         let values = measure::normalise_log_density(&log_density(&points)?, area);
-        sum += measure::bhattacharyya(truth, &values, area);
+        if let Some(truth) = truth {
+            sum += measure::bhattacharyya(&truth[index], &values, area);
+        }
         all.push(values);
     }
-    Ok((sum / density.contexts().len() as f64, all))
+    Ok((truth.map(|_| sum / target.labels.len() as f64), all))
 }
 
 /// All measures of the finished run.
-pub fn final_measures(gpu: &Gpu, density: Density, trainer: &RnceTrainer, seed: u64) -> Result<Measures> {
-    let contexts = density.contexts();
-    let truth = truth(density);
+pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &RnceTrainer, seed: u64) -> Result<Measures> {
+    let contexts = target.labels.len();
     let energy = trainer.averaged_energy()?;
-    let (bhattacharyya, learned) = learned_densities(gpu, density, &energy, &truth)?;
     let proposal = trainer.proposal();
-    let (proposal_bc, proposed) = on_grid(density, &truth, |points| {
-        let values = evaluate_log_density(gpu, proposal, points)?;
-        Ok(values.iter().map(|&value| value.into()).collect())
-    })?;
+    let mut measures = Measures {
+        bhattacharyya: None,
+        proposal: None,
+        langevin: None,
+        exact_samples: None,
+        panels: Vec::new(),
+        chains: Vec::new(),
+    };
+    let truth = truth(target);
+    let (mut learned, mut proposed) = (Vec::new(), Vec::new());
+    if target.dims == 2 {
+        (measures.bhattacharyya, learned) = learned_densities(gpu, target, &energy, truth.as_deref())?;
+        (measures.proposal, proposed) = on_grid(target, truth.as_deref(), |points| {
+            let values = evaluate_log_density(gpu, proposal, points)?;
+            Ok(values.iter().map(|&value| value.into()).collect())
+        })?;
+    }
     let options = ChainOptions {
-        contexts: contexts.len(),
-        context_width: 1,
+        contexts,
+        context_width: target.context_width,
         chains: CHAINS,
-        dynamics: langevin(density).into(),
+        dynamics: target.langevin().into(),
         returns: Return::All,
         seed: seed ^ FRESH,
     };
     let mut sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
-    let chains = sampler.sample(contexts)?;
+    measures.chains = sampler.sample(&target.contexts)?;
+    if target.dims != 2 {
+        return Ok(measures);
+    }
 
-    let half_width = density.half_width();
-    let area = measure::cell_area(half_width, BINS);
+    let area = target.cell_area(BINS);
+    let truth_contexts = target.truth_contexts();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ FRESH);
     let (mut of_chains, mut of_draws) = (0.0, 0.0);
-    let mut panels = Vec::new();
-    for (index, &context) in contexts.iter().enumerate() {
-        let points: Vec<[f32; 2]> = chains[index * 2 * CHAINS..(index + 1) * 2 * CHAINS]
+    let results = learned.into_iter().zip(proposed).enumerate();
+    for (index, (learned, proposal)) in results {
+        let points: Vec<[f32; 2]> = measures.chains[index * 2 * CHAINS..(index + 1) * 2 * CHAINS]
             .chunks_exact(2)
             .map(|pair| [pair[0], pair[1]])
             .collect();
-        let coarse = coarsen(&truth[index], density.cells(), BINS);
-        let histogram = measure::histogram(&points, half_width, BINS);
-        of_chains += measure::bhattacharyya(&coarse, &histogram, area);
-        let draws = density.sample(context, CHAINS, &mut rng);
-        of_draws += measure::bhattacharyya(&coarse, &measure::histogram(&draws, half_width, BINS), area);
-        panels.push(Panel {
-            label: density.label(context),
-            truth: truth[index].clone(),
-            learned: learned[index].clone(),
-            proposal: proposed[index].clone(),
+        let histogram = target.histogram(&points, BINS);
+        if let (Some(density), Some(truth)) = (target.source.density(), &truth) {
+            let coarse = coarsen(&truth[index], target.cells, BINS);
+            of_chains += measure::bhattacharyya(&coarse, &histogram, area);
+            let draws = density.sample(truth_contexts[index], CHAINS, &mut rng);
+            of_draws += measure::bhattacharyya(&coarse, &target.histogram(&draws, BINS), area);
+        }
+        let cloud = target.cloud.as_ref().map(|points| target.histogram(points, BINS));
+        measures.panels.push(Panel {
+            label: target.labels[index].clone(),
+            truth: truth.as_ref().map(|truth| truth[index].clone()).or(cloud),
+            learned,
+            proposal,
             chains: histogram,
         });
     }
-    let count = contexts.len() as f64;
-    Ok(Measures {
-        bhattacharyya,
-        proposal: proposal_bc,
-        langevin: of_chains / count,
-        exact_samples: of_draws / count,
-        panels,
-    })
+    if truth.is_some() {
+        measures.langevin = Some(of_chains / contexts as f64);
+        measures.exact_samples = Some(of_draws / contexts as f64);
+    }
+    Ok(measures)
 }
 
 /// Mean density over blocks of cells.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use gibbs::tasks::density::Density;
 use gibbs::train::StepRecord;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
 use super::evaluate::{BINS, Measures};
+use super::target::Target;
 
 /// Title, value and colour of one curve.
 type Curve = (&'static str, fn(&StepRecord) -> Option<f32>, RGBColor);
@@ -40,20 +40,29 @@ fn colour(value: f64) -> RGBColor {
     RGBColor(mix(0), mix(1), mix(2))
 }
 
-/// True density, learned density, proposal and chains, one row per context.
-pub fn densities(path: &Path, density: Density, result: &Measures) -> Outcome {
+/// True density or data, learned density, proposal and chains, one row per context. Nothing for actions that are no points of
+/// a plane.
+pub fn densities(path: &Path, target: &Target, result: &Measures) -> Outcome {
+    let Some(first) = result.panels.first() else { return Ok(()) };
     fonts();
+    let known = if target.source.density().is_some() { "truth" } else { "data" };
+    let titled = |title: &str, value: Option<f64>| match value {
+        Some(value) => format!("{title}, {value:.4}"),
+        None => title.to_owned(),
+    };
+    let mut titles = vec![
+        titled("learned", result.bhattacharyya),
+        titled("proposal", result.proposal),
+        titled("Langevin chains", result.langevin),
+    ];
+    if first.truth.is_some() {
+        titles.insert(0, known.to_owned());
+    }
     let rows = result.panels.len() as u32;
-    let size = (LEFT + 4 * (PANEL + MARGIN), TOP + rows * (PANEL + MARGIN));
+    let size = (LEFT + titles.len() as u32 * (PANEL + MARGIN), TOP + rows * (PANEL + MARGIN));
     let root = BitMapBackend::new(path, size).into_drawing_area();
     root.fill(&WHITE)?;
     let font = ("sans-serif", 19).into_font();
-    let titles = [
-        "truth".to_owned(),
-        format!("learned, {:.4}", result.bhattacharyya),
-        format!("proposal, {:.4}", result.proposal),
-        format!("Langevin chains, {:.4}", result.langevin),
-    ];
     for (column, title) in titles.iter().enumerate() {
         let x = LEFT + column as u32 * (PANEL + MARGIN) + 4;
         root.draw_text(title, &font.clone().into_text_style(&root), (x as i32, 12))?;
@@ -63,11 +72,10 @@ pub fn densities(path: &Path, density: Density, result: &Measures) -> Outcome {
         let style = font.clone().into_text_style(&root);
         root.draw_text(&panel.label, &style, (6, (top + PANEL / 2 - 10) as i32))?;
         // One scale per context, so that the columns can be compared.
-        let peak = panel.truth.iter().copied().fold(0.0, f64::max);
-        let cells = density.cells();
-        let columns =
-            [(&panel.truth, cells), (&panel.learned, cells), (&panel.proposal, cells), (&panel.chains, BINS)];
-        for (column, (values, side)) in columns.into_iter().enumerate() {
+        let peak = panel.truth.as_ref().unwrap_or(&panel.learned).iter().copied().fold(0.0, f64::max);
+        let columns = panel.truth.iter().chain([&panel.learned, &panel.proposal, &panel.chains]);
+        for (column, values) in columns.enumerate() {
+            let side = if values.len() == BINS * BINS { BINS } else { target.cells };
             let left = LEFT + column as u32 * (PANEL + MARGIN);
             for py in 0..PANEL {
                 for px in 0..PANEL {

@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use gibbs::energy::Objective;
-use gibbs::tasks::density::Density;
-use gibbs::train::{Observer, ProposalOptions, RnceTrainer, StepRecord};
+use gibbs::train::{Draw, Observer, ProposalOptions, RnceTrainer, StepRecord};
 use gibbs::{Gpu, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::evaluate::{self, BINS, CHAINS, Measures};
+use super::target::Target;
 
 /// Steps between evaluations.
 const EVALUATE_EVERY: u64 = 500;
 
 /// Watches a run: draws the bar, writes `train.jsonl`, evaluates, saves checkpoints.
 pub struct Report {
-    density: Density,
-    truth: Vec<Vec<f64>>,
+    target: Target,
+    truth: Option<Vec<Vec<f64>>>,
     bar: ProgressBar,
     stream: BufWriter<File>,
     folder: PathBuf,
@@ -37,10 +37,10 @@ struct Evaluation {
     bhattacharyya: f64,
 }
 
-/// What `metrics.json` holds.
+/// What `metrics.json` holds; `null` stands for what this run does not have.
 #[derive(Serialize)]
 pub struct Metrics {
-    task: &'static str,
+    task: String,
     adapter: String,
     backend: String,
     loss: Objective,
@@ -48,14 +48,18 @@ pub struct Metrics {
     seed: u64,
     steps: u64,
     negatives: usize,
+    draw: Draw,
+    rows: usize,
     seconds: f64,
     training_seconds: f64,
     steps_per_second: f64,
+    energy_loss: Option<f64>,
+    proposal_loss: Option<f64>,
     ess: Option<f64>,
-    bhattacharyya: f64,
-    bhattacharyya_proposal: f64,
-    bhattacharyya_langevin: f64,
-    bhattacharyya_exact_samples: f64,
+    bhattacharyya: Option<f64>,
+    bhattacharyya_proposal: Option<f64>,
+    bhattacharyya_langevin: Option<f64>,
+    bhattacharyya_exact_samples: Option<f64>,
     chains_per_context: usize,
     histogram_bins: usize,
     langevin_steps: usize,
@@ -63,7 +67,7 @@ pub struct Metrics {
 }
 
 impl Report {
-    pub fn new(density: Density, folder: &Path, step: u64, steps: u64) -> std::io::Result<Self> {
+    pub fn new(target: &Target, folder: &Path, step: u64, steps: u64) -> std::io::Result<Self> {
         let style = "{msg} [{bar:32}] {pos}/{len} steps, {per_sec}, {eta} left";
         let bar = ProgressBar::new(steps).with_position(step).with_message("training");
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -76,8 +80,8 @@ impl Report {
         // Evaluations stand between the steps; they do not parse as records.
         let records = kept.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Ok(Self {
-            density,
-            truth: evaluate::truth(density),
+            target: target.clone(),
+            truth: evaluate::truth(target),
             bar,
             stream,
             folder: folder.into(),
@@ -130,13 +134,24 @@ impl Report {
         }
     }
 
-    pub fn metrics(&self, gpu: &Gpu, trainer: &RnceTrainer, result: &Measures, seconds: f64) -> Metrics {
+    /// Mean of a metric over the last hundred records.
+    fn tail(&self, value: fn(&StepRecord) -> Option<f32>) -> Option<f64> {
+        let tail: Vec<f64> = self.records.iter().rev().take(100).filter_map(value).map(f64::from).collect();
+        (!tail.is_empty()).then(|| tail.iter().sum::<f64>() / tail.len() as f64)
+    }
+
+    pub fn metrics(
+        &self,
+        gpu: &Gpu,
+        trainer: &RnceTrainer,
+        rows: usize,
+        result: &Measures,
+        seconds: f64,
+    ) -> Metrics {
         let options = trainer.options();
-        let tail: Vec<f64> =
-            self.records.iter().rev().take(100).filter_map(|record| record.ess).map(f64::from).collect();
-        let chains = evaluate::langevin(self.density);
+        let chains = self.target.langevin();
         Metrics {
-            task: self.density.name(),
+            task: options.task.clone(),
             adapter: gpu.info().name.clone(),
             backend: format!("{:?}", gpu.info().backend).to_lowercase(),
             loss: options.objective,
@@ -148,10 +163,14 @@ impl Report {
             seed: options.seed,
             steps: trainer.step(),
             negatives: options.negatives,
+            draw: options.draw,
+            rows,
             seconds,
             training_seconds: self.training_seconds,
             steps_per_second: (trainer.step() - self.first_step) as f64 / self.training_seconds.max(1e-9),
-            ess: (!tail.is_empty()).then(|| tail.iter().sum::<f64>() / tail.len() as f64),
+            energy_loss: self.tail(|record| record.energy_loss),
+            proposal_loss: self.tail(|record| record.proposal_loss),
+            ess: self.tail(|record| record.ess),
             bhattacharyya: result.bhattacharyya,
             bhattacharyya_proposal: result.proposal,
             bhattacharyya_langevin: result.langevin,
@@ -197,11 +216,24 @@ impl Observer for Report {
     fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()> {
         let step = trainer.step();
         if step.is_multiple_of(EVALUATE_EVERY) || step == trainer.options().steps {
-            let energy = trainer.averaged_energy()?;
-            let gpu = trainer.gpu().clone();
-            let (bhattacharyya, _) = evaluate::learned_densities(&gpu, self.density, &energy, &self.truth)?;
-            self.write(&Evaluation { step, bhattacharyya });
-            self.say(&format!("step {step:6}: Bhattacharyya coefficient {bhattacharyya:.4}"));
+            let line = match &self.truth {
+                Some(truth) => {
+                    let energy = trainer.averaged_energy()?;
+                    let gpu = trainer.gpu().clone();
+                    let (found, _) = evaluate::learned_densities(&gpu, &self.target, &energy, Some(truth))?;
+                    let bhattacharyya = found.unwrap_or(f64::NAN);
+                    self.write(&Evaluation { step, bhattacharyya });
+                    format!("Bhattacharyya coefficient {bhattacharyya:.4}")
+                }
+                None => {
+                    let shown =
+                        |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
+                    let (energy, proposal) =
+                        (self.tail(|record| record.energy_loss), self.tail(|record| record.proposal_loss));
+                    format!("energy loss {}, proposal loss {}", shown(energy), shown(proposal))
+                }
+            };
+            self.say(&format!("step {step:6}: {line}"));
             if let Err(error) = self.stream.flush() {
                 self.say(&format!("train.jsonl: {error}"));
             }

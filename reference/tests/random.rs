@@ -118,7 +118,8 @@ fn batches_stay_within_the_data_and_gather_rows() {
     }
     let x: Vec<f64> = (0..14).map(f64::from).collect();
     let y: Vec<f64> = (0..21).map(|i| f64::from(i) + 100.0).collect();
-    let batch = draw_batch(&[u32::MAX, 0, 0x8000_0000], 7, &x, &y);
+    let index = [u32::MAX, 0, 0x8000_0000].map(|word| row_of_word(word, 7));
+    let batch = draw_batch(&index, 7, &x, &y);
     assert_eq!(batch.index, [6, 0, 3]);
     assert_eq!(batch.x, [12.0, 13.0, 0.0, 1.0, 6.0, 7.0]);
     assert_eq!(batch.y, [118.0, 119.0, 120.0, 100.0, 101.0, 102.0, 109.0, 110.0, 111.0]);

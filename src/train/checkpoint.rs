@@ -343,7 +343,7 @@ fn read_guarded(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes a whole file or nothing: a temporary file in the same folder, synced, renamed over the old one, folder synced.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |operation, source| Error::Io { operation, path: path.into(), source };
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

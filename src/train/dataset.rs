@@ -1,7 +1,17 @@
 //! Data sets: contexts and actions, checked, with fitted normalisers.
 
+mod csv_file;
+mod tensor_file;
+
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+pub use csv_file::CsvColumns;
+
+use super::alias;
+use super::draw_batch::Choice;
+use super::options::Draw;
 use crate::gpu::{Bindings, DType, Gpu, Recording, Tensor, Value};
 use crate::nn::Affine;
 use crate::{Error, Result};
@@ -20,13 +30,17 @@ pub enum Normalise {
     },
 }
 
-/// Pairs of a context `x` and an action `y`, in data units, on the host.
+/// Pairs of a context `x` and an action `y`, in data units, on the host; rows may have weights.
+///
+/// Data without contexts have a constant one, a single 0 per row ([`Dataset::unconditional`]): the first layer multiplies a
+/// context once for all its candidates, so it costs next to nothing, and samplers are given `[0.0]` as the context.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     x: Vec<f32>,
     y: Vec<f32>,
     x_width: usize,
     y_width: usize,
+    weights: Option<Vec<f32>>,
 }
 
 impl Dataset {
@@ -58,7 +72,55 @@ impl Dataset {
                 return Err(Error::argument("data set", name, problem));
             }
         }
-        Ok(Self { x, y, x_width, y_width })
+        Ok(Self { x, y, x_width, y_width, weights: None })
+    }
+
+    /// A data set of actions alone, rows of `width` numbers: to learn `p(y)`.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn unconditional(y: Vec<f32>, width: usize) -> Result<Self> {
+        Self::new(vec![0.0; y.len() / width.max(1)], 1, y, width)
+    }
+
+    /// The same rows, each drawn with a probability in proportion to its weight; one of weight 0 is never drawn. Normalisers
+    /// are then fitted to the rows as they are drawn.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] unless there is one weight per row; [`Error::Argument`] naming the first that is negative or not
+    /// finite, or if all are 0.
+    pub fn with_weights(self, weights: Vec<f32>) -> Result<Self> {
+        if weights.len() != self.rows() {
+            let expected = format!("[{}]", self.rows());
+            let found = format!("[{}]", weights.len());
+            return Err(Error::shape("data set", "weight", found, expected, "give one weight per row"));
+        }
+        if let Some(row) = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
+            let problem =
+                format!("is {} in row {row}; weights must be finite and not negative", weights[row]);
+            return Err(Error::argument("data set", "weight", problem));
+        }
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return Err(Error::argument("data set", "weight", "is 0 in every row; nothing could be drawn"));
+        }
+        Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// Reads a file, by the ending of its name: `.safetensors` ([`Dataset::from_safetensors`]) or `.csv`
+    /// ([`Dataset::from_csv`] with the columns of [`CsvColumns::Numbered`]).
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another ending; those of the two readers.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match path.extension().map(|ending| ending.to_ascii_lowercase()) {
+            Some(ending) if ending == "safetensors" => Self::from_safetensors(path),
+            Some(ending) if ending == "csv" => Self::from_csv(path, &CsvColumns::default()),
+            _ => Err(Error::Data {
+                file: path.display().to_string(),
+                problem: "its name must end in .safetensors or .csv".into(),
+            }),
+        }
     }
 
     /// Number of pairs.
@@ -82,20 +144,63 @@ impl Dataset {
         &self.y
     }
 
-    /// A normaliser for the contexts.
+    /// The weights, one per row; none if all rows are drawn alike.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+    /// Whether the context is the constant of [`Dataset::unconditional`].
+    pub fn is_unconditional(&self) -> bool {
+        self.x_width == 1 && self.x.iter().all(|value| value.to_bits() == 0)
+    }
+
+    /// What draws rows by weight on the device: per row a threshold and an alias ([`Choice::Weighted`]). None without weights.
+    pub fn alias_table(&self) -> Option<Vec<[u32; 2]>> {
+        self.weights.as_deref().map(alias::table)
+    }
+
+    /// A normaliser for the contexts. A column that does not vary, as that of unconditional data, keeps its scale.
     pub fn fit_x(&self, how: Normalise) -> Affine {
-        fit(&self.x, self.x_width, how)
+        self.fit(&self.x, self.x_width, how)
     }
 
-    /// A normaliser for the actions.
+    /// A normaliser for the actions. A column that does not vary keeps its scale.
     pub fn fit_y(&self, how: Normalise) -> Affine {
-        fit(&self.y, self.y_width, how)
+        self.fit(&self.y, self.y_width, how)
     }
 
-    /// A number that tells data sets apart: FNV-1a over widths and bits.
+    /// Means and deviations in f64, of the rows as they are drawn.
+    fn fit(&self, values: &[f32], width: usize, how: Normalise) -> Affine {
+        let Normalise::Standard { deviation } = how else { return Affine::identity(width) };
+        let weight = |row: usize| self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[row]));
+        let total: f64 = (0..self.rows()).map(weight).sum();
+        let mut affine = Affine::identity(width);
+        for column in 0..width {
+            let of_column = || {
+                let values = values.iter().skip(column).step_by(width).map(|&value| f64::from(value));
+                values.enumerate().map(|(row, value)| (weight(row), value))
+            };
+            let mean = of_column().map(|(weight, value)| weight * value).sum::<f64>() / total;
+            let variance =
+                of_column().map(|(weight, value)| weight * (value - mean).powi(2)).sum::<f64>() / total;
+            affine.shift[column] = mean as f32;
+            let scale = (deviation / variance.sqrt()) as f32;
+            if scale.is_normal() {
+                affine.scale[column] = scale;
+            }
+        }
+        affine
+    }
+
+    /// A number that tells data sets apart: FNV-1a over widths and bits, weights included.
     pub fn fingerprint(&self) -> u64 {
         let sizes = [self.x_width as u32, self.y_width as u32];
-        let words = sizes.into_iter().chain(self.x.iter().chain(&self.y).map(|value| value.to_bits()));
+        let weights = self.weights.iter().flatten();
+        let count = self.weights.as_ref().map(|weights| weights.len() as u32);
+        let words = sizes
+            .into_iter()
+            .chain(self.x.iter().chain(&self.y).map(|value| value.to_bits()))
+            .chain(count)
+            .chain(weights.map(|value| value.to_bits()));
         words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
             (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
         })
@@ -106,6 +211,10 @@ impl Dataset {
         Ok(DeviceData {
             x: Tensor::from_slice(gpu, "data/x", [rows, self.x_width], &self.x)?,
             y: Tensor::from_slice(gpu, "data/y", [rows, self.y_width], &self.y)?,
+            table: match self.alias_table() {
+                Some(table) => Some(Tensor::from_slice(gpu, "data/table", [rows, 2], table.as_flattened())?),
+                None => None,
+            },
         })
     }
 }
@@ -115,6 +224,7 @@ impl Dataset {
 pub(crate) struct DeviceData {
     x: Tensor,
     y: Tensor,
+    table: Option<Tensor>,
 }
 
 impl DeviceData {
@@ -124,27 +234,21 @@ impl DeviceData {
         Ok((x, y))
     }
 
-    pub(crate) fn bindings(&self) -> Bindings {
-        Bindings::new().with(self.x.label(), &self.x).with(self.y.label(), &self.y)
+    /// How a run that draws by `draw` chooses rows. Data with weights are drawn by them.
+    pub(crate) fn choice(&self, recording: &mut Recording, draw: Draw) -> Result<Choice> {
+        Ok(match (draw, &self.table) {
+            (Draw::Epochs, _) => Choice::Epochs,
+            (Draw::Replacement, None) => Choice::Replacement,
+            (Draw::Replacement, Some(table)) => {
+                Choice::Weighted(recording.slot(table.label(), DType::U32, table.shape().clone())?)
+            }
+        })
     }
-}
 
-/// Means and deviations in f64. A column that does not vary keeps its scale.
-fn fit(values: &[f32], width: usize, how: Normalise) -> Affine {
-    let Normalise::Standard { deviation } = how else { return Affine::identity(width) };
-    let rows = (values.len() / width) as f64;
-    let mut affine = Affine::identity(width);
-    for column in 0..width {
-        let of_column = || values.iter().skip(column).step_by(width).map(|&value| f64::from(value));
-        let mean = of_column().sum::<f64>() / rows;
-        let variance = of_column().map(|value| (value - mean).powi(2)).sum::<f64>() / rows;
-        affine.shift[column] = mean as f32;
-        let scale = (deviation / variance.sqrt()) as f32;
-        if scale.is_normal() {
-            affine.scale[column] = scale;
-        }
+    pub(crate) fn bindings(&self) -> Bindings {
+        let pairs = [&self.x, &self.y].into_iter().chain(&self.table);
+        pairs.fold(Bindings::new(), |all, tensor| all.with(tensor.label(), tensor))
     }
-    affine
 }
 
 #[cfg(test)]
@@ -168,5 +272,36 @@ mod tests {
         assert!(Dataset::new(vec![0.0; 2], 1, vec![0.0; 6], 2).is_err());
         assert!(Dataset::new(Vec::new(), 1, Vec::new(), 2).is_err());
         assert!(Dataset::new(vec![1.0], 0, vec![1.0], 1).is_err());
+    }
+
+    #[test]
+    fn unconditional_data_has_a_constant_context_that_keeps_its_scale() {
+        let data = Dataset::unconditional(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        assert_eq!((data.rows(), data.x_width(), data.x()), (2, 1, &[0.0, 0.0][..]));
+        assert!(data.is_unconditional());
+        let affine = data.fit_x(Normalise::Standard { deviation: 3.0 });
+        assert_eq!((affine.shift, affine.scale), (vec![0.0], vec![1.0]));
+        assert!(Dataset::unconditional(vec![1.0; 3], 2).is_err());
+        assert!(Dataset::unconditional(vec![1.0; 3], 0).is_err());
+        assert!(Dataset::unconditional(Vec::new(), 2).is_err());
+        assert!(!Dataset::new(vec![0.0, 1.0], 1, vec![1.0; 2], 1).unwrap().is_unconditional());
+    }
+
+    #[test]
+    fn weights_are_checked_and_count() {
+        let data = || Dataset::unconditional(vec![1.0, 2.0, 4.0], 1).unwrap();
+        let refused = |weights: Vec<f32>| data().with_weights(weights).unwrap_err().to_string();
+        assert!(refused(vec![1.0; 2]).contains("[2]"));
+        assert!(refused(vec![1.0, 2.0, -1.0]).contains("-1 in row 2"));
+        assert!(refused(vec![1.0, f32::NAN, 1.0]).contains("row 1"));
+        assert!(refused(vec![0.0; 3]).contains("every row"));
+        let weighted = data().with_weights(vec![1.0, 0.0, 3.0]).unwrap();
+        let other = data().with_weights(vec![1.0, 0.0, 2.0]).unwrap();
+        let prints = [data().fingerprint(), weighted.fingerprint(), other.fingerprint()];
+        assert!(prints[0] != prints[1] && prints[1] != prints[2] && prints[0] != prints[2]);
+        // Like the rows 1, 4, 4, 4.
+        let affine = weighted.fit_y(Normalise::Standard { deviation: 1.0 });
+        assert_eq!(affine.shift, [3.25]);
+        assert!((affine.scale[0] - 1.0 / 1.6875f32.sqrt()).abs() < 1e-6);
     }
 }

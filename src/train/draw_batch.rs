@@ -6,16 +6,51 @@ use crate::{Error, Result};
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("train/draw_batch.wgsl");
 
-/// Records drawing `batch` rows with replacement and gathering them.
+/// Rounds of an epoch's permutation. A row that no round swapped would stay where it is, and two rows would keep their
+/// distance if every round treated them alike: each has a chance of 2^-32.
+pub(super) const SWAPS: u32 = 32;
+
+/// Which rows a batch takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice {
+    /// Each row with the same probability, independently.
+    Replacement,
+    /// Each row with its own probability, independently: an alias table `[rows, 2]` of `u32` (threshold, alias), as
+    /// [`super::Dataset::alias_table`] makes it.
+    Weighted(Value),
+    /// Every row once per epoch, in an order that is new in each. Positions `step * batch + b` run on across the border
+    /// of two epochs, so the batch need not divide the rows. A recording that is replayed 2^64 / batch times begins anew.
+    Epochs,
+}
+
+impl Choice {
+    /// The value of the kernel's define.
+    fn code(self) -> u32 {
+        match self {
+            Choice::Replacement => 0,
+            Choice::Weighted(_) => 1,
+            Choice::Epochs => 2,
+        }
+    }
+
+    /// The kernel's defines in every choice.
+    pub(super) fn all_defines() -> [[(&'static str, u32); 2]; 3] {
+        [0, 1, 2].map(|code| [("DRAW", code), ("SWAPS", SWAPS)])
+    }
+}
+
+/// Records drawing `batch` rows and gathering them.
 ///
 /// * `data_x`: `[rows, x_width]`; `data_y`: `[rows, y_width]`.
 /// * returns `x` `[batch, x_width]` and `y` `[batch, candidates, y_width]`, of which candidate 0 is written. One dispatch.
 ///
 /// # Errors
-/// [`Error::Shape`] if the data's rows differ, [`Error::Argument`] for an empty batch or a stream in use.
+/// [`Error::Shape`] if the data's rows differ or an alias table has another number of them, [`Error::Argument`] for an
+/// empty batch or a stream in use, [`Error::Binding`] for a table that is not `u32`.
 pub fn record(
     recording: &mut Recording,
     (data_x, data_y): (Value, Value),
+    choice: Choice,
     batch: usize,
     candidates: usize,
     stream: &str,
@@ -28,6 +63,14 @@ pub fn record(
     if batch == 0 || candidates == 0 {
         return Err(Error::argument("draw batch", "the batch", "is empty; draw at least one row"));
     }
+    let table = match choice {
+        Choice::Weighted(table) => {
+            recording.expect_shape("draw batch", table, [x_shape.rows(), 2])?;
+            table
+        }
+        // An unused binding still needs a buffer.
+        Choice::Replacement | Choice::Epochs => recording.constant("no table", [1, 2], &[0u32; 2])?,
+    };
     let (x_width, y_width) = (x_shape.width(), y_shape.width());
     let stream = recording.stream(stream)?;
     let x = recording.scratch("batch x", DType::F32, [batch, x_width]);
@@ -35,8 +78,11 @@ pub fn record(
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "draw batch")
+        .define("DRAW", choice.code())
+        .define("SWAPS", SWAPS)
         .bind("data_x", data_x)
         .bind("data_y", data_y)
+        .bind("table", table)
         .bind("state", state)
         .bind("x", x)
         .bind("y", y)

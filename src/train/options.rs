@@ -63,6 +63,18 @@ impl Default for ProposalOptions {
     }
 }
 
+/// How the rows of batches are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Draw {
+    /// Independently, each row with the same probability, or by weight if the data have weights.
+    #[default]
+    Replacement,
+    /// Every row once per epoch, in a new order each time. Each update of a step goes through epochs of its own, counted from
+    /// step 0; batches run on across their borders.
+    Epochs,
+}
+
 /// A run of Algorithm 1 of arXiv 2309.05803: proposal steps and energy steps in turn, no gradient from one into the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -75,6 +87,8 @@ pub struct RnceOptions {
     pub negatives: usize,
     /// Contexts per batch.
     pub batch: usize,
+    /// How they are chosen.
+    pub draw: Draw,
     /// Steps of the run; schedules end here.
     pub steps: u64,
     /// Steps at the start that train the proposal alone.
@@ -102,6 +116,7 @@ impl Default for RnceOptions {
             objective: Objective::Rnce,
             negatives: 63,
             batch: 128,
+            draw: Draw::Replacement,
             steps: 3000,
             warmup: 0,
             proposal_updates: 1,
@@ -135,6 +150,17 @@ impl RnceOptions {
         if rows.is_none_or(|rows| rows > MAX_ROWS) {
             let problem = format!("is {} with {} negatives each", self.batch, self.negatives);
             return fail("batch", format!("{problem}; at most {MAX_ROWS} candidates fit a step"));
+        }
+        if self.draw == Draw::Epochs {
+            if data.weights().is_some() {
+                let problem = "visits every row once per epoch, which leaves weights nothing to decide; draw with \
+                               replacement, or leave the weights out";
+                return fail("the draw by epochs", problem.into());
+            }
+            if self.steps.checked_mul(self.batch as u64).is_none() {
+                let problem = format!("is {} with batches of {}", self.steps, self.batch);
+                return fail("steps", format!("{problem}; positions in epochs are counted up to 2^64"));
+            }
         }
         if self.steps == 0 || self.warmup >= self.steps {
             return fail("steps", format!("is {}, of which {} are warm-up", self.steps, self.warmup));

@@ -332,7 +332,8 @@ impl Parts<'_> {
         let data = self.data.values(recording)?;
         let stream = format!("train/proposal/{index}/batch");
         let batch = self.options.batch;
-        let (x, y) = draw_batch::record(recording, data, batch, 1, &stream)?;
+        let choice = self.data.choice(recording, self.options.draw)?;
+        let (x, y) = draw_batch::record(recording, data, choice, batch, 1, &stream)?;
         let (loss, gradient) = mixture.record_likelihood(recording, x, y)?;
         self.ring.record_mean(recording, METRICS[1], loss, 0..batch, (1.0, 0.0))?;
         let slot = self.ring.slot(METRICS[4])?;
@@ -344,7 +345,9 @@ impl Parts<'_> {
         let data = self.data.values(recording)?;
         let stream = format!("train/energy/{index}/batch");
         let batch = self.options.batch;
-        let drawn = draw_batch::record(recording, data, batch, 1 + self.options.negatives, &stream)?;
+        let choice = self.data.choice(recording, self.options.draw)?;
+        let candidates = 1 + self.options.negatives;
+        let drawn = draw_batch::record(recording, data, choice, batch, candidates, &stream)?;
         let stream = format!("train/energy/{index}/negatives");
         let step = record_contrastive(
             recording,

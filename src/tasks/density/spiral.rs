@@ -1,22 +1,12 @@
-use std::f64::consts::{PI, TAU};
+use std::f64::consts::PI;
 
 use rand::Rng;
 
+use super::curve::{BlurredCurve, Panel};
 use super::{normal_pair, uniform};
 
 const NOISE_STD: f64 = 0.1;
 const LENGTHS: [f64; 2] = [0.5, 1.5];
-
-/// Nodes and weights of the 8-point Gauss-Legendre rule on [-1, 1], positive half.
-const GAUSS: [(f64, f64); 4] = [
-    (0.183_434_642_495_649_8, 0.362_683_783_378_362),
-    (0.525_532_409_916_329, 0.313_706_645_877_887_3),
-    (0.796_666_477_413_626_7, 0.222_381_034_453_374_5),
-    (0.960_289_856_497_536_3, 0.101_228_536_290_376_3),
-];
-
-/// Nodes further than this many nats below the nearest one are left out of the sum.
-const NEGLIGIBLE: f64 = 40.0;
 
 /// A spiral of one arm, thick 0.1 and up to 4.7 from the origin.
 ///
@@ -29,19 +19,7 @@ const NEGLIGIBLE: f64 = 40.0;
 #[derive(Clone, Debug)]
 pub struct Spiral {
     length: f64,
-    panels: Vec<Panel>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Panel {
-    middle: [f64; 2],
-    nodes: [Node; 8],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Node {
-    point: [f64; 2],
-    weight: f64,
+    curve: BlurredCurve,
 }
 
 impl Spiral {
@@ -54,10 +32,10 @@ impl Spiral {
         while from < end {
             // |dc/dn| = sqrt(1 + n^2) / 3
             let to = f64::min(from + 3.0 * NOISE_STD / f64::hypot(1.0, from), end);
-            panels.push(Panel::new(from, to, end));
+            panels.push(Panel::new(from, to, curve, |n, width| width * 2.0 * n / (end * end)));
             from = to;
         }
-        Self { length, panels }
+        Self { length, curve: BlurredCurve::new(NOISE_STD, panels) }
     }
 
     /// The length, 0.5 to 1.5; the arm makes 1.5 turns per unit.
@@ -67,40 +45,7 @@ impl Spiral {
 
     /// `log p(y)` in nats.
     pub fn log_density(&self, y: [f64; 2]) -> f64 {
-        let scale = 0.5 / (NOISE_STD * NOISE_STD);
-        let nearest = self
-            .panels
-            .iter()
-            .map(|panel| squared_distance(panel.middle, y))
-            .fold(f64::INFINITY, f64::min)
-            .sqrt();
-        // A panel's nodes lie within half a noise width, generously one, of its middle.
-        let reach = (f64::powi(nearest + NOISE_STD, 2) + NEGLIGIBLE / scale).sqrt() + NOISE_STD;
-        let sum: f64 = self
-            .panels
-            .iter()
-            .filter(|panel| squared_distance(panel.middle, y) <= reach * reach)
-            .flat_map(|panel| &panel.nodes)
-            .map(|node| {
-                let excess = squared_distance(node.point, y) - nearest * nearest;
-                node.weight * (-scale * excess).exp()
-            })
-            .sum();
-        sum.ln() - scale * nearest * nearest - (TAU * NOISE_STD * NOISE_STD).ln()
-    }
-}
-
-impl Panel {
-    fn new(from: f64, to: f64, end: f64) -> Self {
-        let (middle, half) = (0.5 * (from + to), 0.5 * (to - from));
-        let mut nodes = [Node::default(); 8];
-        for (pair, (place, weight)) in nodes.chunks_exact_mut(2).zip(GAUSS) {
-            for (node, side) in pair.iter_mut().zip([-1.0, 1.0]) {
-                let n = middle + side * half * place;
-                *node = Node { point: curve(n), weight: weight * half * 2.0 * n / (end * end) };
-            }
-        }
-        Self { middle: curve(middle), nodes }
+        self.curve.log_density(y)
     }
 }
 
@@ -126,13 +71,11 @@ fn curve(n: f64) -> [f64; 2] {
     [-n * cos / 3.0, n * sin / 3.0]
 }
 
-fn squared_distance(a: [f64; 2], b: [f64; 2]) -> f64 {
-    let (dx, dy) = (a[0] - b[0], a[1] - b[1]);
-    dx * dx + dy * dy
-}
-
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::TAU;
+
+    use super::super::curve::squared_distance;
     use super::*;
 
     /// The defining integral by brute force (Simpson), over `v = sqrt(u)` because `curve` is not smooth in `u` at 0.
