@@ -5,9 +5,12 @@ mod affine;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
+mod encoding;
 mod energy;
 mod evaluate;
 mod forward;
+pub mod fourier_features;
+pub mod fourier_gradient;
 pub mod gradient_norm;
 pub mod initialise;
 mod model;
@@ -21,6 +24,7 @@ pub mod unpack_gradient;
 mod variants;
 
 pub use affine::Affine;
+pub use encoding::{Encoding, Fourier, FourierColumns};
 pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
@@ -39,6 +43,8 @@ pub const VARIANT_TABLE: u32 = 1;
 pub(crate) fn kernels() -> Vec<KernelVariant> {
     let mut all: Vec<KernelVariant> = [
         adam::KERNEL,
+        fourier_features::KERNEL,
+        fourier_gradient::KERNEL,
         gradient_norm::KERNEL,
         initialise::KERNEL,
         pack_inputs::KERNEL,

@@ -57,6 +57,7 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/mixture.wgsl", include_str!("../../shaders/lib/mixture.wgsl")),
     ("lib/philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
     ("lib/run_state.wgsl", include_str!("../../shaders/lib/run_state.wgsl")),
+    ("lib/turns.wgsl", include_str!("../../shaders/lib/turns.wgsl")),
 ];
 
 /// A compile-time constant put in front of a kernel: register-array lengths and variant choices.

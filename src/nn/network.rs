@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Affine;
+use super::{Affine, Encoding};
 use crate::gpu::pad4;
 use crate::{Error, Result};
 
@@ -41,17 +41,30 @@ pub struct Input {
     pub width: usize,
     /// How rows are normalised before the first layer.
     pub affine: Affine,
+    /// How normalised rows enter the first layer.
+    #[serde(default)]
+    pub encoding: Encoding,
 }
 
 impl Input {
     /// An input that is taken as it is.
     pub fn new(name: &str, width: usize) -> Self {
-        Self { name: name.into(), width, affine: Affine::identity(width) }
+        Self::normalised(name, Affine::identity(width))
     }
 
     /// An input with a normaliser.
     pub fn normalised(name: &str, affine: Affine) -> Self {
-        Self { name: name.into(), width: affine.width(), affine }
+        Self { name: name.into(), width: affine.width(), affine, encoding: Encoding::Raw }
+    }
+
+    /// The same input with another encoding.
+    pub fn encoded(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
+    }
+
+    /// Numbers per row after the encoding: rows of the input's weight block.
+    pub fn encoded_width(&self) -> usize {
+        self.encoding.encoded_width(self.width)
     }
 }
 
@@ -95,9 +108,9 @@ impl Network {
         self.layers.last().map_or(0, |layer| layer.outputs)
     }
 
-    /// Width of the concatenated inputs.
+    /// Width of the concatenated inputs, encoded.
     pub fn input_width(&self) -> usize {
-        self.inputs.iter().map(|input| input.width).sum()
+        self.inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add)
     }
 
     /// Weights and biases, padding not counted.
@@ -122,8 +135,8 @@ impl Network {
         count
     }
 
-    /// Checks the description: at least one input and one layer, widths of 1 to 4096, distinct names, finite
-    /// normalisers, no activation behind the last layer.
+    /// Checks the description: at least one input and one layer, widths of 1 to 4096, encoded ones too, distinct names, finite
+    /// normalisers and frequencies, no activation behind the last layer.
     ///
     /// # Errors
     /// [`Error::Argument`] naming what is wrong.
@@ -151,7 +164,13 @@ impl Network {
             if self.inputs[..at].iter().any(|other| other.name == input.name) {
                 return fail(&format!("input `{}`", input.name), "appears twice".into());
             }
-            input.affine.check(&format!("input `{}`", input.name), input.width)?;
+            let owner = format!("input `{}`", input.name);
+            input.affine.check(&owner, input.width)?;
+            input.encoding.check(&owner, input.width)?;
+            if input.encoded_width() > MAX_WIDTH {
+                let width = input.encoded_width();
+                return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
+            }
         }
         match self.layers.last() {
             Some(last) if last.activation != Activation::Identity => {
@@ -170,7 +189,7 @@ impl Network {
             if index == 0 {
                 for input in &self.inputs {
                     let name = format!("layers.0.weight.{}", input.name);
-                    layout.push(name, input.width, columns, fan_in);
+                    layout.push(name, input.encoded_width(), columns, fan_in);
                 }
                 layout.push("layers.0.bias".into(), 1, columns, fan_in);
             } else {
