@@ -22,10 +22,11 @@ mod recording;
 mod reflect;
 mod source;
 mod tensor;
+mod written;
 
 pub use advance::RunState;
 pub use bindings::Bindings;
-pub use capabilities::{Capabilities, DeviceClass};
+pub use capabilities::{Capabilities, DeviceClass, Target};
 pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
 pub use counters::Counters;
 pub use dispatch::{DispatchBuilder, Param};

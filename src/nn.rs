@@ -5,6 +5,7 @@ mod affine;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
+mod encode;
 mod encoding;
 mod energy;
 mod evaluate;
@@ -18,6 +19,7 @@ mod network;
 mod optimiser;
 pub mod pack_inputs;
 pub mod reduce_partials;
+mod row_range;
 mod schedule;
 pub mod sum_candidates;
 pub mod unpack_gradient;
@@ -32,6 +34,7 @@ pub use forward::{Forward, Keep};
 pub use model::Model;
 pub use network::{Activation, Dense, Input, Network, ParameterLayout, Slice};
 pub use optimiser::{AdamOptions, Optimiser};
+pub use reduce_partials::GradientMode;
 pub use schedule::Schedule;
 
 use crate::gpu::KernelVariant;
@@ -48,13 +51,15 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         gradient_norm::KERNEL,
         initialise::KERNEL,
         pack_inputs::KERNEL,
-        reduce_partials::KERNEL,
-        sum_candidates::KERNEL,
         unpack_gradient::KERNEL,
     ]
     .iter()
     .map(|source| KernelVariant::new(source, &[]))
     .collect();
+    for choice in 0..2 {
+        all.push(KernelVariant::new(&reduce_partials::KERNEL, &[("ACCUMULATE", choice)]));
+        all.push(KernelVariant::new(&sum_candidates::KERNEL, &[("CARRY", choice)]));
+    }
     for block in variants::RowBlock::ALL {
         let shape = block.defines();
         for slope in 0..2 {

@@ -15,6 +15,8 @@ mod network;
 mod nn;
 #[path = "kernels/proposal.rs"]
 mod proposal;
+#[path = "kernels/rows.rs"]
+mod rows;
 #[path = "kernels/sampler.rs"]
 mod sampler;
 #[path = "kernels/train.rs"]

@@ -1,8 +1,9 @@
 // Adds the partial gradients of all row ranges.
 //
-//   gradient[p] = sum_s partials[s, p]
+//   gradient[p] = sum_s partials[s, p]      (ACCUMULATE = 1: gradient[p] + that sum)
 //
 // partials : [splits, parameters] read      gradient : [parameters] written (both in vec4s)
+// Defines: ACCUMULATE.
 // Workgroup 64. Grid over count4 invocations, folded over x and y. Numerics: s ascending.
 
 struct Params {
@@ -24,5 +25,9 @@ fn reduce_partials(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
     for (var s = 0u; s < params.splits; s++) {
         sum += partials[s * params.count4 + at];
     }
-    gradient[at] = sum;
+    if (ACCUMULATE == 1u) {
+        gradient[at] = gradient[at] + sum;
+    } else {
+        gradient[at] = sum;
+    }
 }

@@ -17,6 +17,24 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/fourier_features.wgsl");
 /// [`Error::Shape`] if the normaliser has another width, [`Error::Argument`] as [`Fourier::check`].
 pub fn record(recording: &mut Recording, x: Value, affine: &Affine, fourier: &Fourier) -> Result<Value> {
     let shape = recording.shape(x)?;
+    let encoded = Shape::packed(shape.rows(), fourier.encoded_width(shape.width()));
+    let out = recording.scratch("features", DType::F32, encoded);
+    record_into(recording, x, affine, fourier, out)?;
+    Ok(out)
+}
+
+/// As [`record`], into memory of the caller's.
+///
+/// # Errors
+/// As [`record`], and [`Error::Shape`] if `out` is not packed `[rows, encoded width]`.
+pub(crate) fn record_into(
+    recording: &mut Recording,
+    x: Value,
+    affine: &Affine,
+    fourier: &Fourier,
+    out: Value,
+) -> Result<()> {
+    let shape = recording.shape(x)?;
     let (rows, width) = (shape.rows(), shape.width());
     if width != affine.width() || shape.is_packed() {
         let expected = format!("[.., {}] without padding", affine.width());
@@ -26,7 +44,7 @@ pub fn record(recording: &mut Recording, x: Value, affine: &Affine, fourier: &Fo
     fourier.check("Fourier features", width)?;
     let encoded = Shape::packed(rows, fourier.encoded_width(width));
     let stride4 = encoded.stride() / 4;
-    let out = recording.scratch("features", DType::F32, encoded);
+    recording.expect_shape("Fourier features", out, encoded)?;
     let affine = recording.constant("affine", [2, width], &affine.flat())?;
     let matrix = recording.constant("frequencies", [width, fourier.count], &fourier.frequencies)?;
     recording
@@ -42,6 +60,5 @@ pub fn record(recording: &mut Recording, x: Value, affine: &Affine, fourier: &Fo
         .set("stride4", stride4 as u32)
         .invocations(rows * stride4)
         .flops((rows * width * fourier.count) as u64)
-        .finish()?;
-    Ok(out)
+        .finish()
 }

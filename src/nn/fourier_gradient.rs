@@ -24,6 +24,24 @@ pub fn record(
     fourier: &Fourier,
     shape: Shape,
 ) -> Result<Value> {
+    let out = recording.scratch("input gradient", DType::F32, shape);
+    record_into(recording, dz, features, affine, fourier, out)?;
+    Ok(out)
+}
+
+/// As [`record`], into memory of the caller's.
+///
+/// # Errors
+/// As [`record`].
+pub(crate) fn record_into(
+    recording: &mut Recording,
+    dz: Value,
+    features: Value,
+    affine: &Affine,
+    fourier: &Fourier,
+    out: Value,
+) -> Result<()> {
+    let shape = recording.shape(out)?.clone();
     let (rows, width) = (shape.rows(), shape.width());
     if width != affine.width() || shape.is_packed() {
         let expected = format!("[.., {}] without padding", affine.width());
@@ -33,7 +51,6 @@ pub fn record(
     let encoded = Shape::packed(rows, fourier.encoded_width(width));
     recording.expect_shape("Fourier gradient", dz, encoded.clone())?;
     recording.expect_shape("Fourier gradient", features, encoded.clone())?;
-    let out = recording.scratch("input gradient", DType::F32, shape);
     let affine = recording.constant("affine", [2, width], &affine.flat())?;
     let matrix = recording.constant("frequencies", [width, fourier.count], &fourier.frequencies)?;
     recording
@@ -50,6 +67,5 @@ pub fn record(
         .set("stride", encoded.stride() as u32)
         .invocations(rows * width)
         .flops((5 * rows * width * fourier.count) as u64)
-        .finish()?;
-    Ok(out)
+        .finish()
 }

@@ -70,7 +70,7 @@ impl ChainSampler {
             ));
         }
         let run = RunState::new(gpu, *seed)?;
-        let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().class);
+        let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().target());
         let shape = [contexts, *context_width];
         let context = recording.slot("context", DType::F32, shape)?;
         let y = recording.scratch("chains", DType::F32, [contexts, chains, dims]);

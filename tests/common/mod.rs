@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use gibbs::gpu::{
-    Bindings, DType, DeviceClass, Element, Gpu, GpuOptions, Knob, Recording, RunState, Shape, Tensor, Value,
-    describe,
+    AdoptOptions, Bindings, DType, DeviceClass, Element, Gpu, GpuOptions, Knob, Recording, RunState, Shape,
+    Target, Tensor, Value, describe,
 };
 use gibbs_reference::compare::{Tolerance, compare, compare_words};
 
@@ -35,6 +35,20 @@ impl Adapter {
     /// Another device on the same adapter, its shaders checked or trusted.
     pub fn reopen(&self, checked: bool) -> Gpu {
         Gpu::open_adapter(&self.source, &options(Some(checked))).expect("the adapter opened before")
+    }
+
+    /// A device of the same adapter that binds no more than so many bytes of a buffer at a time.
+    pub fn narrow(&self, max_binding_bytes: u64) -> Gpu {
+        let limits = gibbs::wgpu::Limits {
+            max_storage_buffer_binding_size: max_binding_bytes,
+            max_uniform_buffer_binding_size: 16 << 10,
+            ..self.source.limits()
+        };
+        let descriptor = gibbs::wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let (device, queue) =
+            pollster::block_on(self.source.request_device(&descriptor)).expect("smaller limits are granted");
+        let GpuOptions { poison, timeout, checked, .. } = options(None);
+        Gpu::adopt(&device, &queue, AdoptOptions { poison, timeout, checked })
     }
 }
 
@@ -174,7 +188,7 @@ impl Case {
     /// As [`Case::tuned`], on another device of the adapter.
     pub fn on(adapter: &Adapter, gpu: &Gpu, class: DeviceClass, label: impl Into<String>) -> Self {
         Self {
-            recording: Recording::tuned(label, class),
+            recording: Recording::tuned(label, Target { class, ..gpu.capabilities().target() }),
             adapter: adapter.name,
             gpu: gpu.clone(),
             tensors: Vec::new(),
