@@ -1,7 +1,10 @@
 //! Floor 2: networks as data, their parameters, forward and backward passes, optimisers, and the [`Energy`] trait.
 
+pub mod activate_rows;
 pub mod adam;
+pub mod add_residual;
 mod affine;
+mod backward;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
@@ -13,7 +16,13 @@ mod forward;
 pub mod fourier_features;
 pub mod fourier_gradient;
 pub mod gradient_norm;
+mod graph;
 pub mod initialise;
+mod layer;
+pub mod layer_norm;
+pub mod layer_norm_gradient;
+pub mod layer_norm_weight_gradient;
+mod layout;
 mod model;
 mod network;
 mod optimiser;
@@ -31,13 +40,15 @@ pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
 pub use forward::{Forward, Keep};
+pub use layer::{Activation, Dense, Layer, LayerNorm, Norms};
+pub use layout::{Initial, ParameterLayout, Slice};
 pub use model::Model;
-pub use network::{Activation, Dense, Input, Network, ParameterLayout, Slice};
+pub use network::{Input, Network};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use reduce_partials::GradientMode;
 pub use schedule::Schedule;
 
-use crate::gpu::KernelVariant;
+use crate::gpu::{KernelSource, KernelVariant};
 
 /// Version of the table that chooses kernel variants by shape: another one may round differently.
 pub const VARIANT_TABLE: u32 = 1;
@@ -50,36 +61,54 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         fourier_gradient::KERNEL,
         gradient_norm::KERNEL,
         initialise::KERNEL,
+        layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
         unpack_gradient::KERNEL,
     ]
     .iter()
     .map(|source| KernelVariant::new(source, &[]))
     .collect();
-    for choice in 0..2 {
-        all.push(KernelVariant::new(&reduce_partials::KERNEL, &[("ACCUMULATE", choice)]));
-        all.push(KernelVariant::new(&sum_candidates::KERNEL, &[("CARRY", choice)]));
+    let mut list = |source: &KernelSource, shape: &[(&'static str, u32)], choices: &[(&'static str, u32)]| {
+        all.push(KernelVariant::new(source, &[shape, choices].concat()));
+    };
+    for accumulate in 0..2 {
+        list(&reduce_partials::KERNEL, &[], &[("ACCUMULATE", accumulate)]);
+        list(&sum_candidates::KERNEL, &[], &[("CARRY", accumulate)]);
     }
-    for block in variants::RowBlock::ALL {
-        let shape = block.defines();
-        for slope in 0..2 {
-            let mut defines = shape.to_vec();
-            defines.push(("SLOPE", slope));
-            all.push(KernelVariant::new(&dense_input_gradient::KERNEL, &defines));
-            for activation in 0..4 {
+    for (slope, skip) in [(0, 1), (1, 0), (1, 1)] {
+        list(&add_residual::KERNEL, &[], &[("SLOPE", slope), ("SKIP", skip)]);
+    }
+    for slope in 0..2 {
+        for activation in 0..Activation::COUNT {
+            list(&activate_rows::KERNEL, &[], &[("ACTIVATION", activation), ("SLOPE", slope)]);
+            for lanes in variants::RowLanes::ALL {
+                let choices = [("ACTIVATION", activation), ("SLOPE", slope)];
+                list(&layer_norm::KERNEL, &lanes.defines(), &choices);
+            }
+            for block in variants::RowBlock::ALL {
                 for init in 1..3 {
-                    let mut defines = shape.to_vec();
-                    defines.extend([("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)]);
-                    all.push(KernelVariant::new(&dense_forward::KERNEL, &defines));
+                    let choices = [("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)];
+                    list(&dense_forward::KERNEL, &block.defines(), &choices);
                 }
             }
         }
+        for skip in 0..2 {
+            let choices = [("SLOPE", slope), ("SKIP", skip)];
+            for block in variants::RowBlock::ALL {
+                list(&dense_input_gradient::KERNEL, &block.defines(), &choices);
+            }
+            for lanes in variants::RowLanes::ALL {
+                list(&layer_norm_gradient::KERNEL, &lanes.defines(), &choices);
+            }
+        }
+    }
+    for block in variants::RowBlock::ALL {
+        // The sum of a residual block has no activation of its own.
+        list(&dense_forward::KERNEL, &block.defines(), &[("ACTIVATION", 0), ("INIT", 3), ("SLOPE", 0)]);
     }
     for block in variants::LaneBlock::all() {
         for bias in 0..2 {
-            let mut defines = block.defines().to_vec();
-            defines.push(("BIAS", bias));
-            all.push(KernelVariant::new(&dense_weight_gradient::KERNEL, &defines));
+            list(&dense_weight_gradient::KERNEL, &block.defines(), &[("BIAS", bias)]);
         }
     }
     all

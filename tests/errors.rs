@@ -9,8 +9,8 @@ use gibbs::gpu::{
     random,
 };
 use gibbs::nn::{
-    Activation, AdamOptions, Affine, Energy, Input, Keep, Model, Network, NetworkEnergy, Optimiser, Points,
-    Schedule, evaluate_energy,
+    Activation, AdamOptions, Affine, Energy, GradientMode, Input, Keep, Layer, LayerNorm, Model, Network,
+    NetworkEnergy, Optimiser, Points, Schedule, evaluate_energy,
 };
 use gibbs::proposal::{Draws, Mixture, MixtureShape, Proposal, UniformBox};
 use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
@@ -274,13 +274,36 @@ fn bad_network_descriptions_are_named() {
         change(&mut network);
         network
     };
-    let cases: [(Network, &[&str]); 9] = [
+    let block = |inner: Vec<Layer>| with(&|n| n.layers.insert(1, Layer::Residual(inner.clone())));
+    let dense = |outputs| Layer::dense(outputs, Activation::Relu);
+    let deep = |levels| (0..levels).fold(dense(8), |inner, _| Layer::Residual(vec![inner]));
+    let norm = |epsilon| Layer::Norm(LayerNorm { epsilon });
+    let cases: [(Network, &[&str]); 19] = [
+        (block(vec![dense(8), dense(7)]), &["`layers.1`", "rows of 8", "rows of 7"]),
+        (
+            block(vec![dense(8), Layer::Residual(vec![dense(5000), dense(8)])]),
+            &["`layers.1.1.0`", "width 5000"],
+        ),
+        (block(vec![dense(8), Layer::Residual(vec![])]), &["`layers.1.1`", "without layers"]),
+        (block(vec![deep(4)]), &["`layers.1.0.0.0.0`", "more than 4 deep"]),
+        (block(vec![deep(255)]), &["more than 256 layers"]),
+        (block(vec![dense(8); 254]), &["more than 256 layers"]),
+        (block(vec![norm(0.0)]), &["`layers.1.0`", "epsilon 0"]),
+        (block(vec![norm(f32::NAN)]), &["`layers.1.0`", "epsilon NaN"]),
+        (with(&|n| n.layers.insert(0, norm(1e-5))), &["`layers.0`", "must be dense"]),
+        (with(&|n| n.layers.push(norm(1e-5))), &["last layer", "`layers.2`", "must be dense"]),
         (with(&|n| n.inputs.clear()), &["0 inputs"]),
         (with(&|n| n.layers.clear()), &["0 layers"]),
         (with(&|n| n.inputs[1].width = 0), &["input `action`", "width 0"]),
-        (with(&|n| n.layers[0].outputs = 4097), &["layer 0", "width 4097", "4096"]),
+        (
+            with(&|n| n.layers[0] = Layer::dense(4097, Activation::Silu)),
+            &["`layers.0`", "width 4097", "4096"],
+        ),
         (with(&|n| n.inputs[1].name = "context".into()), &["input `context`", "twice"]),
-        (with(&|n| n.layers[1].activation = Activation::Tanh), &["last layer", "activation"]),
+        (
+            with(&|n| n.layers[1] = Layer::dense(1, Activation::Tanh)),
+            &["last layer", "`layers.1`", "activation"],
+        ),
         (with(&|n| n.inputs[0].affine.scale[1] = 0.0), &["input `context`", "scale 0", "dimension 1"]),
         (with(&|n| n.inputs[0].affine.shift[0] = f32::NAN), &["input `context`", "NaN", "dimension 0"]),
         (
@@ -291,6 +314,8 @@ fn bad_network_descriptions_are_named() {
     for (network, words) in cases {
         expect(Model::zeros(gpu, "model", network), "Argument", words);
     }
+    block(vec![deep(3)]).check().expect("four deep");
+    block(vec![dense(8); 253]).check().expect("256 layers");
     let two = Network::mlp(vec![Input::new("action", 3)], &[4], Activation::Relu, 2);
     let model = Model::zeros(gpu, "model", two).unwrap();
     expect(NetworkEnergy::new(model.clone()), "Argument", &["energy `model`", "one output"]);
@@ -318,11 +343,13 @@ fn wrong_inputs_of_a_network_are_named() {
     expect(forward(&unknown, Keep::Output), "Argument", &["forward", "`goal`", "not one of the network's"]);
     let good = forward(&[("context", x), ("action", y)], Keep::Output).unwrap();
     let seed = recording.slot("seed", DType::F32, Shape::packed(4, 1)).unwrap();
-    let back = network.record_parameter_gradient(&mut recording, parameters, &good, seed);
+    let back =
+        network.record_parameter_gradient(&mut recording, parameters, &good, seed, GradientMode::Overwrite);
     expect(back, "Argument", &["backward", "without slopes"]);
     let back = network.record_input_gradient(&mut recording, parameters, &good, seed, "goal");
     expect(back, "Argument", &["backward", "`goal`"]);
-    let back = network.record_parameter_gradient(&mut recording, parameters, &good, y);
+    let back =
+        network.record_parameter_gradient(&mut recording, parameters, &good, y, GradientMode::Overwrite);
     expect(back, "Shape", &["backward", "[4, 3]", "[4, 1] packed"]);
     let energy = NetworkEnergy::new(Model::zeros(gpu, "energy", network).unwrap()).unwrap();
     let points = Points { context: &[], contexts: 1, y: &[0.0; 6], dims: 3 };

@@ -670,9 +670,10 @@ fn checkpoints_with_other_descriptions_are_refused() {
     let (data, path) = checkpoint(&folder);
     let parts = Parts::read(&path);
     type Change = fn(&mut Json);
-    let changes: [(&str, Change); 26] = [
-        ("a later format", |d| d["format"] = json!(2)),
+    let changes: [(&str, Change); 31] = [
+        ("a later format", |d| d["format"] = json!(3)),
         ("format 0", |d| d["format"] = json!(0)),
+        ("an earlier format", |d| d["format"] = json!(1)),
         ("a format in words", |d| d["format"] = json!("one")),
         ("no format", |d| d["format"] = Json::Null),
         ("a negative step", |d| d["step"] = json!(-1)),
@@ -680,9 +681,22 @@ fn checkpoints_with_other_descriptions_are_refused() {
         ("the last step there is", |d| d["step"] = json!(u64::MAX)),
         ("no energy", |d| d["energy"] = Json::Null),
         ("no layers", |d| d["energy"]["layers"] = json!([])),
-        ("a huge layer", |d| d["energy"]["layers"][0]["outputs"] = json!(1u64 << 60)),
-        ("a wider layer", |d| d["energy"]["layers"][0]["outputs"] = json!(13)),
-        ("an unknown activation", |d| d["energy"]["layers"][0]["activation"] = json!("softmax")),
+        ("a huge layer", |d| d["energy"]["layers"][0]["dense"]["outputs"] = json!(1u64 << 60)),
+        ("a wider layer", |d| d["energy"]["layers"][0]["dense"]["outputs"] = json!(13)),
+        ("an unknown activation", |d| d["energy"]["layers"][0]["dense"]["activation"] = json!("softmax")),
+        ("an unknown layer", |d| d["energy"]["layers"][1] = json!({"attention": {"heads": 4}})),
+        ("a layer more", |d| {
+            d["energy"]["layers"].as_array_mut().unwrap().insert(1, json!({"norm": {"epsilon": 1e-5}}))
+        }),
+        ("a block that changes the width", |d| {
+            let inner = json!([{"dense": {"outputs": 9, "activation": "silu"}}]);
+            d["energy"]["layers"][1] = json!({"residual": inner})
+        }),
+        ("blocks nested too deep", |d| {
+            let block = |inner, _| json!({"residual": [inner]});
+            let layer = d["energy"]["layers"][1].clone();
+            d["energy"]["layers"][1] = (0..50).fold(layer, block)
+        }),
         ("a wide input", |d| d["energy"]["inputs"][0]["width"] = json!(1u64 << 40)),
         ("a scale of zero", |d| d["energy"]["inputs"][1]["affine"]["scale"] = json!([0.0, 1.0])),
         ("no components", |d| d["proposal"]["shape"]["components"] = json!(0)),

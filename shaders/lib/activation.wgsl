@@ -1,10 +1,12 @@
 // Activations and their derivatives, finite for every finite input.
 //
-//   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh
+//   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh    4: GELU x Phi(x)    5: softplus log(1 + exp(x))
 //   SiLU'(x) = s + x s (1 - s), s = sigmoid(x)    tanh'(x) = 1 - tanh(x)^2    ReLU'(0) = 0
+//   Phi(x) = (1 + erf(x / sqrt 2)) / 2    GELU'(x) = Phi(x) + x phi(x), phi = Phi'    softplus'(x) = sigmoid(x)
 //
 // Numerics: exp only of clamped non-positive arguments; no native tanh (NaN at 500 on some drivers).
-// Largest relative error of tanh about 5e-7, of sigmoid about 4e-6 (the error of exp itself).
+// Largest relative error of tanh about 5e-7, of sigmoid about 4e-6 (the error of exp itself), of 1 - Phi(|x|) 4e-7 and
+// the error of exp(-x^2 / 2); softplus 2e-6, its tail exp(x) included. All but softplus map 0 to 0.
 
 fn sigmoid_safe(x: vec4<f32>) -> vec4<f32> {
     let e = exp(-min(abs(x), vec4<f32>(87.0)));
@@ -20,6 +22,31 @@ fn tanh_safe(x: vec4<f32>) -> vec4<f32> {
     let small = a * (1.0 + s * (-0.33333333 + s * (0.13333333 + s * (-0.053968254 + s * 0.021869488))));
     let t = select((1.0 - e) / (1.0 + e), small, a < vec4<f32>(0.3));
     return select(t, -t, x < vec4<f32>(0.0));
+}
+
+// 1 - Phi(a) over exp(-a^2 / 2) for 0 <= a <= 13: minimax polynomial in t = 1 / (1 + 0.3 a), relative error 1.2e-7.
+fn normal_tail_scaled(a: vec4<f32>) -> vec4<f32> {
+    let t = 1.0 / (1.0 + 0.3 * a);
+    var sum = t * 0.03619482 - 0.159378171;
+    sum = sum * t + 0.210118189;
+    sum = sum * t - 0.0571671911;
+    sum = sum * t + 0.130416378;
+    sum = sum * t + 0.0993471444;
+    sum = sum * t + 0.120845526;
+    sum = sum * t + 0.119623266;
+    return sum * t;
+}
+
+// log(1 + e) for 0 <= e <= 1: odd series of the inverse hyperbolic tangent in e / (2 + e) <= 1/3.
+fn log1p_unit(e: vec4<f32>) -> vec4<f32> {
+    let s = e / (2.0 + e);
+    let q = s * s;
+    var sum = q * 0.07692308 + 0.09090909;
+    sum = sum * q + 0.11111111;
+    sum = sum * q + 0.14285714;
+    sum = sum * q + 0.2;
+    sum = sum * q + 0.33333333;
+    return 2.0 * (s + s * q * sum);
 }
 
 struct Activated {
@@ -41,6 +68,19 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
     if (code == 3u) {
         let t = tanh_safe(z);
         return Activated(t, 1.0 - t * t);
+    }
+    if (code == 4u) {
+        let a = min(abs(z), vec4<f32>(13.0)); // the tail at 13 is below 1e-37
+        let bell = exp(-0.5 * a * a);
+        let tail = normal_tail_scaled(a) * bell;
+        // x Phi(x) = max(x, 0) - |x| (1 - Phi(|x|)): no cancellation on either side.
+        let below = z < vec4<f32>(0.0);
+        let rise = 0.39894228 * a * bell;
+        return Activated(max(z, vec4<f32>(0.0)) - a * tail, select(1.0 - tail + rise, tail - rise, below));
+    }
+    if (code == 5u) {
+        let e = exp(-min(abs(z), vec4<f32>(87.0)));
+        return Activated(max(z, vec4<f32>(0.0)) + log1p_unit(e), sigmoid_safe(z));
     }
     return Activated(z, vec4<f32>(1.0));
 }

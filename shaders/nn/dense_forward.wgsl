@@ -1,10 +1,11 @@
 // One dense layer: affine map, activation and, for training, the slope of the activation.
 //
 //   z[r, o] = init[r, o] + sum_i h[r, i] W[i, o]      output = act(z)      slope = act'(z)
-//   init = 0 | bias[o] | context[(first_row + r) / candidates, o]   (the half of a first layer shared by all candidates)
+//   init = 0 | bias[o] | context[(first_row + r) / candidates, o] | bias[o] + context[(first_row + r) / candidates, o]
+//   (a context: the half of a first layer shared by all candidates, or the rows that a residual block passes on)
 //
 // h : packed [rows, 4 inputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
-// context : packed [contexts, 4 outputs4] read (INIT = 2, otherwise any buffer)
+// context : packed [contexts, 4 outputs4] read (INIT = 2 and 3, otherwise any buffer)
 // output : packed [rows, 4 outputs4] written      slope : the same, its padding act'(0) (SLOPE = 1, otherwise any spare buffer)
 // Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 32),
 // COLUMN_BLOCK4 (vec4, at most 4), ACTIVATION (codes of lib/activation.wgsl), INIT, SLOPE.
@@ -12,11 +13,13 @@
 // ceil(outputs4 / (LANE_COLUMNS * COLUMN_BLOCK4)), 1). Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of output.
 // Numerics: one sum per output, i ascending.
 //#include "lib/activation.wgsl"
+//#include "lib/padding.wgsl"
 
 struct Params {
     rows: u32,
     inputs4: u32,
     outputs4: u32,
+    outputs: u32,
     weight_offset: u32, // vec4 units
     bias_offset: u32, // vec4 units
     candidates: u32, // rows per context row, at least 1
@@ -45,6 +48,9 @@ fn start_rows(begin: u32, first_row: u32, first_column: u32) {
             let column = min(first_column + c * LANE_COLUMNS, params.outputs4 - 1u);
             if (INIT == 1u) {
                 acc[m * COLUMN_BLOCK4 + c] = parameters[params.bias_offset + column];
+            } else if (INIT == 3u) {
+                acc[m * COLUMN_BLOCK4 + c] = parameters[params.bias_offset + column]
+                    + context[context_row * params.outputs4 + column];
             } else {
                 acc[m * COLUMN_BLOCK4 + c] = context[context_row * params.outputs4 + column];
             }
@@ -127,7 +133,12 @@ fn dense_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
                 if (row < params.rows && column < stride) {
                     let at = row * stride + column;
                     let a = activate(ACTIVATION, output[at]);
-                    output[at] = a.value;
+                    if (ACTIVATION == 5u) {
+                        // The one activation that is not 0 at 0: the padding must stay zero.
+                        output[at] = inside_only(a.value, column, params.outputs);
+                    } else {
+                        output[at] = a.value;
+                    }
                     if (SLOPE == 1u) {
                         slope[at] = a.slope;
                     }

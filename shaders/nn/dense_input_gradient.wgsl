@@ -1,11 +1,13 @@
 // Gradient of one dense layer with respect to its input.
 //
-//   out[r, i] = (sum_o dz[r, o] W[i, o]) * slope[r, i]      (slope = 1 when SLOPE = 0)
+//   out[r, i] = (sum_o dz[r, o] W[i, o]) * slope[r, i] + skip[r, i]
+//   (slope = 1 when SLOPE = 0; skip = 0 when SKIP = 0, else the gradient that a residual block passes on)
 //
 // dz : packed [rows, 4 outputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
-// slope : packed [rows, 4 inputs4] read (SLOPE = 1, otherwise any buffer)      out : packed [rows, 4 inputs4] written
+// slope, skip : packed [rows, 4 inputs4] read (SLOPE = 1, SKIP = 1, otherwise any buffer)
+// out : packed [rows, 4 inputs4] written
 // Defines: WORKGROUP, LANE_COLUMNS (lanes along columns of out, divides WORKGROUP), ROW_BLOCK (at most 32),
-// COLUMN_BLOCK4 (vec4 of inputs, at most 4), SLOPE.
+// COLUMN_BLOCK4 (vec4 of inputs, at most 4), SLOPE, SKIP.
 // Workgroup WORKGROUP x 1 x 1, no workgroup memory. Grid (ceil(rows / (WORKGROUP / LANE_COLUMNS * ROW_BLOCK)),
 // ceil(inputs4 / (LANE_COLUMNS * COLUMN_BLOCK4)), 1). Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of out.
 // Numerics: one sum per input, o ascending. Zero padding of W gives zero padding of out.
@@ -21,7 +23,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> dz: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> slope: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> skip: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
 const ROW_LANES: u32 = WORKGROUP / LANE_COLUMNS;
 
@@ -50,6 +53,9 @@ fn store_rows(begin: u32, first_row: u32, first_column: u32) {
             var v = acc[m * COLUMN_BLOCK4 + c];
             if (SLOPE == 1u) {
                 v = v * slope[at];
+            }
+            if (SKIP == 1u) {
+                v = v + skip[at];
             }
             if (row < params.rows && column < params.inputs4) {
                 out[at] = v;

@@ -1,6 +1,6 @@
 // Draws the initial values of one slice of a flat parameter buffer.
 //
-//   parameters[offset + i * stride + o] = bound (2 u - 1) for i < rows, o < columns; the padding is left as it is
+//   parameters[offset + i * stride + o] = centre + bound (2 u - 1) for i < rows, o < columns; the padding is left as it is
 //
 // parameters : flat, written      state : run state, read. Element i * columns + o of the stream draws u.
 // Workgroup 64. Grid over ceil(rows * columns / 4) invocations, folded over x and y.
@@ -13,6 +13,7 @@ struct Params {
     stride: u32,
     stream: u32,
     inner: u32,
+    centre: f32,
     bound: f32,
 }
 
@@ -29,7 +30,8 @@ fn initialise(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
         if (at < params.rows * params.columns) {
             let i = at / params.columns;
             let o = at % params.columns;
-            parameters[params.offset + i * params.stride + o] = params.bound * (2.0 * u[lane] - 1.0);
+            parameters[params.offset + i * params.stride + o] =
+                params.centre + params.bound * (2.0 * u[lane] - 1.0);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ranking_nce::{self, Objective};
 use crate::gpu::{Recording, Value};
-use crate::nn::{Keep, NetworkEnergy};
+use crate::nn::{GradientMode, Keep, NetworkEnergy};
 use crate::proposal::{Draws, Proposal};
 use crate::{Error, Result};
 
@@ -64,6 +64,7 @@ pub fn record_contrastive(
     let inputs = energy.inputs(recording, Some(context), candidates)?;
     let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
     let ranking = ranking_nce::record(recording, objective, forward.output, log_q)?;
-    let gradient = network.record_parameter_gradient(recording, parameters, &forward, ranking.seed)?;
+    let mode = GradientMode::Overwrite;
+    let gradient = network.record_parameter_gradient(recording, parameters, &forward, ranking.seed, mode)?;
     Ok(ContrastiveStep { loss: ranking.loss, ess: ranking.ess, gradient })
 }

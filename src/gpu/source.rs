@@ -55,7 +55,9 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/finite.wgsl", include_str!("../../shaders/lib/finite.wgsl")),
     ("lib/logsumexp.wgsl", include_str!("../../shaders/lib/logsumexp.wgsl")),
     ("lib/mixture.wgsl", include_str!("../../shaders/lib/mixture.wgsl")),
+    ("lib/padding.wgsl", include_str!("../../shaders/lib/padding.wgsl")),
     ("lib/philox.wgsl", include_str!("../../shaders/lib/philox.wgsl")),
+    ("lib/row_sum.wgsl", include_str!("../../shaders/lib/row_sum.wgsl")),
     ("lib/run_state.wgsl", include_str!("../../shaders/lib/run_state.wgsl")),
     ("lib/turns.wgsl", include_str!("../../shaders/lib/turns.wgsl")),
 ];

@@ -24,6 +24,8 @@ pub enum Start<'a> {
         /// Which of the contexts' rows, counted through, is the first of `h`.
         first_row: usize,
     },
+    /// The layer's bias plus packed `[rows, outputs]`: the rows that a residual block passes on.
+    Residual(&'a Slice, Value),
 }
 
 /// One dense layer to record.
@@ -45,6 +47,10 @@ pub struct DenseForward<'a> {
 fn context_of(recording: &Recording, start: Start<'_>, rows: usize) -> Result<Option<(Value, usize, usize)>> {
     match start {
         Start::Bias(_) => Ok(None),
+        Start::Residual(_, skip) => {
+            let even = recording.shape(skip)?.rows() == rows;
+            Ok(Some((skip, usize::from(even), 0)))
+        }
         Start::Context(context) => {
             let contexts = recording.shape(context)?.rows();
             let even = contexts > 0 && rows.is_multiple_of(contexts);
@@ -71,7 +77,8 @@ pub struct DenseOutput {
 /// * `h`: packed `[rows, inputs]`. One dispatch, `2 rows inputs outputs` operations.
 ///
 /// # Errors
-/// [`Error::Shape`] if `h` or the context do not fit the weight.
+/// [`Error::Shape`] if `h` or the context do not fit the weight; [`Error::Unsupported`] for an activation on a sum that a
+/// residual block's rows start.
 pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> Result<DenseOutput> {
     let shape = Shape::packed(recording.shape(h)?.rows(), layer.weight.columns);
     let output = recording.scratch("activations", DType::F32, shape);
@@ -89,6 +96,15 @@ pub(crate) fn record_into(
     output: Value,
 ) -> Result<DenseOutput> {
     let (inputs, outputs) = (layer.weight.rows, layer.weight.columns);
+    if matches!(layer.start, Start::Residual(..))
+        && (layer.activation != Activation::Identity || layer.keep_slope)
+    {
+        return Err(Error::Unsupported {
+            operation: format!("dense forward {}", layer.weight.name),
+            reason: "the sum of a residual block has no activation of its own".into(),
+            hint: "record the activation behind it".into(),
+        });
+    }
     let rows = recording.shape(h)?.rows();
     recording.expect_shape("dense forward", h, Shape::packed(rows, inputs))?;
     recording.expect_shape("dense forward", output, Shape::packed(rows, outputs))?;
@@ -102,8 +118,13 @@ pub(crate) fn record_into(
         }
     }
     let bias_offset = match layer.start {
-        Start::Bias(bias) => bias.offset / 4,
-        _ => 0,
+        Start::Bias(bias) | Start::Residual(bias, _) => bias.offset / 4,
+        Start::Context(_) | Start::ContextRange { .. } => 0,
+    };
+    let init = match layer.start {
+        Start::Bias(_) => 1,
+        Start::Context(_) | Start::ContextRange { .. } => 2,
+        Start::Residual(..) => 3,
     };
     let (context, candidates, first_row) = shared.unwrap_or((layer.parameters, 1, 0));
     // An unused binding still needs a buffer of its own.
@@ -116,7 +137,7 @@ pub(crate) fn record_into(
         .dispatch(&KERNEL, &format!("forward {}", layer.weight.name))
         .defines(&block.defines())
         .define("ACTIVATION", layer.activation.code())
-        .define("INIT", if shared.is_some() { 2 } else { 1 })
+        .define("INIT", init)
         .define("SLOPE", u32::from(layer.keep_slope))
         .bind("h", h)
         .bind("parameters", layer.parameters)
@@ -126,6 +147,7 @@ pub(crate) fn record_into(
         .set("rows", rows as u32)
         .set("inputs4", (pad4(inputs) / 4) as u32)
         .set("outputs4", (pad4(outputs) / 4) as u32)
+        .set("outputs", outputs as u32)
         .set("weight_offset", (layer.weight.offset / 4) as u32)
         .set("bias_offset", bias_offset as u32)
         .set("candidates", candidates as u32)

@@ -8,35 +8,58 @@ use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel, 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_input_gradient.wgsl");
 
-/// Records `dh = dz W^T`, times the slope of the activation in front of the layer when there is one.
+/// What a gradient meets on its way to the layer in front: `gradient * slope + skip`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Onward {
+    /// The slope of the activation that made the layer's input, if there is one.
+    pub slope: Option<Value>,
+    /// The gradient that a residual block passes on, if one begins at the layer's input.
+    pub skip: Option<Value>,
+}
+
+impl Onward {
+    /// Checks both shapes.
+    pub(crate) fn check(&self, recording: &Recording, operation: &str, shape: &Shape) -> Result<()> {
+        for value in [self.slope, self.skip].into_iter().flatten() {
+            recording.expect_shape(operation, value, shape.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The defines of the kernels that apply it.
+    pub(crate) fn defines(&self) -> [(&'static str, u32); 2] {
+        [("SLOPE", u32::from(self.slope.is_some())), ("SKIP", u32::from(self.skip.is_some()))]
+    }
+}
+
+/// Records `dh = (dz W^T) * slope + skip`.
 ///
-/// * `dz`: packed `[rows, outputs]`; `slope`: packed `[rows, inputs]`.
+/// * `dz`: packed `[rows, outputs]`; slope and skip of `onward`: packed `[rows, inputs]`, 1 and 0 where absent.
 /// * returns packed `[rows, inputs]`. One dispatch, `2 rows inputs outputs` operations.
 ///
 /// # Errors
-/// [`crate::Error::Shape`] if `dz` or `slope` do not fit the weight.
+/// [`crate::Error::Shape`] if `dz`, the slope or the skip do not fit the weight.
 pub fn record(
     recording: &mut Recording,
     dz: Value,
     parameters: Value,
     weight: &Slice,
-    slope: Option<Value>,
+    onward: Onward,
 ) -> Result<Value> {
     let (inputs, outputs) = (weight.rows, weight.columns);
     let rows = recording.shape(dz)?.rows();
     recording.expect_shape("dense input gradient", dz, Shape::packed(rows, outputs))?;
-    if let Some(slope) = slope {
-        recording.expect_shape("dense input gradient", slope, Shape::packed(rows, inputs))?;
-    }
+    onward.check(recording, "dense input gradient", &Shape::packed(rows, inputs))?;
     let out = recording.scratch("input gradient", DType::F32, Shape::packed(rows, inputs));
     let block = RowBlock::choose(recording.class(), rows, inputs);
     recording
         .dispatch(&KERNEL, &format!("input gradient {}", weight.name))
         .defines(&block.defines())
-        .define("SLOPE", u32::from(slope.is_some()))
+        .defines(&onward.defines())
         .bind("dz", dz)
         .bind("parameters", parameters)
-        .bind("slope", slope.unwrap_or(dz))
+        .bind("slope", onward.slope.unwrap_or(dz))
+        .bind("skip", onward.skip.unwrap_or(dz))
         .bind("out", out)
         .set("rows", rows as u32)
         .set("inputs4", (pad4(inputs) / 4) as u32)

@@ -1,13 +1,13 @@
-//! Forward and backward passes of whole networks.
+//! Forward passes of whole networks.
 
-use super::dense_forward::{DenseForward, Start};
-use super::encode::{decode_into, encode, encode_all, input_ranges};
+use super::activate_rows;
+use super::dense_forward::{DenseForward, DenseOutput, Start};
+use super::dense_input_gradient::Onward;
+use super::encode::{encode, encode_all};
+use super::graph::{Node, Op};
+use super::layer_norm::LayerNormForward;
 use super::row_range::{PerRow, RowRange, cut};
-use super::sum_candidates::{CandidateRange, Carry};
-use super::{
-    Activation, GradientMode, Network, ParameterLayout, Slice, dense_forward, dense_input_gradient,
-    dense_weight_gradient, reduce_partials, sum_candidates,
-};
+use super::{Activation, Network, ParameterLayout, Slice, add_residual, dense_forward, layer_norm};
 use crate::gpu::{DType, Recording, Shape, Target, Value};
 use crate::{Error, Result};
 
@@ -26,41 +26,45 @@ pub enum Keep {
 pub struct Forward {
     /// Packed `[rows, outputs]`.
     pub output: Value,
-    /// For each input: its caller's shape and, if its rows are shared, all of them, encoded and packed.
-    inputs: Vec<(Shape, Option<Value>)>,
-    passes: Vec<Pass>,
-    rows: usize,
+    pub(super) keep: Keep,
+    /// For each input: its caller's shape and, if all ranges share them, all of its rows, encoded and packed.
+    pub(super) inputs: Vec<(Shape, Option<Value>)>,
+    /// What each node of the network did.
+    pub(super) nodes: Vec<Node>,
+    pub(super) passes: Vec<Pass>,
+    pub(super) rows: usize,
 }
 
 /// A range of rows on its way through the network.
 #[derive(Clone, Debug)]
-struct Pass {
-    range: RowRange,
+pub(super) struct Pass {
+    pub range: RowRange,
     /// For each input: which of its rows serve these, and those rows, encoded and packed.
-    inputs: Vec<(RowRange, Value)>,
-    /// Outputs of the layers but the last.
-    hidden: Vec<Value>,
-    slopes: Vec<Option<Value>>,
+    pub inputs: Vec<(RowRange, Value)>,
+    /// What each node left.
+    pub left: Vec<Left>,
 }
 
-/// Bytes of partial gradients that a backward pass may take.
-const PARTIAL_BYTES: u64 = 64 << 20;
-/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
-const ROWS_PER_SPLIT: usize = 256;
-/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
-const MAX_ROWS_PER_SPLIT: usize = 32_768;
-/// Partial sums wanted at most.
-const MAX_SPLITS: usize = 32;
+/// What a node leaves for others and for the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub output: Value,
+    /// Slope of its activation.
+    pub slope: Option<Value>,
+    /// Moments of a norm.
+    pub moments: Option<Value>,
+}
 
-fn slice<'a>(layout: &'a ParameterLayout, name: &str) -> Result<&'a Slice> {
-    layout.slice(name).ok_or_else(|| {
+pub(super) fn slice<'a>(layout: &'a ParameterLayout, path: &str, name: &str) -> Result<&'a Slice> {
+    let name = format!("{path}.{name}");
+    layout.slice(&name).ok_or_else(|| {
         Error::argument("network", format!("slice `{name}`"), "is not in the parameter layout")
     })
 }
 
 impl Forward {
     /// Records `work` for each pass, under the name of its rows if there are several.
-    fn each(
+    pub(super) fn each(
         &self,
         recording: &mut Recording,
         mut work: impl FnMut(&mut Recording, &Pass) -> Result<()>,
@@ -75,7 +79,7 @@ impl Forward {
     }
 
     /// Indices of the inputs, those with the fewest rows first.
-    fn input_order(&self) -> Vec<usize> {
+    pub(super) fn input_order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.inputs.len()).collect();
         order.sort_by_key(|&index| self.inputs[index].0.rows());
         order
@@ -95,7 +99,7 @@ impl Forward {
     }
 
     /// Rows of the batch for each row of an input.
-    fn candidates(&self, input: usize) -> usize {
+    pub(super) fn candidates(&self, input: usize) -> usize {
         self.rows / self.inputs[input].0.rows()
     }
 }
@@ -149,7 +153,8 @@ impl Network {
             let hint = "each shared row serves the same number of rows";
             return Err(Error::shape("forward", "the inputs", found, expected, hint));
         }
-        let ranges = self.row_ranges(recording.target(), &given, rows);
+        let nodes = self.nodes();
+        let ranges = self.row_ranges(recording.target(), &nodes, &given, rows);
         let whole = ranges.len() == 1;
         // What all ranges share; of the other inputs all rows, if they go through at once.
         let mut all = Vec::new();
@@ -167,7 +172,9 @@ impl Network {
         let shapes: Vec<Shape> = given.iter().map(|(_, shape)| shape.clone()).collect();
         let mut forward = Forward {
             output: parameters,
+            keep,
             inputs: shapes.into_iter().zip(all).collect(),
+            nodes,
             passes: Vec::new(),
             rows,
         };
@@ -188,23 +195,38 @@ impl Network {
                     Some(outputs) => Some(range.of(recording, outputs)?),
                     None => None,
                 };
-                self.record_pass(recording, parameters, &forward, range, own, keep, into)
+                self.record_pass(
+                    recording,
+                    parameters,
+                    &forward,
+                    Pass { range, inputs: own, left: Vec::new() },
+                    into,
+                )
             };
-            let (pass, output) = match whole {
+            let pass = match whole {
                 true => work(recording)?,
                 false => recording.scoped(&range.name(), work)?,
             };
-            forward.output = outputs.unwrap_or(output);
+            let Some(last) = pass.left.last() else {
+                return Err(Error::argument("forward", "the network", "has no layer"));
+            };
+            forward.output = outputs.unwrap_or(last.output);
             forward.passes.push(pass);
         }
         Ok(forward)
     }
 
     /// The ranges of rows that go through the network one after the other.
-    fn row_ranges(&self, target: Target, given: &[(Value, Shape)], rows: usize) -> Vec<RowRange> {
+    fn row_ranges(
+        &self,
+        target: Target,
+        nodes: &[Node],
+        given: &[(Value, Shape)],
+        rows: usize,
+    ) -> Vec<RowRange> {
         let per_row =
             |width: usize, candidates| PerRow { stride: Shape::packed(1, width).stride(), candidates };
-        let mut tensors: Vec<PerRow> = self.layers.iter().map(|layer| per_row(layer.outputs, 1)).collect();
+        let mut tensors: Vec<PerRow> = nodes.iter().map(|node| per_row(node.width, 1)).collect();
         for (input, (_, shape)) in self.inputs.iter().zip(given) {
             tensors.push(per_row(input.encoded_width(), rows / shape.rows()));
             if shape.rows() == rows {
@@ -214,214 +236,111 @@ impl Network {
         cut(target, rows, &tensors)
     }
 
-    /// Records the forward pass of one range of rows, into `into` if there is one.
-    #[allow(clippy::too_many_arguments, reason = "one caller")]
+    /// Records the forward pass of one range of rows, its last layer into `into` if there is one.
     fn record_pass(
         &self,
         recording: &mut Recording,
         parameters: Value,
         forward: &Forward,
-        range: RowRange,
-        inputs: Vec<(RowRange, Value)>,
-        keep: Keep,
+        mut pass: Pass,
         into: Option<Value>,
-    ) -> Result<(Pass, Value)> {
+    ) -> Result<Pass> {
         let layout = self.layout();
-        let last = self.layers.len() - 1;
-        let dense = |recording: &mut Recording, h: Value, layer: &DenseForward<'_>, index: usize| match into {
-            Some(output) if index == last => dense_forward::record_into(recording, h, layer, output),
-            _ => dense_forward::record(recording, h, layer),
-        };
-        let keep_slope = |index: usize| keep == Keep::Slopes && index < last;
-        // Shared inputs first: each later input starts from the sums of the one before.
-        let order = forward.input_order();
-        let mut start = Start::Bias(slice(&layout, "layers.0.bias")?);
-        for (at, &index) in order[..order.len() - 1].iter().enumerate() {
-            let weight = slice(&layout, &format!("layers.0.weight.{}", self.inputs[index].name))?;
-            let activation = Activation::Identity;
-            let layer = DenseForward { parameters, weight, start, activation, keep_slope: false };
-            let context = dense_forward::record(recording, inputs[index].1, &layer)?.output;
-            let next = order[at + 1];
-            let candidates = forward.candidates(index) / forward.candidates(next);
-            let first_row = inputs[next].0.first_among(inputs[index].0, candidates);
-            start = Start::ContextRange { context, candidates, first_row };
-        }
-        let index = order[order.len() - 1];
-        let weight = slice(&layout, &format!("layers.0.weight.{}", self.inputs[index].name))?;
-        let activation = self.layers[0].activation;
-        let layer = DenseForward { parameters, weight, start, activation, keep_slope: keep_slope(0) };
-        let mut current = dense(recording, inputs[index].1, &layer, 0)?;
-        let (mut hidden, mut slopes) = (Vec::new(), Vec::new());
-        for (index, layer) in self.layers.iter().enumerate().skip(1) {
-            hidden.push(current.output);
-            slopes.push(current.slope);
-            let spec = DenseForward {
-                parameters,
-                weight: slice(&layout, &format!("layers.{index}.weight"))?,
-                start: Start::Bias(slice(&layout, &format!("layers.{index}.bias"))?),
-                activation: layer.activation,
-                keep_slope: keep_slope(index),
-            };
-            current = dense(recording, current.output, &spec, index)?;
-        }
-        Ok((Pass { range, inputs, hidden, slopes }, current.output))
-    }
-
-    /// Records the chain of input gradients of a pass from the output down to the pre-activations of the first layer; entry
-    /// `l` is the gradient at layer `l`'s pre-activations.
-    fn record_chain(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        pass: &Pass,
-        seed: Value,
-    ) -> Result<Vec<Value>> {
-        let layout = self.layout();
-        let seed = pass.range.of(recording, seed)?;
-        let mut chain = vec![seed];
-        let mut dz = seed;
-        for index in (1..self.layers.len()).rev() {
-            let weight = slice(&layout, &format!("layers.{index}.weight"))?;
-            let Some(slope) = pass.slopes[index - 1] else {
-                return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
-            };
-            dz = dense_input_gradient::record(recording, dz, parameters, weight, Some(slope))?;
-            chain.push(dz);
-        }
-        chain.reverse();
-        Ok(chain)
-    }
-
-    /// Records the backward pass to the parameters: `[parameters]` in the network's layout, overwritten or added to.
-    ///
-    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] if the forward pass kept no slopes; [`Error::Shape`].
-    pub fn record_parameter_gradient(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        forward: &Forward,
-        seed: Value,
-    ) -> Result<Value> {
-        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
-        let mut mode = GradientMode::Overwrite;
-        let mut gradient = seed;
-        forward.each(recording, |recording, pass| {
-            gradient = self.record_pass_gradient(recording, parameters, forward, pass, seed, mode)?;
-            mode = GradientMode::Accumulate(gradient);
-            Ok(())
-        })?;
-        Ok(gradient)
-    }
-
-    /// The parameter gradient of one pass.
-    fn record_pass_gradient(
-        &self,
-        recording: &mut Recording,
-        parameters: Value,
-        forward: &Forward,
-        pass: &Pass,
-        seed: Value,
-        mode: GradientMode,
-    ) -> Result<Value> {
-        let layout = self.layout();
-        let chain = self.record_chain(recording, parameters, pass, seed)?;
-        let most_bytes = PARTIAL_BYTES.min(recording.target().max_binding_bytes);
-        let by_memory = ((most_bytes / (4 * layout.len as u64)) as usize).max(1);
-        let rows = pass.range.count;
-        let wanted = rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
-        let splits = wanted.min(by_memory).max(rows.div_ceil(MAX_ROWS_PER_SPLIT));
-        let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
-        for index in (1..self.layers.len()).rev() {
-            let weight = slice(&layout, &format!("layers.{index}.weight"))?;
-            let bias = slice(&layout, &format!("layers.{index}.bias"))?;
-            let h = pass.hidden[index - 1];
-            dense_weight_gradient::record(recording, h, chain[index], weight, Some(bias), partials)?;
-        }
-        // The input with the fewest rows takes the bias along: its sums over candidates are already there.
-        let bias = slice(&layout, "layers.0.bias")?;
-        for (at, index) in forward.input_order().into_iter().enumerate() {
-            let weight = slice(&layout, &format!("layers.0.weight.{}", self.inputs[index].name))?;
-            let (own, packed) = pass.inputs[index];
-            let dz = match forward.candidates(index) {
-                1 => chain[0],
-                candidates => {
-                    let shape = Shape::packed(own.count, recording.shape(chain[0])?.width());
-                    let sums = recording.scratch("context sum", DType::F32, shape);
-                    let first_row = pass.range.first_among(own, candidates);
-                    let range = CandidateRange { candidates, first_row, carry: Carry::Fresh };
-                    sum_candidates::record_range(recording, chain[0], &range, sums)?;
-                    sums
+        for (index, node) in forward.nodes.iter().enumerate() {
+            let into = into.filter(|_| index + 1 == forward.nodes.len());
+            let slope = forward.keep == Keep::Slopes && node.activation != Activation::Identity;
+            let h = pass.left.last().map(|left| left.output);
+            let skip = node.skip.map(|from| pass.left[from].output);
+            let next = match (node.op, h) {
+                (Op::Dense, None) => {
+                    self.record_first(recording, parameters, forward, &pass, slope, into)?.into()
+                }
+                (Op::Dense, Some(h)) => {
+                    let bias = slice(&layout, &node.path, "bias")?;
+                    let spec = DenseForward {
+                        parameters,
+                        weight: slice(&layout, &node.path, "weight")?,
+                        start: skip.map_or(Start::Bias(bias), |skip| Start::Residual(bias, skip)),
+                        activation: node.activation,
+                        keep_slope: slope,
+                    };
+                    record_dense(recording, h, &spec, into)?.into()
+                }
+                (Op::Norm { epsilon }, Some(h)) => {
+                    let spec = LayerNormForward {
+                        parameters,
+                        gain: slice(&layout, &node.path, "gain")?,
+                        bias: slice(&layout, &node.path, "bias")?,
+                        epsilon,
+                        activation: node.activation,
+                        keep_slope: slope,
+                    };
+                    let written = layer_norm::record(recording, h, &spec)?;
+                    Left { output: written.output, slope: written.slope, moments: Some(written.moments) }
+                }
+                (Op::Activate, Some(h)) => {
+                    activate_rows::record(recording, h, node.activation, slope)?.into()
+                }
+                (Op::Add, Some(h)) => {
+                    let output = add_residual::record(recording, h, Onward { slope: None, skip })?;
+                    Left { output, slope: None, moments: None }
+                }
+                (_, None) => {
+                    return Err(Error::argument("forward", format!("node {index}"), "has no input"));
                 }
             };
-            let bias = (at == 0).then_some(bias);
-            dense_weight_gradient::record(recording, packed, dz, weight, bias, partials)?;
+            pass.left.push(next);
         }
-        reduce_partials::record(recording, partials, mode)
+        Ok(pass)
     }
 
-    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given.
-    ///
-    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for an unknown input or if the forward pass kept no slopes; [`Error::Shape`].
-    pub fn record_input_gradient(
+    /// The first layer: shared inputs come first, and each later input starts from the sums of the one before.
+    fn record_first(
         &self,
         recording: &mut Recording,
         parameters: Value,
         forward: &Forward,
-        seed: Value,
-        input: &str,
-    ) -> Result<Value> {
-        let Some(index) = self.inputs.iter().position(|known| known.name == input) else {
-            return Err(Error::argument(
-                "backward",
-                format!("input `{input}`"),
-                "is not one of the network's",
-            ));
-        };
-        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
-        let (layout, description) = (self.layout(), &self.inputs[index]);
-        let weight = slice(&layout, &format!("layers.0.weight.{input}"))?;
-        let (shape, all) = forward.inputs[index].clone();
-        let candidates = forward.candidates(index);
-        let contexts = shape.rows();
-        let out = recording.scratch("input gradient", DType::F32, shape);
-        let finish = |recording: &mut Recording, range: RowRange, dz: Value, packed: Value| {
-            let gradient = dense_input_gradient::record(recording, dz, parameters, weight, None)?;
-            let written = range.of(recording, out)?;
-            decode_into(recording, gradient, packed, description, written)
-        };
-        let Some(packed) = all.filter(|_| candidates > 1) else {
-            forward.each(recording, |recording, pass| {
-                let dz = self.record_chain(recording, parameters, pass, seed)?[0];
-                finish(recording, pass.range, dz, pass.inputs[index].1)
-            })?;
-            return Ok(out);
-        };
-        // Sums of one pass after the other, then the gradient of all contexts.
-        let sums = recording.scratch("context sum", DType::F32, Shape::packed(contexts, weight.columns));
-        forward.each(recording, |recording, pass| {
-            let dz = self.record_chain(recording, parameters, pass, seed)?[0];
-            let own = pass.inputs[index].0;
-            let first_row = pass.range.first_among(own, candidates);
-            let carry = if pass.range.first == 0 { Carry::Fresh } else { Carry::Continue };
-            let part = own.of(recording, sums)?;
-            sum_candidates::record_range(
-                recording,
-                dz,
-                &CandidateRange { candidates, first_row, carry },
-                part,
-            )
-        })?;
-        let ranges = input_ranges(recording, contexts, description, weight.columns);
-        for range in ranges {
-            let (dz, packed) = (range.of(recording, sums)?, range.of(recording, packed)?);
-            finish(recording, range, dz, packed)?;
+        pass: &Pass,
+        slope: bool,
+        into: Option<Value>,
+    ) -> Result<DenseOutput> {
+        let layout = self.layout();
+        let (order, node) = (forward.input_order(), &forward.nodes[0]);
+        let mut start = Start::Bias(slice(&layout, &node.path, "bias")?);
+        let mut last = None;
+        for (at, &index) in order.iter().enumerate() {
+            let weight = slice(&layout, &node.path, &format!("weight.{}", self.inputs[index].name))?;
+            let next = order.get(at + 1);
+            let activation = next.map_or(node.activation, |_| Activation::Identity);
+            let keep_slope = next.is_none() && slope;
+            let layer = DenseForward { parameters, weight, start, activation, keep_slope };
+            let (own, packed) = pass.inputs[index];
+            let written = record_dense(recording, packed, &layer, into.filter(|_| next.is_none()))?;
+            if let Some(&next) = next {
+                let candidates = forward.candidates(index) / forward.candidates(next);
+                let first_row = pass.inputs[next].0.first_among(own, candidates);
+                start = Start::ContextRange { context: written.output, candidates, first_row };
+            }
+            last = Some(written);
         }
-        Ok(out)
+        last.ok_or_else(|| Error::argument("forward", "the network", "has no input"))
+    }
+}
+
+fn record_dense(
+    recording: &mut Recording,
+    h: Value,
+    layer: &DenseForward<'_>,
+    into: Option<Value>,
+) -> Result<DenseOutput> {
+    match into {
+        Some(output) => dense_forward::record_into(recording, h, layer, output),
+        None => dense_forward::record(recording, h, layer),
+    }
+}
+
+impl From<DenseOutput> for Left {
+    fn from(written: DenseOutput) -> Self {
+        Left { output: written.output, slope: written.slope, moments: None }
     }
 }

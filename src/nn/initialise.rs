@@ -1,13 +1,14 @@
 //! Initial parameters, drawn on the device (`shaders/nn/initialise.wgsl`).
 
-use super::ParameterLayout;
+use super::{Initial, ParameterLayout};
 use crate::Result;
 use crate::gpu::{KernelSource, Recording, RunState, Value, embedded_kernel};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/initialise.wgsl");
 
-/// Records drawing every weight and bias from `U(-b, b)`, `b = 1 / sqrt(fan_in)`, from the stream `name`.
+/// Records the initial value of every slice: weights and biases of dense layers from `U(-b, b)`, `b = 1 / sqrt(fan_in)`,
+/// from the stream `name`; gains of norms 1, their biases 0.
 ///
 /// * `parameters`: flat, as in `layout`; the padding is not touched. One dispatch per slice.
 ///
@@ -23,6 +24,10 @@ pub fn record(
     let stream = recording.stream(name)?;
     let state = RunState::value(recording)?;
     for (index, slice) in layout.slices.iter().enumerate() {
+        let (centre, bound) = match slice.initial {
+            Initial::Uniform => (0.0, (1.0 / (slice.fan_in as f64).sqrt()) as f32),
+            Initial::Constant(value) => (value, 0.0),
+        };
         recording
             .dispatch(&KERNEL, &slice.name)
             .bind("state", state)
@@ -33,7 +38,8 @@ pub fn record(
             .set("stride", slice.stride as u32)
             .set("stream", stream)
             .set("inner", index as u32)
-            .set("bound", (1.0 / (slice.fan_in as f64).sqrt()) as f32)
+            .set("centre", centre)
+            .set("bound", bound)
             .invocations((slice.rows * slice.columns).div_ceil(4))
             .finish()?;
     }

@@ -1,36 +1,10 @@
-//! Networks as data: named inputs, dense layers, and the places of their parameters in one flat buffer.
+//! Networks as data: named inputs and layers.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Affine, Encoding};
-use crate::gpu::pad4;
+use super::graph::Op;
+use super::{Activation, Affine, Dense, Encoding, Layer, Norms};
 use crate::{Error, Result};
-
-/// The function between two layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// None.
-    Identity,
-    /// `max(x, 0)`, with slope 0 at 0.
-    Relu,
-    /// `x / (1 + exp(-x))`.
-    Silu,
-    /// Hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    /// The code in `shaders/lib/activation.wgsl`.
-    pub(crate) fn code(self) -> u32 {
-        match self {
-            Activation::Identity => 0,
-            Activation::Relu => 1,
-            Activation::Silu => 2,
-            Activation::Tanh => 3,
-        }
-    }
-}
 
 /// A named input of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,44 +42,74 @@ impl Input {
     }
 }
 
-/// A dense layer: `act(h W + b)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dense {
-    /// Numbers per row that it writes.
-    pub outputs: usize,
-    /// What comes after the affine map.
-    pub activation: Activation,
-}
-
-/// A multilayer perceptron over the concatenation of its inputs. Plain data: it serialises, and says by itself how many
-/// parameters it has and where they lie.
+/// Layers over the concatenation of named inputs. Plain data: it serialises, and says by itself how many parameters it has
+/// and where they lie.
 ///
-/// The first layer holds one weight block per input, `W [x; y] = Wx x + Wy y`, so that an input shared by many rows (a
-/// context with its candidates) is multiplied once.
+/// The first layer is dense and holds one weight block per input, `W [x; y] = Wx x + Wy y`, so that an input shared by many
+/// rows (a context with its candidates) is multiplied once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// The inputs, in the order of the concatenation.
     pub inputs: Vec<Input>,
-    /// The layers; the last one has no activation.
-    pub layers: Vec<Dense>,
+    /// The layers; the first one is dense, the last one dense without an activation.
+    pub layers: Vec<Layer>,
 }
 
 /// Largest width of a layer or input.
 const MAX_WIDTH: usize = 4096;
-/// Largest number of layers.
-const MAX_LAYERS: usize = 64;
+/// Largest number of layers, those inside residual blocks and the blocks themselves included.
+const MAX_LAYERS: usize = 256;
 
 impl Network {
     /// `hidden` layers of one width with an activation, then an affine output layer.
     pub fn mlp(inputs: Vec<Input>, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
-        let mut layers: Vec<_> = hidden.iter().map(|&outputs| Dense { outputs, activation }).collect();
-        layers.push(Dense { outputs, activation: Activation::Identity });
+        let mut layers: Vec<_> = hidden.iter().map(|&width| Layer::dense(width, activation)).collect();
+        layers.push(Layer::dense(outputs, Activation::Identity));
         Self { inputs, layers }
+    }
+
+    /// Residual blocks behind a dense layer with its activation: `h = act(W x + b)`, `blocks` times
+    /// `h + W2 act(W1 h + b1) + b2`, then an affine output layer.
+    pub fn residual(
+        inputs: Vec<Input>,
+        width: usize,
+        blocks: usize,
+        activation: Activation,
+        outputs: usize,
+    ) -> Self {
+        let block = vec![Layer::dense(width, activation), Layer::dense(width, Activation::Identity)];
+        Self::of_blocks(inputs, Layer::dense(width, activation), blocks, block, outputs)
+    }
+
+    /// Pre-activation blocks behind an affine layer: `h = W x + b`, `blocks` times `h + W2 act(W1 act(h) + b1) + b2`, then an
+    /// affine output layer; the network of implicit behavioural cloning (arXiv 2109.00137).
+    pub fn preactivation(
+        inputs: Vec<Input>,
+        width: usize,
+        blocks: usize,
+        activation: Activation,
+        outputs: usize,
+    ) -> Self {
+        let affine = || Layer::dense(width, Activation::Identity);
+        let block = vec![Layer::Activate(activation), affine(), Layer::Activate(activation), affine()];
+        Self::of_blocks(inputs, affine(), blocks, block, outputs)
+    }
+
+    fn of_blocks(inputs: Vec<Input>, first: Layer, blocks: usize, block: Vec<Layer>, outputs: usize) -> Self {
+        let mut layers = vec![first];
+        layers.extend((0..blocks).map(|_| Layer::Residual(block.clone())));
+        layers.push(Layer::dense(outputs, Activation::Identity));
+        Self { inputs, layers }
+    }
+
+    /// The same network with norms: an activation of a dense layer becomes one behind the norm.
+    pub fn with_norms(self, norms: Norms) -> Self {
+        Self { layers: norms.apply(self.layers), ..self }
     }
 
     /// Numbers per row that the last layer writes.
     pub fn outputs(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.outputs)
+        self.nodes().last().map_or(0, |node| node.width)
     }
 
     /// Width of the concatenated inputs, encoded.
@@ -113,54 +117,45 @@ impl Network {
         self.inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add)
     }
 
-    /// Weights and biases, padding not counted.
+    /// Weights, biases and gains, padding not counted.
     pub fn parameter_count(&self) -> usize {
-        let mut inputs = self.input_width();
-        let mut count = 0;
-        for layer in &self.layers {
-            count += (inputs + 1) * layer.outputs;
-            inputs = layer.outputs;
-        }
-        count
+        let of = |node: &super::graph::Node| match node.op {
+            Op::Dense => (node.inputs + 1) * node.width,
+            Op::Norm { .. } => 2 * node.width,
+            Op::Activate | Op::Add => 0,
+        };
+        self.nodes().iter().map(of).sum()
     }
 
-    /// Multiply-adds of one row, nominal: no discount for shared inputs.
+    /// Multiply-adds of one row in the matrix products, nominal: no discount for shared inputs. Norms, activations and sums,
+    /// of the order of a layer's width, are not counted.
     pub fn multiply_adds(&self) -> usize {
-        let mut inputs = self.input_width();
-        let mut count = 0;
-        for layer in &self.layers {
-            count += inputs * layer.outputs;
-            inputs = layer.outputs;
-        }
-        count
+        let dense = |node: &&super::graph::Node| matches!(node.op, Op::Dense);
+        self.nodes().iter().filter(dense).map(|node| node.inputs * node.width).sum()
     }
 
-    /// Checks the description: at least one input and one layer, widths of 1 to 4096, encoded ones too, distinct names, finite
-    /// normalisers and frequencies, no activation behind the last layer.
+    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers with blocks at most
+    /// [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
+    /// activation, residual blocks that keep their width.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming what is wrong.
+    /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of the fourth, a block.
     pub fn check(&self) -> Result<()> {
         let fail = |what: &str, problem: String| Err(Error::argument("network", what, problem));
-        if self.inputs.is_empty() || self.layers.is_empty() || self.layers.len() > MAX_LAYERS {
+        let layers = self.layers.iter().fold(0, |count, layer| match count > MAX_LAYERS {
+            true => count,
+            false => count + layer.count(MAX_LAYERS + 1),
+        });
+        if self.inputs.is_empty() || self.layers.is_empty() || layers > MAX_LAYERS {
             let problem = format!(
                 "has {} inputs and {} layers; it needs at least one of each and at most {MAX_LAYERS} layers",
                 self.inputs.len(),
-                self.layers.len()
+                if layers > MAX_LAYERS { format!("more than {MAX_LAYERS}") } else { layers.to_string() }
             );
             return fail("the description", problem);
         }
-        let widths = self
-            .inputs
-            .iter()
-            .map(|input| (format!("input `{}`", input.name), input.width))
-            .chain(self.layers.iter().enumerate().map(|(l, d)| (format!("layer {l}"), d.outputs)));
-        for (what, width) in widths {
-            if !(1..=MAX_WIDTH).contains(&width) {
-                return fail(&what, format!("has width {width}, allowed are 1 to {MAX_WIDTH}"));
-            }
-        }
         for (at, input) in self.inputs.iter().enumerate() {
+            check_width(&format!("input `{}`", input.name), input.width)?;
             if self.inputs[..at].iter().any(|other| other.name == input.name) {
                 return fail(&format!("input `{}`", input.name), "appears twice".into());
             }
@@ -172,90 +167,60 @@ impl Network {
                 return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
             }
         }
+        if !matches!(self.layers[0], Layer::Dense(_)) {
+            return fail("`layers.0`", "must be dense: it multiplies the inputs".into());
+        }
+        check_layers(&self.layers, "layers", 0, self.input_width())?;
         match self.layers.last() {
-            Some(last) if last.activation != Activation::Identity => {
-                fail("the last layer", "has an activation; add an affine layer behind it".into())
+            Some(Layer::Dense(Dense { activation: Activation::Identity, .. })) => Ok(()),
+            _ => {
+                let what = format!("the last layer, `layers.{}`,", self.layers.len() - 1);
+                fail(&what, "must be dense without an activation; add an affine layer behind it".into())
             }
-            _ => Ok(()),
         }
     }
+}
 
-    /// Where each parameter lies.
-    pub fn layout(&self) -> ParameterLayout {
-        let mut layout = ParameterLayout { slices: Vec::new(), len: 0 };
-        let fan_in = self.input_width();
-        for (index, layer) in self.layers.iter().enumerate() {
-            let columns = layer.outputs;
-            if index == 0 {
-                for input in &self.inputs {
-                    let name = format!("layers.0.weight.{}", input.name);
-                    layout.push(name, input.encoded_width(), columns, fan_in);
+fn check_width(what: &str, width: usize) -> Result<()> {
+    if (1..=MAX_WIDTH).contains(&width) {
+        return Ok(());
+    }
+    Err(Error::argument("network", what, format!("has width {width}, allowed are 1 to {MAX_WIDTH}")))
+}
+
+/// Checks layers below `path` that take rows of `width`; returns the width they leave.
+fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) -> Result<usize> {
+    for (index, layer) in layers.iter().enumerate() {
+        let what = format!("`{path}.{index}`");
+        let fail = |problem: String| Err(Error::argument("network", &what, problem));
+        match layer {
+            Layer::Dense(dense) => {
+                check_width(&what, dense.outputs)?;
+                width = dense.outputs;
+            }
+            Layer::Activate(_) => {}
+            Layer::Norm(norm) if !(1e-12..=1.0).contains(&norm.epsilon) => {
+                return fail(format!("has epsilon {}, allowed are 1e-12 to 1", norm.epsilon));
+            }
+            Layer::Norm(_) => {}
+            Layer::Residual(inner) => {
+                if depth >= Layer::MAX_DEPTH {
+                    return fail(format!("nests residual blocks more than {} deep", Layer::MAX_DEPTH));
                 }
-                layout.push("layers.0.bias".into(), 1, columns, fan_in);
-            } else {
-                let rows = self.layers[index - 1].outputs;
-                layout.push(format!("layers.{index}.weight"), rows, columns, rows);
-                layout.push(format!("layers.{index}.bias"), 1, columns, rows);
+                if inner.is_empty() {
+                    return fail("is a residual block without layers".into());
+                }
+                let left = check_layers(inner, &format!("{path}.{index}"), depth + 1, width)?;
+                if left != width {
+                    return fail(format!(
+                        "is a residual block that takes rows of {width} and leaves rows of {left}; end it with a dense \
+                         layer of {width} outputs"
+                    ));
+                }
             }
         }
-        layout
     }
-}
-
-/// One weight matrix or bias within a flat parameter buffer: `rows` x `columns`, rows `stride` elements apart, padded with
-/// zeros to whole `vec4`s in both directions (a bias only along its row).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slice {
-    /// Its name, as in checkpoints: `layers.1.weight`.
-    pub name: String,
-    /// First element in the flat buffer, a multiple of 4.
-    pub offset: usize,
-    /// Inputs of a weight matrix; 1 for a bias.
-    pub rows: usize,
-    /// Outputs of the layer.
-    pub columns: usize,
-    /// Elements from one row to the next.
-    pub stride: usize,
-    /// Inputs of the layer, for the scale of initial values.
-    pub fan_in: usize,
-}
-
-/// Where the parameters of a network lie in its flat buffers: values, gradient, moments and average all share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterLayout {
-    /// The slices in order.
-    pub slices: Vec<Slice>,
-    /// Elements of the flat buffer, padding included; a multiple of 4.
-    pub len: usize,
-}
-
-impl ParameterLayout {
-    fn push(&mut self, name: String, rows: usize, columns: usize, fan_in: usize) {
-        let stride = pad4(columns);
-        let bias = name.ends_with("bias");
-        self.slices.push(Slice { name, offset: self.len, rows, columns, stride, fan_in });
-        self.len += stride * if bias { 1 } else { pad4(rows) };
-    }
-
-    /// The slice of a name.
-    pub fn slice(&self, name: &str) -> Option<&Slice> {
-        self.slices.iter().find(|slice| slice.name == name)
-    }
-
-    /// Copies a slice's matrix out of a flat buffer, without padding, row by row.
-    pub fn extract(&self, slice: &Slice, flat: &[f32]) -> Vec<f32> {
-        (0..slice.rows)
-            .flat_map(|row| &flat[slice.offset + row * slice.stride..][..slice.columns])
-            .copied()
-            .collect()
-    }
-
-    /// Copies an unpadded matrix into a flat buffer.
-    pub fn insert(&self, slice: &Slice, matrix: &[f32], flat: &mut [f32]) {
-        for (row, values) in matrix.chunks_exact(slice.columns).enumerate() {
-            flat[slice.offset + row * slice.stride..][..slice.columns].copy_from_slice(values);
-        }
-    }
+    Ok(width)
 }
 
 #[cfg(test)]
@@ -293,11 +258,11 @@ mod tests {
         let mut none = good.clone();
         none.layers.clear();
         let mut wide = good.clone();
-        wide.layers[0].outputs = 5000;
+        wide.layers[0] = Layer::dense(5000, Activation::Tanh);
         let mut twice = good.clone();
         twice.inputs.push(Input::new("x", 1));
         let mut active = good.clone();
-        active.layers[1].activation = Activation::Relu;
+        active.layers[1] = Layer::dense(1, Activation::Relu);
         let mut flat = good.clone();
         flat.inputs[0].affine.scale[1] = 0.0;
         for bad in [none, wide, twice, active, flat] {

@@ -128,6 +128,43 @@ impl LaneBlock {
     }
 }
 
+/// Invocations per row of the kernels that sum over the features of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowLanes {
+    /// Invocations per workgroup.
+    pub workgroup: u32,
+    /// Invocations per row, a power of two.
+    pub lanes: u32,
+}
+
+impl RowLanes {
+    /// Every choice of [`RowLanes::choose`].
+    pub(crate) const ALL: [RowLanes; 3] = [
+        RowLanes { workgroup: 8, lanes: 1 },
+        RowLanes { workgroup: 64, lanes: 8 },
+        RowLanes { workgroup: 64, lanes: 32 },
+    ];
+
+    /// A software renderer pays for every barrier: it takes a row per lane.
+    pub(crate) fn choose(class: DeviceClass, width: usize) -> Self {
+        match (class, width) {
+            (DeviceClass::Cpu, _) => Self::ALL[0],
+            (DeviceClass::Gpu, 0..=128) => Self::ALL[1],
+            (DeviceClass::Gpu, _) => Self::ALL[2],
+        }
+    }
+
+    /// The defines of the kernels that take it.
+    pub(crate) fn defines(self) -> [(&'static str, u32); 2] {
+        [("WORKGROUP", self.workgroup), ("LANES", self.lanes)]
+    }
+
+    /// Workgroups for so many rows.
+    pub(crate) fn groups(self, row_count: usize) -> usize {
+        row_count.div_ceil((self.workgroup / self.lanes) as usize)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_sample};
 use crate::gpu::{Bindings, Gpu, Recording, RunState, Value};
-use crate::nn::{Activation, Affine, CONTEXT, Input, Keep, Model, Network};
+use crate::nn::{Activation, Affine, CONTEXT, GradientMode, Input, Keep, Model, Network};
 use crate::{Error, Result};
 
 /// What a mixture is made of, besides its network.
@@ -124,7 +124,8 @@ impl Mixture {
         let network = self.model.network();
         let forward = network.record_forward(recording, parameters, &[(CONTEXT, context)], Keep::Slopes)?;
         let likelihood = mixture_likelihood::record(recording, forward.output, &self.shape, y)?;
-        let gradient = network.record_parameter_gradient(recording, parameters, &forward, likelihood.seed)?;
+        let (seed, mode) = (likelihood.seed, GradientMode::Overwrite);
+        let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode)?;
         Ok((likelihood.loss, gradient))
     }
 

@@ -20,7 +20,7 @@ use crate::proposal::{Mixture, MixtureShape, UniformBox};
 use crate::{Error, Result};
 
 /// Version of the layout of checkpoint files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Longest header that is read.
 const MAX_HEADER: u64 = 1 << 20;
 /// Key of the description in the metadata.
@@ -41,6 +41,12 @@ struct Description {
     adapter: String,
     /// Which kernels were chosen.
     tuning: String,
+}
+
+/// The part of a description that says how to read the rest.
+#[derive(Debug, Deserialize)]
+struct Version {
+    format: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -265,13 +271,18 @@ fn parse(bytes: &[u8]) -> Result<(SafeTensors<'_>, Description), String> {
         .as_ref()
         .and_then(|entries| entries.get(KEY))
         .ok_or("has no gibbs description; it is some other safetensors file")?;
-    let description: Description =
-        serde_json::from_str(text).map_err(|error| format!("its description: {error}"))?;
-    if description.format != FORMAT {
-        return Err(format!("has format {}, this version reads {FORMAT}", description.format));
+    // Before the rest, which another format may describe otherwise.
+    let Version { format } = described(text)?;
+    if format != FORMAT {
+        return Err(format!("has format {format}, this version reads {FORMAT}"));
     }
+    let description: Description = described(text)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
     Ok((tensors, description))
+}
+
+fn described<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("its description: {error}"))
 }
 
 fn read_slice(

@@ -5,8 +5,8 @@ use gibbs::gpu::random::{Distribution, stream_id};
 use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::{
-    Activation, Affine, Encoding, Fourier, FourierColumns, Input, Keep, Network, ParameterLayout,
-    dense_forward, dense_weight_gradient, pack_inputs,
+    Activation, Affine, Encoding, Fourier, FourierColumns, GradientMode, Input, Keep, Network,
+    ParameterLayout, dense_forward, dense_weight_gradient, pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
 use gibbs_reference::compose::mlp::flatten;
@@ -68,8 +68,25 @@ impl Model {
             Input::normalised("action", affine(92, ACTION)).encoded(action),
         ];
         let network = Network::mlp(inputs, hidden, activation, outputs);
+        let rows = contexts * candidates;
+        let mut model = Self {
+            layout: network.layout(),
+            network: network.clone(),
+            flat: Vec::new(),
+            contexts,
+            candidates,
+            x: data(94, contexts * CONTEXT),
+            y: data(95, rows * ACTION),
+            seed: data(96, rows * outputs).iter().map(|v| 1.7 * v).collect(),
+        };
+        model.set_network(network);
+        model
+    }
+
+    /// Another network for the same batch, with parameters of its own.
+    pub fn set_network(&mut self, network: Network) {
         let layout = network.layout();
-        let mut flat = vec![0.0; layout.len];
+        self.flat = vec![0.0; layout.len];
         for (index, slice) in layout.slices.iter().enumerate() {
             let limit = 1.2 / (slice.fan_in as f32).sqrt();
             // Of either sign in equal parts, so that sums neither grow nor die from layer to layer.
@@ -78,19 +95,9 @@ impl Model {
                 .enumerate()
                 .map(|(at, v)| if (at / 3) % 2 == 0 { limit * v } else { -limit * v })
                 .collect();
-            layout.insert(slice, &values, &mut flat);
+            layout.insert(slice, &values, &mut self.flat);
         }
-        let rows = contexts * candidates;
-        Self {
-            network,
-            layout,
-            flat,
-            contexts,
-            candidates,
-            x: data(94, contexts * CONTEXT),
-            y: data(95, rows * ACTION),
-            seed: data(96, rows * outputs).iter().map(|v| 1.7 * v).collect(),
-        }
+        (self.network, self.layout) = (network, layout);
     }
 
     fn outputs(&self) -> usize {
@@ -108,13 +115,16 @@ impl Model {
             .network
             .layers
             .iter()
-            .map(|dense| {
+            .map(|layer| {
+                let gibbs::nn::Layer::Dense(dense) = layer else { panic!("dense layers alone") };
                 let (weights, bias) = (vec![0.0; inputs * dense.outputs], vec![0.0; dense.outputs]);
                 let activation = match dense.activation {
                     Activation::Identity => reference::Activation::Identity,
                     Activation::Relu => reference::Activation::Relu,
                     Activation::Silu => reference::Activation::Silu,
                     Activation::Tanh => reference::Activation::Tanh,
+                    Activation::Gelu => reference::Activation::Gelu,
+                    Activation::Softplus => reference::Activation::Softplus,
                 };
                 let layer = Layer { inputs, outputs: dense.outputs, weights, bias, activation };
                 inputs = dense.outputs;
@@ -171,7 +181,7 @@ impl Model {
     }
 
     /// Output, parameter gradient and input gradients of one device.
-    fn run(&self, adapter: &Adapter) -> Results {
+    pub fn run(&self, adapter: &Adapter) -> Results {
         self.run_on(adapter, &adapter.gpu, 1)
     }
 
@@ -186,7 +196,10 @@ impl Model {
         let recording = &mut case.recording;
         let inputs = [("action", y), ("context", x)];
         let forward = self.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
-        let gradient = self.network.record_parameter_gradient(recording, parameters, &forward, seed).unwrap();
+        let gradient = self
+            .network
+            .record_parameter_gradient(recording, parameters, &forward, seed, GradientMode::Overwrite)
+            .unwrap();
         let dx =
             self.network.record_input_gradient(recording, parameters, &forward, seed, "context").unwrap();
         let dy = self.network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
@@ -354,8 +367,15 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             let forward = model.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
             let loss = ranking_nce::record(recording, objective, forward.output, q).unwrap();
             let network = &model.network;
-            let gradient =
-                network.record_parameter_gradient(recording, parameters, &forward, loss.seed).unwrap();
+            let gradient = network
+                .record_parameter_gradient(
+                    recording,
+                    parameters,
+                    &forward,
+                    loss.seed,
+                    GradientMode::Overwrite,
+                )
+                .unwrap();
             case.output("loss", loss.loss);
             case.output("gradient", gradient);
             let results = case.run();

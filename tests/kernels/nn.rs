@@ -6,17 +6,18 @@ use gibbs::gpu::random::stream_id;
 use gibbs::gpu::{DType, DeviceClass, KernelVariant, MetricsRing, Shape, pad4};
 use gibbs::nn::adam::{AdamBuffers, AdamConstants};
 use gibbs::nn::dense_forward::{DenseForward, Start};
+use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::gradient_norm::GradientNorm;
 use gibbs::nn::sum_candidates::{CandidateRange, Carry};
 use gibbs::nn::{
-    Activation, Affine, Fourier, FourierColumns, GradientMode, Input, Network, Slice, adam, dense_forward,
-    dense_input_gradient, dense_weight_gradient, fourier_features, fourier_gradient, gradient_norm,
-    initialise, pack_inputs, reduce_partials, sum_candidates, unpack_gradient,
+    Activation, Affine, Fourier, FourierColumns, GradientMode, Initial, Input, Network, Slice, adam,
+    dense_forward, dense_input_gradient, dense_weight_gradient, fourier_features, fourier_gradient,
+    gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates, unpack_gradient,
 };
 use gibbs_reference::compare::Bound;
 use gibbs_reference::gpu::random::{Draw, uniform};
 use gibbs_reference::nn as reference;
-use gibbs_reference::nn::Activation::{Identity, Relu, Silu, Tanh};
+use gibbs_reference::nn::Activation::{Gelu, Identity, Relu, Silu, Softplus, Tanh};
 use gibbs_reference::nn::DenseShape;
 use gibbs_reference::nn::adam::{AdamState, AdamStep};
 use gibbs_reference::nn::dense_forward::Init;
@@ -243,6 +244,7 @@ impl Layer {
             columns: outputs,
             stride: pad4(outputs),
             fan_in: inputs,
+            initial: Initial::Uniform,
         };
         let weight = slice("weight", 8, inputs);
         let bias = slice("bias", 12 + pad4(inputs) * pad4(outputs), 1);
@@ -262,11 +264,13 @@ impl Layer {
 }
 
 /// The device's activation and the reference's.
-const ACTIVATIONS: [(Activation, reference::Activation); 4] = [
+const ACTIVATIONS: [(Activation, reference::Activation); 6] = [
     (Activation::Identity, reference::Activation::Identity),
     (Activation::Relu, reference::Activation::Relu),
     (Activation::Silu, reference::Activation::Silu),
     (Activation::Tanh, reference::Activation::Tanh),
+    (Activation::Gelu, reference::Activation::Gelu),
+    (Activation::Softplus, reference::Activation::Softplus),
 ];
 
 /// Rows, inputs, outputs: every width of the issue, and both sides of each border in the variant table.
@@ -302,7 +306,7 @@ struct Coverage {
 impl Coverage {
     fn add(&mut self, kernel: &KernelVariant) {
         let all = kernel.defines.iter().map(|define| (define.name, define.value));
-        let choice = |name: &str| ["ACTIVATION", "INIT", "SLOPE", "BIAS"].contains(&name);
+        let choice = |name: &str| ["ACTIVATION", "INIT", "SLOPE", "SKIP", "BIAS"].contains(&name);
         let (mut choices, mut blocks): (Vec<_>, Vec<_>) = all.partition(|(name, _)| choice(name));
         choices.sort_unstable();
         blocks.sort_unstable();
@@ -325,26 +329,44 @@ fn dense_cases() -> impl Iterator<Item = (usize, DeviceClass, (usize, usize, usi
     all.enumerate().map(|(index, (class, shape))| (index, class, shape))
 }
 
+/// What the sums of a test's layer start from.
+#[derive(Clone, Copy, Debug)]
+enum From {
+    Bias,
+    Context(usize),
+    Residual,
+}
+
 fn dense_forward_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Coverage::default();
     for (index, class, (rows, inputs, outputs)) in dense_cases() {
-        let layer = Layer::new(inputs, outputs);
-        let (activation, expected_activation) = ACTIVATIONS[index % 4];
-        for (shared, keep_slope) in [(None, index % 3 != 0), (shared_rows(rows), index % 5 < 3)] {
+        // Every activation comes at least six times.
+        let (chosen, keep) = (ACTIVATIONS[index % 6], index / 6 % 2 == 0);
+        let context = shared_rows(rows).map_or(From::Bias, From::Context);
+        for (from, keep_slope, (activation, expected_activation)) in
+            [(From::Bias, keep, chosen), (context, !keep, chosen), (From::Residual, false, ACTIVATIONS[0])]
+        {
+            let label = format!("{rows}x{inputs}x{outputs} {class:?} {activation:?} {from:?} {keep_slope}");
+            let mut case = Case::tuned(adapter, class, format!("forward {label}"));
+            let layer = Layer::new(inputs, outputs);
             let h = data(5, rows * inputs);
-            let label =
-                format!("forward {rows}x{inputs}x{outputs} {class:?} {activation:?} {shared:?} {keep_slope}");
-            let mut case = Case::tuned(adapter, class, label);
             let input = case.packed("h", rows, inputs, &h);
             let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
             let context = data(6, rows * outputs);
-            let (start, init) = match shared {
-                None => (Start::Bias(&layer.bias), wide(&layer.biases)),
-                Some(candidates) => {
+            let biases = wide(&layer.biases);
+            let (start, init, candidates) = match from {
+                From::Bias => (Start::Bias(&layer.bias), biases, rows),
+                From::Context(candidates) => {
                     let contexts = rows / candidates;
                     let context = &context[..contexts * outputs];
                     let value = case.packed("context", contexts, outputs, context);
-                    (Start::Context(value), wide(context))
+                    (Start::Context(value), wide(context), candidates)
+                }
+                From::Residual => {
+                    let value = case.packed("context", rows, outputs, &context);
+                    let sums =
+                        wide(&context).iter().enumerate().map(|(at, v)| v + biases[at % outputs]).collect();
+                    (Start::Residual(&layer.bias, value), sums, 1)
                 }
             };
             let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope };
@@ -358,14 +380,12 @@ fn dense_forward_equals_the_reference(adapter: &Adapter) {
             coverage.add(&case.recording.kernels()[0]);
             let results = case.run();
 
-            let init = match shared {
-                None => Init::Bias(&init),
-                Some(candidates) => Init::Context { values: &init, candidates },
-            };
+            // A bias is a context that all rows share.
+            let init = Init::Context { values: &init, candidates };
             let shape = layer.shape(rows);
             let expected =
                 reference::dense_forward(shape, &wide(&h), &wide(&layer.weights), init, expected_activation);
-            expect_activated(&results, &expected, expected_activation, inputs + 1, keep_slope);
+            expect_activated(&results, &expected, expected_activation, inputs + 2, keep_slope);
         }
     }
     coverage.expect_complete("dense_forward");
@@ -376,12 +396,14 @@ fn shared_rows(rows: usize) -> Option<usize> {
     [41, 13, 7, 5, 293, 257, 3, 1].into_iter().find(|divisor| rows.is_multiple_of(*divisor))
 }
 
-/// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh 5e-7 and a rounding.
+/// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh 5e-7 and a rounding,
+/// the tails of GELU and softplus that of exp, whose argument GELU rounds first.
 fn own_error(activation: reference::Activation) -> f64 {
     match activation {
         Identity | Relu => 0.0,
-        Silu => 4e-6,
+        Silu | Softplus => 4e-6,
         Tanh => 6e-7,
+        Gelu => 1.5e-5,
     }
 }
 
@@ -393,14 +415,14 @@ fn expect_activated(
     keep_slope: bool,
 ) {
     let Bound::Each(sums) = Bound::sum(&expected.magnitude, terms) else { unreachable!() };
-    // Steepest slopes 1.1 and 1.
+    // The steepest slope is that of GELU, 1.13.
     let own = own_error(activation);
-    let bound = |at: usize| 1.1 * sums[at] + own * expected.output[at].abs();
+    let bound = |at: usize| 1.13 * sums[at] + own * expected.output[at].abs();
     results.expect("output", &results.packed("output"), &expected.output, bound);
     if !keep_slope {
         return;
     }
-    // act'' is at most 0.5 for SiLU and 0.77 for tanh. ReLU's slope jumps: a sum within its error of 0 may fall on
+    // act'' is at most 0.5 for SiLU, 0.77 for tanh, 0.8 for GELU and 0.25 for softplus. ReLU's slope jumps: a sum within its error of 0 may fall on
     // either side of the kink, of which there must be few.
     let unclear = |at: usize| activation == Relu && expected.sum[at].abs() <= sums[at];
     let count = (0..sums.len()).filter(|&at| unclear(at)).count();
@@ -409,6 +431,8 @@ fn expect_activated(
         Identity | Relu => f64::from(u8::from(unclear(at))),
         Silu => 0.5 * sums[at] + 2.0 * own * (expected.slope[at].abs() + expected.output[at].abs()) + EPS,
         Tanh => 0.77 * sums[at] + 2.0 * own + EPS,
+        Gelu => 0.8 * sums[at] + 1e-6,
+        Softplus => 0.25 * sums[at] + own * expected.slope[at].abs(),
     };
     // Its padding is act'(0): backward it only ever meets the zeros of the weights' padding.
     results.expect("slope", &results.packed_inside("slope"), &expected.slope, bound);
@@ -440,29 +464,53 @@ fn activations_are_finite_far_out(adapter: &Adapter) {
     }
 }
 
+/// A slope and a skip that a gradient meets, or neither.
+struct Way {
+    onward: Onward,
+    slope: Option<Vec<f64>>,
+    skip: Option<Vec<f64>>,
+}
+
+impl Way {
+    fn new(case: &mut Case, rows: usize, width: usize, slope: bool, skip: bool) -> Self {
+        let mut one = |name: &str, seed, wanted: bool| {
+            let values = wanted.then(|| data(seed, rows * width));
+            (values.as_ref().map(|values| case.packed(name, rows, width, values)), values.map(|v| wide(&v)))
+        };
+        let ((slope_value, slope), (skip_value, skip)) = (one("slope", 8, slope), one("skip", 22, skip));
+        Self { onward: Onward { slope: slope_value, skip: skip_value }, slope, skip }
+    }
+
+    /// Compares `out` with the gradient in front of both, a sum of so many terms.
+    fn expect(&self, results: &Results, gradient: &reference::Summed, terms: usize) {
+        let (slope, skip) = (self.slope.as_deref(), self.skip.as_deref());
+        let expected = reference::add_residual(&gradient.value, slope, skip);
+        let sizes = reference::add_residual(&gradient.magnitude, slope, skip).magnitude;
+        results.expect("out", &results.packed("out"), &expected.value, Bound::sum(&sizes, terms + 1));
+    }
+}
+
 fn dense_input_gradient_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Coverage::default();
     for (index, class, (rows, inputs, outputs)) in dense_cases() {
         let layer = Layer::new(inputs, outputs);
-        let (dz, slopes) = (data(7, rows * outputs), data(8, rows * inputs));
-        let with_slope = index % 2 == 0;
-        let label = format!("input gradient {rows}x{inputs}x{outputs} {class:?} {with_slope}");
+        let dz = data(7, rows * outputs);
+        let (with_slope, with_skip) = (index % 2 == 0, index / 2 % 2 == 0);
+        let label = format!("input gradient {rows}x{inputs}x{outputs} {class:?} {with_slope} {with_skip}");
         let mut case = Case::tuned(adapter, class, label);
         let seed = case.packed("dz", rows, outputs, &dz);
         let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
-        let slope = with_slope.then(|| case.packed("slope", rows, inputs, &slopes));
+        let way = Way::new(&mut case, rows, inputs, with_slope, with_skip);
         let recording = &mut case.recording;
-        let out = dense_input_gradient::record(recording, seed, parameters, &layer.weight, slope).unwrap();
+        let out =
+            dense_input_gradient::record(recording, seed, parameters, &layer.weight, way.onward).unwrap();
         case.output("out", out);
         case.expect_kernels(&["dense_input_gradient"]);
         coverage.add(&case.recording.kernels()[0]);
         let results = case.run();
-        let slopes = wide(&slopes);
-        let slopes = with_slope.then_some(&slopes[..]);
         let expected =
-            reference::dense_input_gradient(layer.shape(rows), &wide(&dz), &wide(&layer.weights), slopes);
-        let bound = Bound::sum(&expected.magnitude, outputs);
-        results.expect("out", &results.packed("out"), &expected.value, bound);
+            reference::dense_input_gradient(layer.shape(rows), &wide(&dz), &wide(&layer.weights), None);
+        way.expect(&results, &expected, outputs);
     }
     coverage.expect_complete("dense_input_gradient");
 }

@@ -1,7 +1,10 @@
 //! Batches beyond a binding: networks that go through in ranges of rows.
 
 use gibbs::gpu::{Gpu, Shape};
-use gibbs::nn::{Activation, Encoding, Fourier, FourierColumns, Input, Keep, Network};
+use gibbs::nn::{
+    Activation, Dense, Encoding, Fourier, FourierColumns, GradientMode, Input, Keep, LayerNorm, Network,
+    Norms,
+};
 use gibbs_reference::compose::{Layer, Mlp};
 use gibbs_reference::nn as reference;
 
@@ -10,6 +13,7 @@ use crate::network::Model;
 
 every_adapter!(
     networks_cut_into_ranges_equal_the_reference,
+    norms_and_residual_blocks_go_through_in_ranges,
     ranges_give_the_same_bits_again,
     the_widest_layers_equal_the_reference,
     networks_of_width_one_equal_the_reference,
@@ -41,6 +45,21 @@ fn networks_cut_into_ranges_equal_the_reference(adapter: &Adapter) {
     }
 }
 
+/// Against a device that takes all rows at once: their sums differ only in the order of ranges.
+fn norms_and_residual_blocks_go_through_in_ranges(adapter: &Adapter) {
+    let mut model = Model::new(17, 61, &[65], Activation::Silu, 2);
+    let network = Network::preactivation(model.network.inputs.clone(), 33, 2, Activation::Tanh, 2);
+    model.set_network(network.with_norms(Norms::BeforeActivations(LayerNorm::default())));
+    let cut = model.run_on(adapter, &adapter.narrow(NARROW), 3);
+    let whole = model.run(adapter);
+    for name in ["output", "gradient", "dx", "dy"] {
+        let expected = wide(&whole.get(name));
+        let largest = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+        assert!(largest > 1e-3, "{name} vanishes");
+        cut.expect(name, &cut.get(name), &expected, |_: usize| 1e-5 * largest);
+    }
+}
+
 fn ranges_give_the_same_bits_again(adapter: &Adapter) {
     let gpu = adapter.narrow(NARROW);
     let (model, ranges) = models().swap_remove(0);
@@ -64,6 +83,11 @@ fn networks_of_width_one_equal_the_reference(adapter: &Adapter) {
 fn single_input(adapter: &Adapter, gpu: &Gpu, rows: usize, width: usize, hidden: &[usize]) {
     let batch = Batch::new(rows, rows, width, hidden);
     batch.check(adapter, gpu, 2e-5);
+}
+
+fn dense(layer: &gibbs::nn::Layer) -> &Dense {
+    let gibbs::nn::Layer::Dense(dense) = layer else { panic!("dense layers alone") };
+    dense
 }
 
 /// A batch of `rows` rows in which the first `period` come again and again.
@@ -110,10 +134,13 @@ impl Batch {
         let seed = case.packed("seed", rows, 1, &self.repeated(&self.seed));
         let (recording, network) = (&mut case.recording, &self.network);
         let forward = network.record_forward(recording, parameters, &[("x", x)], Keep::Slopes).unwrap();
-        let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed).unwrap();
+        let gradient = network
+            .record_parameter_gradient(recording, parameters, &forward, seed, GradientMode::Overwrite)
+            .unwrap();
         let dx = network.record_input_gradient(recording, parameters, &forward, seed, "x").unwrap();
         assert_eq!(recording.shape(forward.output).unwrap(), &Shape::packed(rows, 1));
-        let widest = network.layers.iter().map(|layer| layer.outputs).max().unwrap().next_multiple_of(4);
+        let widest =
+            network.layers.iter().map(|layer| dense(layer).outputs).max().unwrap().next_multiple_of(4);
         let limit = gpu.capabilities().max_binding_bytes();
         let cut = (4 * widest * rows) as u64 > limit;
         assert_eq!(recording.describe().contains("/rows 0.."), cut, "{}", recording.describe());
@@ -124,7 +151,8 @@ impl Batch {
 
         let mut inputs = width;
         let mut layers = Vec::new();
-        for (index, dense) in network.layers.iter().enumerate() {
+        for (index, layer) in network.layers.iter().enumerate() {
+            let dense = dense(layer);
             let last = index + 1 == network.layers.len();
             layers.push(Layer {
                 inputs,

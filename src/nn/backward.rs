@@ -1,0 +1,295 @@
+//! Backward passes of whole networks.
+
+use super::dense_input_gradient::Onward;
+use super::encode::{decode_into, input_ranges};
+use super::forward::{Forward, Pass, slice};
+use super::graph::{Node, Op};
+use super::layer_norm_gradient::Normalised;
+use super::row_range::RowRange;
+use super::sum_candidates::{CandidateRange, Carry};
+use super::{
+    GradientMode, Keep, Network, ParameterLayout, add_residual, dense_input_gradient, dense_weight_gradient,
+    layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates,
+};
+use crate::gpu::{DType, Recording, Shape, Value};
+use crate::{Error, Result};
+
+/// Bytes of partial gradients that a backward pass may take.
+const PARTIAL_BYTES: u64 = 64 << 20;
+/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
+const ROWS_PER_SPLIT: usize = 256;
+/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
+const MAX_ROWS_PER_SPLIT: usize = 32_768;
+/// Partial sums wanted at most.
+const MAX_SPLITS: usize = 32;
+
+/// A gradient on its way down, recorded when its value is needed: slopes and skips that it meets until then join the kernel
+/// that computes it.
+struct Pending<'a> {
+    source: Source<'a>,
+    onward: Onward,
+}
+
+enum Source<'a> {
+    /// It is there.
+    Ready(Value),
+    /// Behind a dense layer with this gradient at its sums.
+    Dense(Value, &'a Node),
+    /// Behind a norm with this gradient at its affine output.
+    Norm(Value, &'a Node, Normalised),
+}
+
+/// What recording a pending gradient takes.
+struct Walk<'a> {
+    recording: &'a mut Recording,
+    parameters: Value,
+    layout: &'a ParameterLayout,
+}
+
+impl Walk<'_> {
+    /// The value of a gradient, which it then stands for.
+    fn settle(&mut self, pending: &mut Pending<'_>) -> Result<Value> {
+        let onward = std::mem::take(&mut pending.onward);
+        let value = match pending.source {
+            Source::Ready(value) if onward.slope.is_none() && onward.skip.is_none() => value,
+            Source::Ready(value) => add_residual::record(self.recording, value, onward)?,
+            Source::Dense(dz, node) => {
+                let weight = slice(self.layout, &node.path, "weight")?;
+                dense_input_gradient::record(self.recording, dz, self.parameters, weight, onward)?
+            }
+            Source::Norm(dz, node, normalised) => {
+                let gain = slice(self.layout, &node.path, "gain")?;
+                layer_norm_gradient::record(self.recording, dz, normalised, self.parameters, gain, onward)?
+            }
+        };
+        pending.source = Source::Ready(value);
+        Ok(value)
+    }
+
+    fn multiply(&mut self, pending: &mut Pending<'_>, slope: Value) -> Result<()> {
+        if pending.onward.slope.is_some() || pending.onward.skip.is_some() {
+            self.settle(pending)?;
+        }
+        pending.onward.slope = Some(slope);
+        Ok(())
+    }
+
+    fn add(&mut self, pending: &mut Pending<'_>, skip: Value) -> Result<()> {
+        if pending.onward.skip.is_some() {
+            self.settle(pending)?;
+        }
+        pending.onward.skip = Some(skip);
+        Ok(())
+    }
+}
+
+impl Network {
+    fn check_seed(&self, recording: &Recording, forward: &Forward, seed: Value) -> Result<()> {
+        if forward.keep == Keep::Output {
+            return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
+        }
+        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))
+    }
+
+    /// Records the chain of gradients of a pass from the output down to the first layer; entry `i` is the gradient in front
+    /// of node `i`'s activation, for nodes with parameters.
+    fn record_chain(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        pass: &Pass,
+        seed: Value,
+    ) -> Result<Vec<Option<Value>>> {
+        let seed = pass.range.of(recording, seed)?;
+        let layout = self.layout();
+        let mut walk = Walk { recording, parameters, layout: &layout };
+        let mut pending = Pending { source: Source::Ready(seed), onward: Onward::default() };
+        let mut chain = vec![None; forward.nodes.len()];
+        // Gradients that residual blocks pass on to the output of a node.
+        let mut skips: Vec<Vec<Value>> = vec![Vec::new(); forward.nodes.len()];
+        for (index, node) in forward.nodes.iter().enumerate().rev() {
+            for skip in std::mem::take(&mut skips[index]) {
+                walk.add(&mut pending, skip)?;
+            }
+            if let Some(from) = node.skip {
+                skips[from].push(walk.settle(&mut pending)?);
+            }
+            if let Some(slope) = pass.left[index].slope {
+                walk.multiply(&mut pending, slope)?;
+            }
+            if let Op::Dense | Op::Norm { .. } = node.op {
+                let dz = walk.settle(&mut pending)?;
+                chain[index] = Some(dz);
+                pending.source = match pass.normalised(index) {
+                    Some(normalised) => Source::Norm(dz, node, normalised),
+                    None => Source::Dense(dz, node),
+                };
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Records the backward pass to the parameters: `[parameters]` in the network's layout, fresh or added to a gradient.
+    ///
+    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the forward pass kept no slopes or the gradient to add to holds nothing; [`Error::Shape`].
+    pub fn record_parameter_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        seed: Value,
+        mode: GradientMode,
+    ) -> Result<Value> {
+        self.check_seed(recording, forward, seed)?;
+        let mut mode = mode;
+        let mut gradient = None;
+        forward.each(recording, |recording, pass| {
+            let own = self.record_pass_gradient(recording, parameters, forward, pass, seed, mode)?;
+            mode = GradientMode::Accumulate(own);
+            gradient = Some(own);
+            Ok(())
+        })?;
+        gradient.ok_or_else(|| Error::argument("backward", "the forward pass", "has no rows"))
+    }
+
+    /// The parameter gradient of one pass.
+    fn record_pass_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        pass: &Pass,
+        seed: Value,
+        mode: GradientMode,
+    ) -> Result<Value> {
+        let layout = self.layout();
+        let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+        let most_bytes = PARTIAL_BYTES.min(recording.target().max_binding_bytes);
+        let by_memory = ((most_bytes / (4 * layout.len as u64)) as usize).max(1);
+        let rows = pass.range.count;
+        let wanted = rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
+        let splits = wanted.min(by_memory).max(rows.div_ceil(MAX_ROWS_PER_SPLIT));
+        let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
+        for (index, node) in forward.nodes.iter().enumerate().skip(1).rev() {
+            let Some(dz) = chain[index] else { continue };
+            let bias = slice(&layout, &node.path, "bias")?;
+            match pass.normalised(index) {
+                Some(normalised) => {
+                    let gain = slice(&layout, &node.path, "gain")?;
+                    let slices = (gain, bias);
+                    layer_norm_weight_gradient::record(recording, dz, normalised, slices, partials)?;
+                }
+                None => {
+                    let weight = slice(&layout, &node.path, "weight")?;
+                    let h = pass.left[index - 1].output;
+                    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
+                }
+            }
+        }
+        // The input with the fewest rows takes the bias along: its sums over candidates are already there.
+        let (first, dz) = first_of(forward, &chain)?;
+        let bias = slice(&layout, &first.path, "bias")?;
+        for (at, index) in forward.input_order().into_iter().enumerate() {
+            let weight = slice(&layout, &first.path, &format!("weight.{}", self.inputs[index].name))?;
+            let (own, packed) = pass.inputs[index];
+            let dz = match forward.candidates(index) {
+                1 => dz,
+                candidates => {
+                    let shape = Shape::packed(own.count, first.width);
+                    let sums = recording.scratch("context sum", DType::F32, shape);
+                    let first_row = pass.range.first_among(own, candidates);
+                    let range = CandidateRange { candidates, first_row, carry: Carry::Fresh };
+                    sum_candidates::record_range(recording, dz, &range, sums)?;
+                    sums
+                }
+            };
+            let bias = (at == 0).then_some(bias);
+            dense_weight_gradient::record(recording, packed, dz, weight, bias, partials)?;
+        }
+        reduce_partials::record(recording, partials, mode)
+    }
+
+    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given.
+    ///
+    /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an unknown input or if the forward pass kept no slopes; [`Error::Shape`].
+    pub fn record_input_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        seed: Value,
+        input: &str,
+    ) -> Result<Value> {
+        let Some(index) = self.inputs.iter().position(|known| known.name == input) else {
+            return Err(Error::argument(
+                "backward",
+                format!("input `{input}`"),
+                "is not one of the network's",
+            ));
+        };
+        self.check_seed(recording, forward, seed)?;
+        let (layout, description) = (self.layout(), &self.inputs[index]);
+        let weight = slice(&layout, &forward.nodes[0].path, &format!("weight.{input}"))?;
+        let (shape, all) = forward.inputs[index].clone();
+        let (contexts, candidates) = (shape.rows(), forward.candidates(index));
+        let out = recording.scratch("input gradient", DType::F32, shape);
+        let finish = |recording: &mut Recording, range: RowRange, dz: Value, packed: Value| {
+            let onward = Onward::default();
+            let gradient = dense_input_gradient::record(recording, dz, parameters, weight, onward)?;
+            let written = range.of(recording, out)?;
+            decode_into(recording, gradient, packed, description, written)
+        };
+        let Some(packed) = all.filter(|_| candidates > 1) else {
+            forward.each(recording, |recording, pass| {
+                let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+                let (_, dz) = first_of(forward, &chain)?;
+                finish(recording, pass.range, dz, pass.inputs[index].1)
+            })?;
+            return Ok(out);
+        };
+        // Sums of one pass after the other, then the gradient of all contexts.
+        let sums = recording.scratch("context sum", DType::F32, Shape::packed(contexts, weight.columns));
+        forward.each(recording, |recording, pass| {
+            let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+            let (_, dz) = first_of(forward, &chain)?;
+            let own = pass.inputs[index].0;
+            let first_row = pass.range.first_among(own, candidates);
+            let carry = if pass.range.first == 0 { Carry::Fresh } else { Carry::Continue };
+            let part = own.of(recording, sums)?;
+            sum_candidates::record_range(
+                recording,
+                dz,
+                &CandidateRange { candidates, first_row, carry },
+                part,
+            )
+        })?;
+        for range in input_ranges(recording, contexts, description, weight.columns) {
+            let (dz, packed) = (range.of(recording, sums)?, range.of(recording, packed)?);
+            finish(recording, range, dz, packed)?;
+        }
+        Ok(out)
+    }
+}
+
+/// The first node and the gradient in front of its activation.
+fn first_of<'a>(forward: &'a Forward, chain: &[Option<Value>]) -> Result<(&'a Node, Value)> {
+    match (forward.nodes.first(), chain.first()) {
+        (Some(node), Some(&Some(dz))) => Ok((node, dz)),
+        _ => Err(Error::argument("backward", "the forward pass", "has no first layer")),
+    }
+}
+
+impl Pass {
+    /// What a norm's gradients need; nothing for other nodes.
+    fn normalised(&self, index: usize) -> Option<Normalised> {
+        let moments = self.left[index].moments?;
+        Some(Normalised { h: self.left[index.checked_sub(1)?].output, moments })
+    }
+}
