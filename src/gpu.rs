@@ -24,10 +24,11 @@ mod recording;
 mod reflect;
 mod source;
 mod tensor;
+mod written;
 
 pub use advance::RunState;
 pub use bindings::Bindings;
-pub use capabilities::{Capabilities, DeviceClass};
+pub use capabilities::{Capabilities, DeviceClass, Target};
 pub use choice::KernelChoice;
 pub(crate) use choice::choices;
 pub use context::{AdoptOptions, Gpu, GpuOptions, describe};

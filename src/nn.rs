@@ -8,10 +8,14 @@ mod backward;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 pub mod dense_weight_gradient;
+mod encode;
+mod encoding;
 mod energy;
 mod energy_rows;
 mod evaluate;
 mod forward;
+pub mod fourier_features;
+pub mod fourier_gradient;
 pub mod gradient_norm;
 mod graph;
 pub mod initialise;
@@ -27,6 +31,7 @@ mod optimiser;
 pub mod pack_inputs;
 pub mod quadratic_energy;
 pub mod reduce_partials;
+mod row_range;
 mod schedule;
 pub mod shader_differences;
 pub mod shader_energy;
@@ -36,6 +41,7 @@ pub mod unpack_gradient;
 mod variants;
 
 pub use affine::Affine;
+pub use encoding::{Encoding, Fourier, FourierColumns};
 pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
@@ -61,11 +67,12 @@ pub const VARIANT_TABLE: u32 = 1;
 pub(crate) fn kernels() -> Vec<KernelVariant> {
     let mut all: Vec<KernelVariant> = [
         adam::KERNEL,
+        fourier_features::KERNEL,
+        fourier_gradient::KERNEL,
         gradient_norm::KERNEL,
         initialise::KERNEL,
         layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
-        sum_candidates::KERNEL,
         unpack_gradient::KERNEL,
     ]
     .iter()
@@ -85,6 +92,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         };
     for accumulate in 0..2 {
         list(&reduce_partials::KERNEL, None, &[], &[("ACCUMULATE", accumulate)]);
+        list(&sum_candidates::KERNEL, None, &[], &[("CARRY", accumulate)]);
     }
     for (slope, skip) in [(0, 1), (1, 0), (1, 1)] {
         list(&add_residual::KERNEL, None, &[], &[("SLOPE", slope), ("SKIP", skip)]);

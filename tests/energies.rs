@@ -10,7 +10,7 @@ use gibbs::nn::{
     evaluate_energy, evaluate_gradient,
 };
 use gibbs::proposal::UniformBox;
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, Anneal};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
 use gibbs::{Error, Gpu};
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ fn chains(
     let y = recording.scratch("y", DType::F32, [count, chains, dims]);
     let stream = recording.stream("energies/start").unwrap();
     random::record(&mut recording, Distribution::Normal, stream, 0, y).unwrap();
-    let langevin = Langevin { steps, sizes: Anneal::Constant { eta }, ..Langevin::default() };
+    let langevin = Langevin { steps, sizes: Anneal::Constant { value: eta }, ..Langevin::default() };
     langevin.record(&mut recording, energy, Some(context), y, "energies/langevin").unwrap();
     assert_eq!(recording.len(), 1 + 2 * steps, "a step is two dispatches");
     recording.expose(y, "chains").unwrap();
@@ -390,14 +390,14 @@ fn the_chain_sampler_takes_analytic_and_written_energies() {
     let langevin = Langevin {
         steps: 60,
         sizes: Anneal::Geometric { first: 0.2, last: 1e-3 },
-        bounds: None,
         quiet_last: true,
+        ..Langevin::default()
     };
     let options = ChainOptions {
         contexts: 3,
         context_width: 2,
         chains: 256,
-        langevin,
+        dynamics: langevin.into(),
         returns: Return::Lowest,
         seed: 5,
     };

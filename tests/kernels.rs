@@ -94,11 +94,13 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
         ),
     ];
     for suite in suites {
-        for &(name, body) in suite.once {
-            all.push(Trial::test(format!("{}::{name}", suite.name()), move || {
+        let once = suite.once.iter().map(|test| (test, false));
+        for (&(name, body), long) in once.chain(suite.long.iter().map(|test| (test, true))) {
+            let trial = Trial::test(format!("{}::{name}", suite.name()), move || {
                 body();
                 Ok(())
-            }));
+            });
+            all.push(trial.with_ignored_flag(long));
         }
     }
     all

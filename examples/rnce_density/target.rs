@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gibbs::proposal::UniformBox;
-use gibbs::sampler::{Langevin, Anneal};
+use gibbs::sampler::{Anneal, Langevin};
 use gibbs::tasks::density::{Density, measure};
 use gibbs::train::Dataset;
 

@@ -156,6 +156,25 @@ fn unpack_gradient_is_the_chain_rule_of_pack_inputs() {
     check_gradient("pack", &x, &gradient, |x| downstream(&pack_inputs(x, &shift, &scale)));
 }
 
+#[test]
+fn fourier_gradient_is_the_chain_rule_of_fourier_features() {
+    let (shift, scale) = ([0.5, -2.0], [3.0, 0.25]);
+    let matrix = [1.0, -0.5, 2.5, 0.25, 3.0, -1.5];
+    for kept in [0, 2] {
+        let x = normals(12, 6);
+        let features = |x: &[f64]| fourier_features(x, &shift, &scale, &matrix, kept);
+        let out = features(&x);
+        let gradient = fourier_gradient(&coefficients(out.len()), &out, &scale, &matrix, kept).value;
+        check_gradient("fourier", &x, &gradient, |x| downstream(&features(x)));
+    }
+    // An eighth of a turn, then a quarter turn backwards; whole turns do not count.
+    let out = fourier_features(&[0.25, 0.5], &[0.0, 0.0], &[1.0, 1.0], &[0.5, 4.0, 4000.0, -0.5], 2);
+    let half = std::f64::consts::FRAC_1_SQRT_2;
+    for (found, expected) in out.iter().zip([half, half, half, -half, 0.25, 0.5]) {
+        near("feature", *found, expected, 1e-15);
+    }
+}
+
 fn network(widths: &[usize], hidden: Activation) -> Mlp {
     Mlp::new(widths, hidden, &uniforms(12, Mlp::parameter_count(widths)))
 }

@@ -57,16 +57,19 @@ fn negative_log(u: f32) -> f32 {
     return -(e * 0.69314718 + series);
 }
 
-// (cos, sin) of 2 pi u for u in (0, 1): the quarter turn is split off exactly.
-fn unit_circle(u: f32) -> vec2<f32> {
-    let quarter = floor(4.0 * u + 0.5);
-    let t = (4.0 * u - quarter) * 1.5707963;
+// (cos, sin) of t plus k quarter turns, for t within pi / 4 of 0.
+fn quarter_circle(t: f32, k: u32) -> vec2<f32> {
     let q = t * t;
     let s = t * (1.0 + q * (-0.16666667 + q * (0.0083333333 + q * (-0.00019841270 + q * 2.7557319e-6))));
     let c = 1.0 + q * (-0.5 + q * (0.041666667 + q * (-0.0013888889 + q * 2.4801587e-5)));
-    let k = u32(quarter) & 3u;
     let turned = select(vec2<f32>(c, s), vec2<f32>(-s, c), (k & 1u) == 1u);
-    return select(turned, -turned, k >= 2u);
+    return select(turned, -turned, (k & 3u) >= 2u);
+}
+
+// (cos, sin) of 2 pi u for u in (0, 1): the quarter turn is split off exactly.
+fn unit_circle(u: f32) -> vec2<f32> {
+    let quarter = floor(4.0 * u + 0.5);
+    return quarter_circle((4.0 * u - quarter) * 1.5707963, u32(quarter));
 }
 
 fn normal4(words: vec4<u32>) -> vec4<f32> {

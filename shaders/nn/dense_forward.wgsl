@@ -1,11 +1,11 @@
 // One dense layer: affine map, activation and, for training, the slope of the activation.
 //
 //   z[r, o] = init[r, o] + sum_i h[r, i] W[i, o]      output = act(z)      slope = act'(z)
-//   init = 0 | bias[o] | context[r / candidates, o] | bias[o] + context[r / candidates, o]
+//   init = 0 | bias[o] | context[(first_row + r) / candidates, o] | bias[o] + context[(first_row + r) / candidates, o]
 //   (a context: the half of a first layer shared by all candidates, or the rows that a residual block passes on)
 //
 // h : packed [rows, 4 inputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
-// context : packed [rows / candidates, 4 outputs4] read (INIT = 2 and 3, otherwise any buffer)
+// context : packed [contexts, 4 outputs4] read (INIT = 2 and 3, otherwise any buffer)
 // output : packed [rows, 4 outputs4] written      slope : the same, its padding act'(0) (SLOPE = 1, otherwise any spare buffer)
 // Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 32),
 // COLUMN_BLOCK4 (vec4, at most 4), ACTIVATION (codes of lib/activation.wgsl), INIT, SLOPE.
@@ -23,6 +23,7 @@ struct Params {
     weight_offset: u32, // vec4 units
     bias_offset: u32, // vec4 units
     candidates: u32, // rows per context row, at least 1
+    first_row: u32, // what row 0 of h counts as among the candidates of the contexts
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,7 +42,8 @@ var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
 // stayed rolled would put the accumulators into memory (8 times slower on lavapipe).
 fn start_rows(begin: u32, first_row: u32, first_column: u32) {
     for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
-        let context_row = min(first_row + m * ROW_LANES, params.rows - 1u) / params.candidates;
+        let row = min(first_row + m * ROW_LANES, params.rows - 1u);
+        let context_row = (params.first_row + row) / params.candidates;
         for (var c = 0u; c < COLUMN_BLOCK4; c++) {
             let column = min(first_column + c * LANE_COLUMNS, params.outputs4 - 1u);
             if (INIT == 1u) {

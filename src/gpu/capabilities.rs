@@ -13,6 +13,25 @@ pub enum DeviceClass {
     Gpu,
 }
 
+/// What a recording must know of the device it is meant for: plain data, so that recording needs no device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// Which kernel variants are taken.
+    pub class: DeviceClass,
+    /// Most bytes of a tensor that one dispatch can bind; networks cut larger ones into ranges of rows.
+    pub max_binding_bytes: u64,
+}
+
+/// What every WebGPU device grants.
+const LEAST_BINDING_BYTES: u64 = 128 << 20;
+
+impl From<DeviceClass> for Target {
+    /// A device of that class with no more than WebGPU's default limits.
+    fn from(class: DeviceClass) -> Self {
+        Self { class, max_binding_bytes: LEAST_BINDING_BYTES }
+    }
+}
+
 /// Limits and optional features of one device.
 ///
 /// Each optional path can be switched off by an environment variable or the options, so that the baseline is testable on
@@ -70,9 +89,19 @@ impl Capabilities {
         self.paths.iter().filter(|state| state.choice == PathChoice::On).map(|state| state.path).collect()
     }
 
-    /// Largest tensor that one binding can hold, in bytes.
+    /// Largest tensor, in bytes. A dispatch may see less of it at a time: [`Capabilities::max_binding_bytes`].
     pub fn max_tensor_bytes(&self) -> u64 {
+        self.limits.max_buffer_size
+    }
+
+    /// Most bytes of a tensor that one dispatch can bind.
+    pub fn max_binding_bytes(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// What a recording for this device must know.
+    pub fn target(&self) -> Target {
+        Target { class: self.class, max_binding_bytes: self.max_binding_bytes() }
     }
 }
 
@@ -80,7 +109,8 @@ impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limits = &self.limits;
         writeln!(f, "kernel variants      {:?}", self.class)?;
-        writeln!(f, "largest binding      {} MiB", self.max_tensor_bytes() >> 20)?;
+        writeln!(f, "largest tensor       {} MiB", self.max_tensor_bytes() >> 20)?;
+        writeln!(f, "largest binding      {} MiB", self.max_binding_bytes() >> 20)?;
         writeln!(f, "storage bindings     {}", limits.max_storage_buffers_per_shader_stage)?;
         writeln!(f, "invocations          {}", limits.max_compute_invocations_per_workgroup)?;
         writeln!(f, "workgroup memory     {} KiB", limits.max_compute_workgroup_storage_size >> 10)?;

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 
 use super::Gpu;
 use super::bindings::Bindings;
+use super::dispatch::{BoundValue, Dispatch};
 use super::kernel::{Pipeline, build_all};
 use super::memory::{Life, assign};
 use super::pace::estimate;
-use super::plan::{Place, Plan, Step};
+use super::plan::{BoundBytes, Place, Plan, Step};
 use super::recording::{Recording, Role, ValueInfo};
 use super::reflect::Specialisation;
 use super::tensor::Tensor;
@@ -47,6 +48,9 @@ impl Recording {
                 let hint = "use fewer rows";
                 return Err(gpu.limit_error(&dispatch.label, what, size.into(), most.into(), hint));
             }
+            for bound in &dispatch.bound {
+                self.check_binding(gpu, dispatch, bound)?;
+            }
         }
         let values = self.place_values(gpu, bindings)?;
         let wanted: Vec<Specialisation> =
@@ -74,12 +78,12 @@ impl Recording {
             pace: Mutex::default(),
         };
         // Steps with the same kernel and the same tensors share a group.
-        type GroupKey = (*const Pipeline, Vec<(u32, usize)>);
+        type GroupKey = (*const Pipeline, Vec<(u32, usize, u64, u64)>);
         let mut known: HashMap<GroupKey, usize> = HashMap::new();
         for ((dispatch, pipeline), windows) in self.dispatches.iter().zip(pipelines).zip(windows) {
-            let bound: Vec<_> = dispatch.bound.iter().map(|b| (b.binding, b.access, b.value)).collect();
-            let values = bound.iter().map(|&(binding, _, value)| (binding, value)).collect();
-            let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), values);
+            let bound: Vec<_> = dispatch.bound.iter().map(|bound| self.bound_bytes(bound)).collect();
+            let places = bound.iter().map(|b: &BoundBytes| (b.binding, b.value, b.offset, b.bytes)).collect();
+            let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), places);
             let mut step = Step {
                 label: dispatch.label.clone(),
                 kernel: dispatch.special.source.stem().to_owned(),
@@ -107,12 +111,33 @@ impl Recording {
         Ok(plan)
     }
 
+    /// What a dispatch sees of a value: the whole, or a view's rows of the value that holds the memory.
+    fn bound_bytes(&self, bound: &BoundValue) -> BoundBytes {
+        let (value, offset) = self.root(bound.value);
+        let bytes = self.values[bound.value].bytes();
+        BoundBytes { binding: bound.binding, access: bound.access, value, offset, bytes }
+    }
+
+    fn check_binding(&self, gpu: &Gpu, dispatch: &Dispatch, bound: &BoundValue) -> Result<()> {
+        let (asked, granted) = (self.values[bound.value].bytes(), gpu.capabilities().max_binding_bytes());
+        if asked <= granted {
+            return Ok(());
+        }
+        let what = format!("the bytes of `{}` bound to `{}`", self.values[bound.value].label, bound.name);
+        let hint = match self.target().max_binding_bytes > granted {
+            true => "record for the device's own target (`Recording::tuned`, `Capabilities::target`)",
+            false => "give fewer rows at once, or take a device with larger limits",
+        };
+        Err(gpu.limit_error(&dispatch.label, &what, asked, granted, hint))
+    }
+
     fn place_values(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Vec<Place>> {
         let mut lives: Vec<Option<Life>> = vec![None; self.values.len()];
         for (index, dispatch) in self.dispatches.iter().enumerate() {
             for bound in &dispatch.bound {
-                let bytes = self.values[bound.value].bytes();
-                let life = lives[bound.value].get_or_insert(Life { bytes, first: index, last: index });
+                let root = self.root(bound.value).0;
+                let bytes = self.values[root].bytes();
+                let life = lives[root].get_or_insert(Life { bytes, first: index, last: index });
                 life.last = index;
             }
         }
@@ -142,16 +167,15 @@ impl Recording {
                     let label = format!("{}/{}", self.label, info.label);
                     let buffer = gpu.create_buffer(&label, info.bytes(), Gpu::TENSOR_USAGES)?;
                     gpu.write_buffer(&buffer, 0, bytes)?;
-                    Place::Owned { buffer, bytes: info.bytes() }
+                    Place::Owned { buffer }
                 }
                 Role::Scratch => match scratch.iter().position(|&known| known == index) {
-                    Some(at) => Place::Owned {
-                        buffer: buffers[assignment.buffer_of[at]].clone(),
-                        bytes: info.bytes(),
-                    },
+                    Some(at) => Place::Owned { buffer: buffers[assignment.buffer_of[at]].clone() },
                     // Never touched by a dispatch: nothing will bind it.
                     None => Place::Unbound(info.clone()),
                 },
+                // Dispatches bind the value that holds its memory.
+                Role::View { .. } => Place::Unbound(info.clone()),
             });
         }
         Ok(places)

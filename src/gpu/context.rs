@@ -304,13 +304,8 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
-        let limits = &self.0.capabilities.limits;
         let operation = format!("buffer `{label}`");
-        let granted = if usage.contains(wgpu::BufferUsages::STORAGE) {
-            self.0.capabilities.max_tensor_bytes()
-        } else {
-            limits.max_buffer_size
-        };
+        let granted = self.0.capabilities.limits.max_buffer_size;
         if bytes > granted {
             let hint = "use fewer rows, candidates or chains, or a device with larger limits";
             return Err(self.limit_error(&operation, "its size in bytes", bytes, granted, hint));

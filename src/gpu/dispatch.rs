@@ -189,7 +189,7 @@ impl<'a> DispatchBuilder<'a> {
         let grid = self.resolve_grid(interface.workgroup_size)?;
         for item in &bound {
             if item.access == Access::ReadWrite {
-                self.recording.written[item.value] = true;
+                self.recording.mark_written(item.value);
             }
         }
         self.recording.dispatches.push(Dispatch {
@@ -259,18 +259,20 @@ impl<'a> DispatchBuilder<'a> {
                 );
                 return Err(self.fault(&info.name, words));
             }
-            if info.access == Access::ReadWrite && matches!(found.role, Role::Constant(_)) {
+            let root = self.recording.root(index).0;
+            let memory = &self.recording.values[root];
+            if info.access == Access::ReadWrite && matches!(memory.role, Role::Constant(_)) {
                 return Err(self.fault(&info.name, "is written, but bound to a constant"));
             }
-            if info.access != Access::ReadWrite && !self.recording.written[index] {
+            if info.access != Access::ReadWrite && !self.recording.is_index_written(index) {
                 let words = format!("reads `{}` before any dispatch wrote it", found.label);
                 return Err(self.fault(&info.name, words));
             }
-            for other in resolved.iter().filter(|other| other.value == index) {
+            for other in resolved.iter().filter(|other| self.recording.root(other.value).0 == root) {
                 if other.access == Access::ReadWrite || info.access == Access::ReadWrite {
                     let words = format!(
                         "and `{}` are bound to the same tensor `{}` and one of them writes it",
-                        other.name, found.label
+                        other.name, memory.label
                     );
                     return Err(self.fault(&info.name, words));
                 }

@@ -18,10 +18,10 @@ impl Plan {
         &'a self,
         value: usize,
         host: Option<&'a Bindings>,
-    ) -> Result<Option<(&'a wgpu::Buffer, u64, u64)>> {
+    ) -> Result<Option<(&'a wgpu::Buffer, u64)>> {
         let given = self.slot_names[value].as_deref().and_then(|name| host.and_then(|h| h.get(name)));
         Ok(match (&self.values[value], given) {
-            (Place::Owned { buffer, bytes }, _) => Some((buffer, 0, *bytes)),
+            (Place::Owned { buffer }, _) => Some((buffer, 0)),
             (Place::Bound(own), Some(tensor)) => {
                 if tensor.shape() != own.shape() || tensor.dtype() != own.dtype() {
                     return Err(Error::shape(
@@ -32,12 +32,12 @@ impl Plan {
                         "bind a tensor of exactly that shape",
                     ));
                 }
-                Some((tensor.buffer(), tensor.offset(), tensor.bytes()))
+                Some((tensor.buffer(), tensor.offset()))
             }
-            (Place::Bound(own), None) => Some((own.buffer(), own.offset(), own.bytes())),
+            (Place::Bound(own), None) => Some((own.buffer(), own.offset())),
             (Place::Unbound(info), Some(tensor)) => {
                 let tensor = fitting(&self.label, info, tensor)?;
-                Some((tensor.buffer(), tensor.offset(), tensor.bytes()))
+                Some((tensor.buffer(), tensor.offset()))
             }
             (Place::Unbound(_), None) => None,
         })
@@ -46,16 +46,16 @@ impl Plan {
     /// The bind group of a step, or nothing while one of its slots is open.
     pub(super) fn make_group(&self, step: &Step, host: Option<&Bindings>) -> Result<Option<wgpu::BindGroup>> {
         let mut sources = Vec::new();
-        for &(binding, access, value) in &step.bound {
-            match self.source(value, host)? {
-                Some((buffer, offset, bytes)) => sources.push((binding, access, buffer, offset, bytes)),
+        for bytes in &step.bound {
+            match self.source(bytes.value, host)? {
+                Some((buffer, offset)) => sources.push((bytes, buffer, offset + bytes.offset)),
                 None => return Ok(None),
             }
         }
         for (at, a) in sources.iter().enumerate() {
             for (offset, b) in sources[at + 1..].iter().enumerate() {
-                let writes = a.1 == Access::ReadWrite || b.1 == Access::ReadWrite;
-                if writes && a.2 == b.2 {
+                let writes = a.0.access == Access::ReadWrite || b.0.access == Access::ReadWrite;
+                if writes && a.1 == b.1 {
                     return Err(Error::Binding {
                         operation: step.label.clone(),
                         kernel: step.kernel.clone(),
@@ -71,12 +71,12 @@ impl Plan {
         }
         let mut entries: Vec<wgpu::BindGroupEntry<'_>> = sources
             .iter()
-            .map(|&(binding, _, buffer, offset, bytes)| wgpu::BindGroupEntry {
-                binding,
+            .map(|&(bytes, buffer, offset)| wgpu::BindGroupEntry {
+                binding: bytes.binding,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
                     offset,
-                    size: std::num::NonZeroU64::new(bytes.max(4)),
+                    size: std::num::NonZeroU64::new(bytes.bytes.max(4)),
                 }),
             })
             .collect();
@@ -136,12 +136,12 @@ impl Plan {
         let mut result = HashMap::new();
         for (index, step) in self.steps.iter().enumerate() {
             let mut key = Vec::new();
-            for &(_, _, value) in &step.bound {
-                if let Some(name) = &self.slot_names[value]
+            for bytes in &step.bound {
+                if let Some(name) = &self.slot_names[bytes.value]
                     && host.get(name).is_some()
-                    && let Some((buffer, offset, _)) = self.source(value, Some(host))?
+                    && let Some((buffer, offset)) = self.source(bytes.value, Some(host))?
                 {
-                    key.push((value, buffer.clone(), offset));
+                    key.push((bytes.value, buffer.clone(), offset));
                 }
             }
             if key.is_empty() {
@@ -166,9 +166,9 @@ impl Plan {
         let mut groups = Vec::with_capacity(self.steps.len());
         for (index, step) in self.steps.iter().enumerate() {
             let Some(group) = host.get(&index).or(self.groups[step.group].as_ref()) else {
-                let open = step.bound.iter().filter_map(|&(_, _, value)| {
-                    matches!(self.values[value], Place::Unbound(_))
-                        .then(|| self.slot_names[value].clone())
+                let open = step.bound.iter().filter_map(|bytes| {
+                    matches!(self.values[bytes.value], Place::Unbound(_))
+                        .then(|| self.slot_names[bytes.value].clone())
                         .flatten()
                 });
                 return Err(Error::argument(

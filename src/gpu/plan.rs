@@ -61,7 +61,7 @@ pub(super) struct Step {
     /// Names of the bound variables, in the order of `bound`.
     pub(super) names: Vec<String>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) bound: Vec<(u32, Access, usize)>,
+    pub(super) bound: Vec<BoundBytes>,
     pub(super) group: usize,
     /// Offsets into the uniform buffer in the order of the binding numbers.
     pub(super) offsets: Vec<u32>,
@@ -72,10 +72,20 @@ pub(super) struct Step {
     pub(super) grid: [u32; 3],
 }
 
+/// What a step binds: bytes of a value that holds memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BoundBytes {
+    pub(super) binding: u32,
+    pub(super) access: Access,
+    pub(super) value: usize,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
 /// Where a value's memory is.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Owned { buffer: wgpu::Buffer, bytes: u64 },
+    Owned { buffer: wgpu::Buffer },
     Bound(Tensor),
     Unbound(ValueInfo),
 }
@@ -100,7 +110,7 @@ impl Plan {
     pub fn owned_bytes(&self) -> u64 {
         let mut seen: Vec<&wgpu::Buffer> = Vec::new();
         for place in &self.values {
-            if let Place::Owned { buffer, .. } = place
+            if let Place::Owned { buffer } = place
                 && !seen.contains(&buffer)
             {
                 seen.push(buffer);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::KernelVariant;
-use super::capabilities::DeviceClass;
+use super::capabilities::{DeviceClass, Target};
 use super::dispatch::{Dispatch, DispatchBuilder};
 use super::source::KernelSource;
 use super::tensor::{DType, Element, Shape, bytes_of};
+use super::written::Written;
 use crate::{Error, Result};
 
 /// A tensor of a recording: a name for memory that a plan will provide. Only valid in the recording it came from.
@@ -35,6 +36,13 @@ pub(crate) enum Role {
     Scratch,
     /// Uploaded once when the plan is compiled.
     Constant(Arc<[u8]>),
+    /// A range of another value's bytes.
+    View {
+        /// Index of the value, which is no view itself.
+        root: usize,
+        /// First byte.
+        offset: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -51,37 +59,41 @@ impl ValueInfo {
     }
 }
 
+/// Where a binding may begin in a buffer on every device, in bytes.
+const ALIGNMENT: u64 = 256;
+
 /// A list of dispatches over named tensors: built, checked, printed and estimated without a device, then
 /// [compiled](Recording::compile) into a [`super::Plan`].
 #[derive(Debug)]
 pub struct Recording {
     pub(super) id: u32,
     pub(crate) label: String,
-    class: DeviceClass,
+    target: Target,
     pub(crate) values: Vec<ValueInfo>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) knobs: Vec<(String, f32)>,
-    /// Whether a value holds something to read, by index.
-    pub(super) written: Vec<bool>,
+    /// What of a value holds something to read, by index; views have nothing of their own.
+    written: Vec<Written>,
     slots: BTreeMap<String, Value>,
     streams: BTreeMap<u16, String>,
     scope: Vec<String>,
 }
 
 impl Recording {
-    /// An empty recording with the kernel variants for GPUs. The label stands in front of all of its dispatches' labels.
+    /// An empty recording with the kernel variants for GPUs, and WebGPU's default limits. The label stands in front of all of its dispatches' labels.
     pub fn new(label: impl Into<String>) -> Self {
         Self::tuned(label, DeviceClass::Gpu)
     }
 
-    /// An empty recording with the kernel variants that suit a class of devices ([`super::Capabilities::class`]). It runs on
-    /// any device, only faster on those.
-    pub fn tuned(label: impl Into<String>, class: DeviceClass) -> Self {
+    /// An empty recording for a target: a device ([`super::Capabilities::target`]), or a class of devices. Its kernel variants
+    /// suit that class and run on any; what networks bind stays below the target's limit, so that it compiles on every
+    /// device that grants as much.
+    pub fn tuned(label: impl Into<String>, target: impl Into<Target>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             label: label.into(),
-            class,
+            target: target.into(),
             values: Vec::new(),
             dispatches: Vec::new(),
             knobs: Vec::new(),
@@ -99,7 +111,12 @@ impl Recording {
 
     /// The class of devices whose kernel variants are recorded.
     pub fn class(&self) -> DeviceClass {
-        self.class
+        self.target.class
+    }
+
+    /// What the recording is meant for.
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// Records `work` with `name` added to the labels of its dispatches.
@@ -130,14 +147,56 @@ impl Recording {
                 "use another name, or the same shape everywhere",
             ));
         }
-        let value = self.add(name.into(), dtype, shape, Role::Slot, true);
+        let value = self.add(name.into(), dtype, shape, Role::Slot, Written::all());
         self.slots.insert(name.into(), value);
         Ok(value)
     }
 
     /// Memory of the plan that lives from its first writer to its last reader.
     pub fn scratch(&mut self, label: &str, dtype: DType, shape: impl Into<Shape>) -> Value {
-        self.add(label.into(), dtype, shape.into(), Role::Scratch, false)
+        self.add(label.into(), dtype, shape.into(), Role::Scratch, Written::default())
+    }
+
+    /// A view of `count` rows of a value, from row `first` on: `[count, width]`, packed if the value is. It has no memory of
+    /// its own: writing it writes the value, which counts as written once all of its rows are. A dispatch binds the view's
+    /// bytes alone, so the value may be larger than the device's largest binding.
+    ///
+    /// A dispatch that writes one view must not bind another of the same value: devices track whole buffers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the range is empty or reaches past the last row, or does not begin at a multiple of 256 bytes;
+    /// multiples of 64 rows always do.
+    pub fn rows(&mut self, value: Value, first: usize, count: usize) -> Result<Value> {
+        let shape = self.shape(value)?.clone();
+        let info = &self.values[value.index as usize];
+        let fail = |problem: String| {
+            Err(Error::argument(format!("{}: rows", self.label), format!("of `{}`", info.label), problem))
+        };
+        if count == 0 || first.checked_add(count).is_none_or(|end| end > shape.rows()) {
+            return fail(format!("{count} from {first} on: it has {}, give some of them", shape.rows()));
+        }
+        let (root, start) = self.root(value.index as usize);
+        let offset = start + (first * shape.stride() * info.dtype.size()) as u64;
+        if !offset.is_multiple_of(ALIGNMENT) {
+            return fail(format!(
+                "from {first} on begin at byte {offset}, give a multiple of {ALIGNMENT} bytes"
+            ));
+        }
+        let label = format!("{}[{first}..{}]", info.label, first + count);
+        let dtype = info.dtype;
+        let rows = match shape.is_packed() {
+            true => Shape::packed(count, shape.width()),
+            false => Shape::new([count, shape.width()]),
+        };
+        Ok(self.add(label, dtype, rows, Role::View { root, offset }, Written::default()))
+    }
+
+    /// The value that holds the memory of a value, and the first byte there.
+    pub(super) fn root(&self, index: usize) -> (usize, u64) {
+        match self.values[index].role {
+            Role::View { root, offset } => (root, offset),
+            _ => (index, 0),
+        }
     }
 
     /// Turns a scratch value into an external slot, so that its owner can read it after a run.
@@ -185,7 +244,7 @@ impl Recording {
         if let Some(index) = known {
             return Ok(Value { recording: self.id, index: index as u32 });
         }
-        Ok(self.add(label.into(), T::DTYPE, shape, Role::Constant(bytes.into()), true))
+        Ok(self.add(label.into(), T::DTYPE, shape, Role::Constant(bytes.into()), Written::all()))
     }
 
     /// A number that the host may turn between submits; asking again for the same name gives the same knob.
@@ -218,7 +277,7 @@ impl Recording {
         Err(Error::argument(format!("{}: random stream", self.label), format!("`{name}`"), problem))
     }
 
-    fn add(&mut self, label: String, dtype: DType, shape: Shape, role: Role, written: bool) -> Value {
+    fn add(&mut self, label: String, dtype: DType, shape: Shape, role: Role, written: Written) -> Value {
         self.values.push(ValueInfo { label, dtype, shape, role });
         self.written.push(written);
         Value { recording: self.id, index: self.values.len() as u32 - 1 }
@@ -239,9 +298,21 @@ impl Recording {
         ))
     }
 
-    /// Whether a value holds something to read: a slot, a constant, or scratch memory that a dispatch has written.
+    /// Whether a value holds something to read: a slot, a constant, or scratch memory that dispatches have written, each of
+    /// its rows by one of them.
     pub fn is_written(&self, value: Value) -> bool {
-        value.recording == self.id && self.written[value.index as usize]
+        value.recording == self.id && self.is_index_written(value.index as usize)
+    }
+
+    pub(super) fn is_index_written(&self, index: usize) -> bool {
+        let (root, begin) = self.root(index);
+        self.written[root].covers(begin, begin.saturating_add(self.values[index].bytes()))
+    }
+
+    pub(super) fn mark_written(&mut self, index: usize) {
+        let (root, begin) = self.root(index);
+        let end = begin.saturating_add(self.values[index].bytes());
+        self.written[root].add(begin, end);
     }
 
     /// Checks that a value has the shape an operation expects.

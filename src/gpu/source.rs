@@ -78,6 +78,7 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/row_sum.wgsl", include_str!("../../shaders/lib/row_sum.wgsl")),
     ("lib/run_state.wgsl", include_str!("../../shaders/lib/run_state.wgsl")),
     ("lib/shader_energy.wgsl", include_str!("../../shaders/lib/shader_energy.wgsl")),
+    ("lib/turns.wgsl", include_str!("../../shaders/lib/turns.wgsl")),
 ];
 
 /// A compile-time constant put in front of a kernel: register-array lengths and variant choices.

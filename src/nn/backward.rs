@@ -1,18 +1,21 @@
 //! Backward passes of whole networks.
 
 use super::dense_input_gradient::Onward;
-use super::forward::{Forward, slice};
+use super::encode::{decode_into, input_ranges};
+use super::forward::{Forward, Pass, slice};
 use super::graph::{Node, Op};
 use super::layer_norm_gradient::Normalised;
+use super::row_range::RowRange;
+use super::sum_candidates::{CandidateRange, Carry};
 use super::{
     GradientMode, Keep, Network, ParameterLayout, add_residual, dense_input_gradient, dense_weight_gradient,
-    layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates, unpack_gradient,
+    layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates,
 };
 use crate::gpu::{DType, Recording, Shape, Value};
 use crate::{Error, Result};
 
 /// Bytes of partial gradients that a backward pass may take.
-const PARTIAL_BYTES: usize = 64 << 20;
+const PARTIAL_BYTES: u64 = 64 << 20;
 /// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
 const ROWS_PER_SPLIT: usize = 256;
 /// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
@@ -81,19 +84,24 @@ impl Walk<'_> {
 }
 
 impl Network {
-    /// Records the chain of gradients from the output down to the first layer; entry `i` is the gradient in front of node
-    /// `i`'s activation, for nodes with parameters.
+    fn check_seed(&self, recording: &Recording, forward: &Forward, seed: Value) -> Result<()> {
+        if forward.keep == Keep::Output {
+            return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
+        }
+        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))
+    }
+
+    /// Records the chain of gradients of a pass from the output down to the first layer; entry `i` is the gradient in front
+    /// of node `i`'s activation, for nodes with parameters.
     fn record_chain(
         &self,
         recording: &mut Recording,
         parameters: Value,
         forward: &Forward,
+        pass: &Pass,
         seed: Value,
     ) -> Result<Vec<Option<Value>>> {
-        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
-        if forward.keep == Keep::Output {
-            return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
-        }
+        let seed = pass.range.of(recording, seed)?;
         let layout = self.layout();
         let mut walk = Walk { recording, parameters, layout: &layout };
         let mut pending = Pending { source: Source::Ready(seed), onward: Onward::default() };
@@ -107,13 +115,13 @@ impl Network {
             if let Some(from) = node.skip {
                 skips[from].push(walk.settle(&mut pending)?);
             }
-            if let Some(slope) = forward.left[index].slope {
+            if let Some(slope) = pass.left[index].slope {
                 walk.multiply(&mut pending, slope)?;
             }
             if let Op::Dense | Op::Norm { .. } = node.op {
                 let dz = walk.settle(&mut pending)?;
                 chain[index] = Some(dz);
-                pending.source = match forward.normalised(index) {
+                pending.source = match pass.normalised(index) {
                     Some(normalised) => Source::Norm(dz, node, normalised),
                     None => Source::Dense(dz, node),
                 };
@@ -136,16 +144,40 @@ impl Network {
         seed: Value,
         mode: GradientMode,
     ) -> Result<Value> {
+        self.check_seed(recording, forward, seed)?;
+        let mut mode = mode;
+        let mut gradient = None;
+        forward.each(recording, |recording, pass| {
+            let own = self.record_pass_gradient(recording, parameters, forward, pass, seed, mode)?;
+            mode = GradientMode::Accumulate(own);
+            gradient = Some(own);
+            Ok(())
+        })?;
+        gradient.ok_or_else(|| Error::argument("backward", "the forward pass", "has no rows"))
+    }
+
+    /// The parameter gradient of one pass.
+    fn record_pass_gradient(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        pass: &Pass,
+        seed: Value,
+        mode: GradientMode,
+    ) -> Result<Value> {
         let layout = self.layout();
-        let chain = self.record_chain(recording, parameters, forward, seed)?;
-        let by_memory = (PARTIAL_BYTES / (4 * layout.len)).max(1);
-        let wanted = forward.rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
-        let splits = wanted.min(by_memory).max(forward.rows.div_ceil(MAX_ROWS_PER_SPLIT));
+        let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+        let most_bytes = PARTIAL_BYTES.min(recording.target().max_binding_bytes);
+        let by_memory = ((most_bytes / (4 * layout.len as u64)) as usize).max(1);
+        let rows = pass.range.count;
+        let wanted = rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
+        let splits = wanted.min(by_memory).max(rows.div_ceil(MAX_ROWS_PER_SPLIT));
         let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
         for (index, node) in forward.nodes.iter().enumerate().skip(1).rev() {
             let Some(dz) = chain[index] else { continue };
             let bias = slice(&layout, &node.path, "bias")?;
-            match forward.normalised(index) {
+            match pass.normalised(index) {
                 Some(normalised) => {
                     let gain = slice(&layout, &node.path, "gain")?;
                     let slices = (gain, bias);
@@ -153,7 +185,7 @@ impl Network {
                 }
                 None => {
                     let weight = slice(&layout, &node.path, "weight")?;
-                    let h = forward.left[index - 1].output;
+                    let h = pass.left[index - 1].output;
                     dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
                 }
             }
@@ -161,15 +193,22 @@ impl Network {
         // The input with the fewest rows takes the bias along: its sums over candidates are already there.
         let (first, dz) = first_of(forward, &chain)?;
         let bias = slice(&layout, &first.path, "bias")?;
-        for (at, index) in self.input_order(&forward.inputs).into_iter().enumerate() {
+        for (at, index) in forward.input_order().into_iter().enumerate() {
             let weight = slice(&layout, &first.path, &format!("weight.{}", self.inputs[index].name))?;
-            let (shape, packed) = &forward.inputs[index];
-            let dz = match shape.rows() == forward.rows {
-                true => dz,
-                false => sum_candidates::record(recording, dz, shape.rows())?,
+            let (own, packed) = pass.inputs[index];
+            let dz = match forward.candidates(index) {
+                1 => dz,
+                candidates => {
+                    let shape = Shape::packed(own.count, first.width);
+                    let sums = recording.scratch("context sum", DType::F32, shape);
+                    let first_row = pass.range.first_among(own, candidates);
+                    let range = CandidateRange { candidates, first_row, carry: Carry::Fresh };
+                    sum_candidates::record_range(recording, dz, &range, sums)?;
+                    sums
+                }
             };
             let bias = (at == 0).then_some(bias);
-            dense_weight_gradient::record(recording, *packed, dz, weight, bias, partials)?;
+            dense_weight_gradient::record(recording, packed, dz, weight, bias, partials)?;
         }
         reduce_partials::record(recording, partials, mode)
     }
@@ -195,17 +234,47 @@ impl Network {
                 "is not one of the network's",
             ));
         };
-        let layout = self.layout();
-        let chain = self.record_chain(recording, parameters, forward, seed)?;
-        let (first, dz) = first_of(forward, &chain)?;
-        let (shape, _) = &forward.inputs[index];
-        let dz = match shape.rows() == forward.rows {
-            true => dz,
-            false => sum_candidates::record(recording, dz, shape.rows())?,
+        self.check_seed(recording, forward, seed)?;
+        let (layout, description) = (self.layout(), &self.inputs[index]);
+        let weight = slice(&layout, &forward.nodes[0].path, &format!("weight.{input}"))?;
+        let (shape, all) = forward.inputs[index].clone();
+        let (contexts, candidates) = (shape.rows(), forward.candidates(index));
+        let out = recording.scratch("input gradient", DType::F32, shape);
+        let finish = |recording: &mut Recording, range: RowRange, dz: Value, packed: Value| {
+            let onward = Onward::default();
+            let gradient = dense_input_gradient::record(recording, dz, parameters, weight, onward)?;
+            let written = range.of(recording, out)?;
+            decode_into(recording, gradient, packed, description, written)
         };
-        let weight = slice(&layout, &first.path, &format!("weight.{input}"))?;
-        let gradient = dense_input_gradient::record(recording, dz, parameters, weight, Onward::default())?;
-        unpack_gradient::record(recording, gradient, &self.inputs[index].affine, shape.clone())
+        let Some(packed) = all.filter(|_| candidates > 1) else {
+            forward.each(recording, |recording, pass| {
+                let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+                let (_, dz) = first_of(forward, &chain)?;
+                finish(recording, pass.range, dz, pass.inputs[index].1)
+            })?;
+            return Ok(out);
+        };
+        // Sums of one pass after the other, then the gradient of all contexts.
+        let sums = recording.scratch("context sum", DType::F32, Shape::packed(contexts, weight.columns));
+        forward.each(recording, |recording, pass| {
+            let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
+            let (_, dz) = first_of(forward, &chain)?;
+            let own = pass.inputs[index].0;
+            let first_row = pass.range.first_among(own, candidates);
+            let carry = if pass.range.first == 0 { Carry::Fresh } else { Carry::Continue };
+            let part = own.of(recording, sums)?;
+            sum_candidates::record_range(
+                recording,
+                dz,
+                &CandidateRange { candidates, first_row, carry },
+                part,
+            )
+        })?;
+        for range in input_ranges(recording, contexts, description, weight.columns) {
+            let (dz, packed) = (range.of(recording, sums)?, range.of(recording, packed)?);
+            finish(recording, range, dz, packed)?;
+        }
+        Ok(out)
     }
 }
 
@@ -217,7 +286,7 @@ fn first_of<'a>(forward: &'a Forward, chain: &[Option<Value>]) -> Result<(&'a No
     }
 }
 
-impl Forward {
+impl Pass {
     /// What a norm's gradients need; nothing for other nodes.
     fn normalised(&self, index: usize) -> Option<Normalised> {
         let moments = self.left[index].moments?;

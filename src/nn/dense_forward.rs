@@ -15,6 +15,15 @@ pub enum Start<'a> {
     Bias(&'a Slice),
     /// Packed `[rows / candidates, outputs]`: the part that all candidates of a context share.
     Context(Value),
+    /// The same for some of the candidates of these contexts: a range of rows that may begin and end within a context.
+    ContextRange {
+        /// Packed `[contexts, outputs]`.
+        context: Value,
+        /// Rows of each context.
+        candidates: usize,
+        /// Which of the contexts' rows, counted through, is the first of `h`.
+        first_row: usize,
+    },
     /// The layer's bias plus packed `[rows, outputs]`: the rows that a residual block passes on.
     Residual(&'a Slice, Value),
 }
@@ -34,6 +43,26 @@ pub struct DenseForward<'a> {
     pub keep_slope: bool,
 }
 
+/// Of a context: its packed rows, the rows per context, and the first row.
+fn context_of(recording: &Recording, start: Start<'_>, rows: usize) -> Result<Option<(Value, usize, usize)>> {
+    match start {
+        Start::Bias(_) => Ok(None),
+        Start::Residual(_, skip) => {
+            let even = recording.shape(skip)?.rows() == rows;
+            Ok(Some((skip, usize::from(even), 0)))
+        }
+        Start::Context(context) => {
+            let contexts = recording.shape(context)?.rows();
+            let even = contexts > 0 && rows.is_multiple_of(contexts);
+            Ok(Some((context, if even { rows / contexts } else { 0 }, 0)))
+        }
+        Start::ContextRange { context, candidates, first_row } => {
+            let within = recording.shape(context)?.rows().saturating_mul(candidates) >= first_row + rows;
+            Ok(Some((context, if within { candidates } else { 0 }, first_row)))
+        }
+    }
+}
+
 /// What a layer wrote: packed `[rows, outputs]` each.
 #[derive(Clone, Copy, Debug)]
 pub struct DenseOutput {
@@ -51,6 +80,21 @@ pub struct DenseOutput {
 /// [`Error::Shape`] if `h` or the context do not fit the weight; [`Error::Unsupported`] for an activation on a sum that a
 /// residual block's rows start.
 pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> Result<DenseOutput> {
+    let shape = Shape::packed(recording.shape(h)?.rows(), layer.weight.columns);
+    let output = recording.scratch("activations", DType::F32, shape);
+    record_into(recording, h, layer, output)
+}
+
+/// As [`record`], into memory of the caller's.
+///
+/// # Errors
+/// As [`record`], and [`Error::Shape`] if `output` is not packed `[rows, outputs]`.
+pub(crate) fn record_into(
+    recording: &mut Recording,
+    h: Value,
+    layer: &DenseForward<'_>,
+    output: Value,
+) -> Result<DenseOutput> {
     let (inputs, outputs) = (layer.weight.rows, layer.weight.columns);
     if matches!(layer.start, Start::Residual(..))
         && (layer.activation != Activation::Identity || layer.keep_slope)
@@ -63,24 +107,26 @@ pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> 
     }
     let rows = recording.shape(h)?.rows();
     recording.expect_shape("dense forward", h, Shape::packed(rows, inputs))?;
-    let (init, bias_offset, candidates, context) = match layer.start {
-        Start::Bias(bias) => (1, bias.offset / 4, 1, layer.parameters),
-        Start::Context(context) => {
-            let shape = recording.shape(context)?.clone();
-            let fits = shape.is_packed() && shape.width() == outputs;
-            if !fits || shape.rows() == 0 || rows % shape.rows() != 0 {
-                let expected = format!("packed [divisor of {rows}, {outputs}]");
-                let hint = "each context needs the same number of candidates";
-                return Err(Error::shape("dense forward", "context", shape, expected, hint));
-            }
-            (2, 0, rows / shape.rows(), context)
+    recording.expect_shape("dense forward", output, Shape::packed(rows, outputs))?;
+    let shared = context_of(recording, layer.start, rows)?;
+    if let Some((context, candidates, _)) = shared {
+        let shape = recording.shape(context)?.clone();
+        if !shape.is_packed() || shape.width() != outputs || candidates == 0 {
+            let expected = format!("packed [divisor of {rows}, {outputs}]");
+            let hint = "each context needs the same number of candidates";
+            return Err(Error::shape("dense forward", "context", shape, expected, hint));
         }
-        Start::Residual(bias, skip) => {
-            recording.expect_shape("dense forward", skip, Shape::packed(rows, outputs))?;
-            (3, bias.offset / 4, 1, skip)
-        }
+    }
+    let bias_offset = match layer.start {
+        Start::Bias(bias) | Start::Residual(bias, _) => bias.offset / 4,
+        Start::Context(_) | Start::ContextRange { .. } => 0,
     };
-    let output = recording.scratch("activations", DType::F32, Shape::packed(rows, outputs));
+    let init = match layer.start {
+        Start::Bias(_) => 1,
+        Start::Context(_) | Start::ContextRange { .. } => 2,
+        Start::Residual(..) => 3,
+    };
+    let (context, candidates, first_row) = shared.unwrap_or((layer.parameters, 1, 0));
     // An unused binding still needs a buffer of its own.
     let slope = match layer.keep_slope {
         true => recording.scratch("slope", DType::F32, Shape::packed(rows, outputs)),
@@ -105,6 +151,7 @@ pub fn record(recording: &mut Recording, h: Value, layer: &DenseForward<'_>) -> 
         .set("weight_offset", (layer.weight.offset / 4) as u32)
         .set("bias_offset", bias_offset as u32)
         .set("candidates", candidates as u32)
+        .set("first_row", first_row as u32)
         .workgroups(block.grid(rows, outputs))
         .flops(2 * (rows * inputs * outputs) as u64)
         .finish()?;

@@ -1,14 +1,14 @@
 //! Forward passes of whole networks.
 
 use super::activate_rows;
-use super::dense_forward::{DenseForward, Start};
+use super::dense_forward::{DenseForward, DenseOutput, Start};
 use super::dense_input_gradient::Onward;
+use super::encode::{encode, encode_all};
 use super::graph::{Node, Op};
 use super::layer_norm::LayerNormForward;
-use super::{
-    Activation, Network, ParameterLayout, Slice, add_residual, dense_forward, layer_norm, pack_inputs,
-};
-use crate::gpu::{Recording, Shape, Value};
+use super::row_range::{PerRow, RowRange, cut};
+use super::{Activation, Network, ParameterLayout, Slice, add_residual, dense_forward, layer_norm};
+use crate::gpu::{DType, Recording, Shape, Target, Value};
 use crate::{Error, Result};
 
 /// Whether a forward pass keeps what a backward pass needs.
@@ -20,19 +20,29 @@ pub enum Keep {
     Slopes,
 }
 
-/// A recorded forward pass.
+/// A recorded forward pass: of all rows at once or, where a tensor would pass the largest binding of the recording's target, of
+/// one range of rows after the other.
 #[derive(Clone, Debug)]
 pub struct Forward {
     /// Packed `[rows, outputs]`.
     pub output: Value,
     pub(super) keep: Keep,
-    /// For each input: its caller's shape and its packed rows.
-    pub(super) inputs: Vec<(Shape, Value)>,
+    /// For each input: its caller's shape and, if all ranges share them, all of its rows, encoded and packed.
+    pub(super) inputs: Vec<(Shape, Option<Value>)>,
     /// What each node of the network did.
     pub(super) nodes: Vec<Node>,
-    /// What each node left.
-    pub(super) left: Vec<Left>,
+    pub(super) passes: Vec<Pass>,
     pub(super) rows: usize,
+}
+
+/// A range of rows on its way through the network.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub range: RowRange,
+    /// For each input: which of its rows serve these, and those rows, encoded and packed.
+    pub inputs: Vec<(RowRange, Value)>,
+    /// What each node left.
+    pub left: Vec<Left>,
 }
 
 /// What a node leaves for others and for the backward pass.
@@ -52,9 +62,54 @@ pub(super) fn slice<'a>(layout: &'a ParameterLayout, path: &str, name: &str) -> 
     })
 }
 
+impl Forward {
+    /// Records `work` for each pass, under the name of its rows if there are several.
+    pub(super) fn each(
+        &self,
+        recording: &mut Recording,
+        mut work: impl FnMut(&mut Recording, &Pass) -> Result<()>,
+    ) -> Result<()> {
+        for pass in &self.passes {
+            match self.passes.len() {
+                1 => work(recording, pass)?,
+                _ => recording.scoped(&pass.range.name(), |recording| work(recording, pass))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Indices of the inputs, those with the fewest rows first.
+    pub(super) fn input_order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.inputs.len()).collect();
+        order.sort_by_key(|&index| self.inputs[index].0.rows());
+        order
+    }
+
+    /// For each input the rows that serve a range of the batch: each range covers the candidates of the next.
+    fn served(&self, range: RowRange) -> Vec<RowRange> {
+        let mut served = vec![range; self.inputs.len()];
+        let (mut next, mut own) = (range, 1);
+        for index in self.input_order().into_iter().rev() {
+            let candidates = self.candidates(index);
+            next = next.contexts(candidates / own);
+            own = candidates;
+            served[index] = next;
+        }
+        served
+    }
+
+    /// Rows of the batch for each row of an input.
+    pub(super) fn candidates(&self, input: usize) -> usize {
+        self.rows / self.inputs[input].0.rows()
+    }
+}
+
 impl Network {
     /// Records the forward pass. Inputs come in any order by name, each `[.., width]` in data units; an input with fewer
     /// rows than the others is shared by equal runs of their rows (a context by its candidates) and multiplied once.
+    ///
+    /// Where a tensor would pass the largest binding of the recording's target, rows go through in ranges, the same ones for the
+    /// same shapes. The parameters themselves must fit one binding.
     ///
     /// # Errors
     /// [`Error::Argument`] for a missing or unknown input; [`Error::Shape`] if rows or widths do not fit.
@@ -66,7 +121,6 @@ impl Network {
         keep: Keep,
     ) -> Result<Forward> {
         self.check()?;
-        let layout = self.layout();
         for (name, _) in inputs {
             if !self.inputs.iter().any(|input| input.name == *name) {
                 return Err(Error::argument(
@@ -76,30 +130,131 @@ impl Network {
                 ));
             }
         }
-        let mut packed = Vec::new();
+        let mut given = Vec::new();
         for input in &self.inputs {
             let Some((_, value)) = inputs.iter().find(|(name, _)| *name == input.name) else {
                 return Err(Error::argument("forward", format!("input `{}`", input.name), "was not given"));
             };
-            let shape = recording.shape(*value)?.clone();
-            packed.push((shape, pack_inputs::record(recording, *value, &input.affine)?));
+            given.push((*value, recording.shape(*value)?.clone()));
         }
-        let rows = packed.iter().map(|(shape, _)| shape.rows()).max().unwrap_or(0);
-        for ((shape, _), input) in packed.iter().zip(&self.inputs) {
+        let rows = given.iter().map(|(_, shape)| shape.rows()).max().unwrap_or(0);
+        for ((_, shape), input) in given.iter().zip(&self.inputs) {
             if shape.rows() == 0 || rows % shape.rows() != 0 {
                 let expected = format!("a divisor of {rows} rows, at least 1");
                 let hint = "each shared row serves the same number of rows";
                 return Err(Error::shape("forward", &input.name, shape, expected, hint));
             }
         }
+        let mut by_rows: Vec<usize> = given.iter().map(|(_, shape)| shape.rows()).collect();
+        by_rows.sort_unstable();
+        if let Some(pair) = by_rows.windows(2).find(|pair| pair[1] % pair[0] != 0) {
+            let found = format!("{} rows", pair[0]);
+            let expected = format!("a divisor of the {} rows of the next", pair[1]);
+            let hint = "each shared row serves the same number of rows";
+            return Err(Error::shape("forward", "the inputs", found, expected, hint));
+        }
         let nodes = self.nodes();
-        let mut left: Vec<Left> = Vec::with_capacity(nodes.len());
-        for (index, node) in nodes.iter().enumerate() {
-            let slope = keep == Keep::Slopes && node.activation != Activation::Identity;
-            let h = left.last().map(|left| left.output);
-            let skip = node.skip.map(|from| left[from].output);
+        let ranges = self.row_ranges(recording.target(), &nodes, &given, rows);
+        let whole = ranges.len() == 1;
+        // What all ranges share; of the other inputs all rows, if they go through at once.
+        let mut all = Vec::new();
+        for ((value, shape), input) in given.iter().zip(&self.inputs) {
+            let at_once = whole || shape.rows() < rows;
+            all.push(if at_once { Some(encode_all(recording, *value, input)?) } else { None });
+        }
+        let outputs = match whole {
+            true => None,
+            false => {
+                let shape = Shape::packed(rows, self.outputs());
+                Some(recording.scratch("outputs", DType::F32, shape))
+            }
+        };
+        let shapes: Vec<Shape> = given.iter().map(|(_, shape)| shape.clone()).collect();
+        let mut forward = Forward {
+            output: parameters,
+            keep,
+            inputs: shapes.into_iter().zip(all).collect(),
+            nodes,
+            passes: Vec::new(),
+            rows,
+        };
+        for range in ranges {
+            let work = |recording: &mut Recording| {
+                let mut own = Vec::new();
+                for (index, served) in forward.served(range).into_iter().enumerate() {
+                    let packed = match forward.inputs[index].1 {
+                        Some(packed) => served.of(recording, packed)?,
+                        None => {
+                            let part = served.of(recording, given[index].0)?;
+                            encode(recording, part, &self.inputs[index])?
+                        }
+                    };
+                    own.push((served, packed));
+                }
+                let into = match outputs {
+                    Some(outputs) => Some(range.of(recording, outputs)?),
+                    None => None,
+                };
+                self.record_pass(
+                    recording,
+                    parameters,
+                    &forward,
+                    Pass { range, inputs: own, left: Vec::new() },
+                    into,
+                )
+            };
+            let pass = match whole {
+                true => work(recording)?,
+                false => recording.scoped(&range.name(), work)?,
+            };
+            let Some(last) = pass.left.last() else {
+                return Err(Error::argument("forward", "the network", "has no layer"));
+            };
+            forward.output = outputs.unwrap_or(last.output);
+            forward.passes.push(pass);
+        }
+        Ok(forward)
+    }
+
+    /// The ranges of rows that go through the network one after the other.
+    fn row_ranges(
+        &self,
+        target: Target,
+        nodes: &[Node],
+        given: &[(Value, Shape)],
+        rows: usize,
+    ) -> Vec<RowRange> {
+        let per_row =
+            |width: usize, candidates| PerRow { stride: Shape::packed(1, width).stride(), candidates };
+        let mut tensors: Vec<PerRow> = nodes.iter().map(|node| per_row(node.width, 1)).collect();
+        for (input, (_, shape)) in self.inputs.iter().zip(given) {
+            tensors.push(per_row(input.encoded_width(), rows / shape.rows()));
+            if shape.rows() == rows {
+                tensors.push(PerRow { stride: input.width, candidates: 1 });
+            }
+        }
+        cut(target, rows, &tensors)
+    }
+
+    /// Records the forward pass of one range of rows, its last layer into `into` if there is one.
+    fn record_pass(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        forward: &Forward,
+        mut pass: Pass,
+        into: Option<Value>,
+    ) -> Result<Pass> {
+        let layout = self.layout();
+        for (index, node) in forward.nodes.iter().enumerate() {
+            let into = into.filter(|_| index + 1 == forward.nodes.len());
+            let slope = forward.keep == Keep::Slopes && node.activation != Activation::Identity;
+            let h = pass.left.last().map(|left| left.output);
+            let skip = node.skip.map(|from| pass.left[from].output);
             let next = match (node.op, h) {
-                (Op::Dense, None) => self.record_first(recording, parameters, &packed, node, slope)?,
+                (Op::Dense, None) => {
+                    self.record_first(recording, parameters, forward, &pass, slope, into)?.into()
+                }
                 (Op::Dense, Some(h)) => {
                     let bias = slice(&layout, &node.path, "bias")?;
                     let spec = DenseForward {
@@ -109,7 +264,7 @@ impl Network {
                         activation: node.activation,
                         keep_slope: slope,
                     };
-                    dense_forward::record(recording, h, &spec)?.into()
+                    record_dense(recording, h, &spec, into)?.into()
                 }
                 (Op::Norm { epsilon }, Some(h)) => {
                     let spec = LayerNormForward {
@@ -134,12 +289,9 @@ impl Network {
                     return Err(Error::argument("forward", format!("node {index}"), "has no input"));
                 }
             };
-            left.push(next);
+            pass.left.push(next);
         }
-        let Some(last) = left.last() else {
-            return Err(Error::argument("forward", "the network", "has no layer"));
-        };
-        Ok(Forward { output: last.output, keep, inputs: packed, nodes, left, rows })
+        Ok(pass)
     }
 
     /// The first layer: shared inputs come first, and each later input starts from the sums of the one before.
@@ -147,40 +299,48 @@ impl Network {
         &self,
         recording: &mut Recording,
         parameters: Value,
-        packed: &[(Shape, Value)],
-        node: &Node,
+        forward: &Forward,
+        pass: &Pass,
         slope: bool,
-    ) -> Result<Left> {
+        into: Option<Value>,
+    ) -> Result<DenseOutput> {
         let layout = self.layout();
-        let order = self.input_order(packed);
+        let (order, node) = (forward.input_order(), &forward.nodes[0]);
         let mut start = Start::Bias(slice(&layout, &node.path, "bias")?);
         let mut last = None;
         for (at, &index) in order.iter().enumerate() {
             let weight = slice(&layout, &node.path, &format!("weight.{}", self.inputs[index].name))?;
-            let complete = at + 1 == order.len();
-            let activation = match complete {
-                true => node.activation,
-                false => Activation::Identity,
-            };
-            let keep_slope = complete && slope;
+            let next = order.get(at + 1);
+            let activation = next.map_or(node.activation, |_| Activation::Identity);
+            let keep_slope = next.is_none() && slope;
             let layer = DenseForward { parameters, weight, start, activation, keep_slope };
-            let written = dense_forward::record(recording, packed[index].1, &layer)?;
-            start = Start::Context(written.output);
-            last = Some(written.into());
+            let (own, packed) = pass.inputs[index];
+            let written = record_dense(recording, packed, &layer, into.filter(|_| next.is_none()))?;
+            if let Some(&next) = next {
+                let candidates = forward.candidates(index) / forward.candidates(next);
+                let first_row = pass.inputs[next].0.first_among(own, candidates);
+                start = Start::ContextRange { context: written.output, candidates, first_row };
+            }
+            last = Some(written);
         }
         last.ok_or_else(|| Error::argument("forward", "the network", "has no input"))
     }
+}
 
-    /// Indices of the inputs, those with the fewest rows first.
-    pub(super) fn input_order(&self, packed: &[(Shape, Value)]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..packed.len()).collect();
-        order.sort_by_key(|&index| packed[index].0.rows());
-        order
+fn record_dense(
+    recording: &mut Recording,
+    h: Value,
+    layer: &DenseForward<'_>,
+    into: Option<Value>,
+) -> Result<DenseOutput> {
+    match into {
+        Some(output) => dense_forward::record_into(recording, h, layer, output),
+        None => dense_forward::record(recording, h, layer),
     }
 }
 
-impl From<dense_forward::DenseOutput> for Left {
-    fn from(written: dense_forward::DenseOutput) -> Self {
+impl From<DenseOutput> for Left {
+    fn from(written: DenseOutput) -> Self {
         Left { output: written.output, slope: written.slope, moments: None }
     }
 }

@@ -99,7 +99,7 @@ impl Network {
                 Op::Dense if index == 0 => {
                     for input in &self.inputs {
                         let name = format!("{path}.weight.{}", input.name);
-                        layout.push_weight(name, input.width, node.width, node.inputs);
+                        layout.push_weight(name, input.encoded_width(), node.width, node.inputs);
                     }
                     layout.push_bias(format!("{path}.bias"), node.width, node.inputs);
                 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::graph::Op;
-use super::{Activation, Affine, Dense, Layer, Norms};
+use super::{Activation, Affine, Dense, Encoding, Layer, Norms};
 use crate::{Error, Result};
 
 /// A named input of a network.
@@ -15,17 +15,30 @@ pub struct Input {
     pub width: usize,
     /// How rows are normalised before the first layer.
     pub affine: Affine,
+    /// How normalised rows enter the first layer.
+    #[serde(default)]
+    pub encoding: Encoding,
 }
 
 impl Input {
     /// An input that is taken as it is.
     pub fn new(name: &str, width: usize) -> Self {
-        Self { name: name.into(), width, affine: Affine::identity(width) }
+        Self::normalised(name, Affine::identity(width))
     }
 
     /// An input with a normaliser.
     pub fn normalised(name: &str, affine: Affine) -> Self {
-        Self { name: name.into(), width: affine.width(), affine }
+        Self { name: name.into(), width: affine.width(), affine, encoding: Encoding::Raw }
+    }
+
+    /// The same input with another encoding.
+    pub fn encoded(self, encoding: Encoding) -> Self {
+        Self { encoding, ..self }
+    }
+
+    /// Numbers per row after the encoding: rows of the input's weight block.
+    pub fn encoded_width(&self) -> usize {
+        self.encoding.encoded_width(self.width)
     }
 }
 
@@ -99,9 +112,9 @@ impl Network {
         self.nodes().last().map_or(0, |node| node.width)
     }
 
-    /// Width of the concatenated inputs.
+    /// Width of the concatenated inputs, encoded.
     pub fn input_width(&self) -> usize {
-        self.inputs.iter().map(|input| input.width).sum()
+        self.inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add)
     }
 
     /// Weights, biases and gains, padding not counted.
@@ -121,8 +134,8 @@ impl Network {
         self.nodes().iter().filter(dense).map(|node| node.inputs * node.width).sum()
     }
 
-    /// Checks the description: at least one input and one layer, widths of 1 to 4096, at most 256 layers with blocks at most
-    /// [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers, a dense first layer, a dense last layer without
+    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers with blocks at most
+    /// [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
     /// activation, residual blocks that keep their width.
     ///
     /// # Errors
@@ -146,7 +159,13 @@ impl Network {
             if self.inputs[..at].iter().any(|other| other.name == input.name) {
                 return fail(&format!("input `{}`", input.name), "appears twice".into());
             }
-            input.affine.check(&format!("input `{}`", input.name), input.width)?;
+            let owner = format!("input `{}`", input.name);
+            input.affine.check(&owner, input.width)?;
+            input.encoding.check(&owner, input.width)?;
+            if input.encoded_width() > MAX_WIDTH {
+                let width = input.encoded_width();
+                return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
+            }
         }
         if !matches!(self.layers[0], Layer::Dense(_)) {
             return fail("`layers.0`", "must be dense: it multiplies the inputs".into());

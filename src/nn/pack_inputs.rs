@@ -16,12 +16,24 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/pack_inputs.wgsl");
 /// [`Error::Shape`] if the normaliser has another width.
 pub fn record(recording: &mut Recording, x: Value, affine: &Affine) -> Result<Value> {
     let shape = recording.shape(x)?;
+    let packed = Shape::packed(shape.rows(), shape.width());
+    let out = recording.scratch("packed", DType::F32, packed);
+    record_into(recording, x, affine, out)?;
+    Ok(out)
+}
+
+/// As [`record`], into memory of the caller's.
+///
+/// # Errors
+/// As [`record`], and [`Error::Shape`] if `out` is not packed `[rows, width]`.
+pub(crate) fn record_into(recording: &mut Recording, x: Value, affine: &Affine, out: Value) -> Result<()> {
+    let shape = recording.shape(x)?;
     let (rows, width) = (shape.rows(), shape.width());
     if width != affine.width() || shape.is_packed() {
         let expected = format!("[.., {}] without padding", affine.width());
         return Err(Error::shape("pack inputs", "x", shape, expected, "give rows of the input's width"));
     }
-    let out = recording.scratch("packed", DType::F32, Shape::packed(rows, width));
+    recording.expect_shape("pack inputs", out, Shape::packed(rows, width))?;
     let affine = recording.constant("affine", [2, width], &affine.flat())?;
     let stride4 = width.div_ceil(4);
     recording
@@ -33,6 +45,5 @@ pub fn record(recording: &mut Recording, x: Value, affine: &Affine) -> Result<Va
         .set("width", width as u32)
         .set("stride4", stride4 as u32)
         .invocations(rows * stride4)
-        .finish()?;
-    Ok(out)
+        .finish()
 }

@@ -15,12 +15,22 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/unpack_gradient.wgsl");
 /// # Errors
 /// [`Error::Shape`] if sizes disagree.
 pub fn record(recording: &mut Recording, dz: Value, affine: &Affine, shape: Shape) -> Result<Value> {
+    let out = recording.scratch("input gradient", DType::F32, shape);
+    record_into(recording, dz, affine, out)?;
+    Ok(out)
+}
+
+/// As [`record`], into memory of the caller's.
+///
+/// # Errors
+/// As [`record`].
+pub(crate) fn record_into(recording: &mut Recording, dz: Value, affine: &Affine, out: Value) -> Result<()> {
+    let shape = recording.shape(out)?.clone();
     let found = recording.shape(dz)?.clone();
     let (rows, width) = (found.rows(), found.width());
     if width != affine.width() || shape.rows() != rows || shape.width() != width || shape.is_packed() {
         return Err(Error::shape("unpack gradient", "dz", found, shape, "rows and widths must agree"));
     }
-    let out = recording.scratch("input gradient", DType::F32, shape);
     let affine = recording.constant("affine", [2, width], &affine.flat())?;
     recording
         .dispatch(&KERNEL, "unpack gradient")
@@ -31,6 +41,5 @@ pub fn record(recording: &mut Recording, dz: Value, affine: &Affine, shape: Shap
         .set("width", width as u32)
         .set("stride", found.stride() as u32)
         .invocations(rows * width)
-        .finish()?;
-    Ok(out)
+        .finish()
 }

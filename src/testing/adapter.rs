@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::expect::{Expect, Verdict, judge};
 use super::failure::{Failure, fail};
-use crate::gpu::{Gpu, GpuOptions, OptionalPath, OptionalPaths, describe};
+use crate::gpu::{AdoptOptions, Gpu, GpuOptions, OptionalPath, OptionalPaths, describe};
 
 /// An adapter, opened for tests: scratch memory is poisoned.
 #[derive(Clone, Debug)]
@@ -126,6 +126,25 @@ impl Adapter {
             &GpuOptions { checked: Some(checked), ..self.configuration.options() },
         )
         .unwrap_or_else(|error| fail(Failure::gpu(self.name, error)))
+    }
+
+    /// A device of the same adapter that binds no more than so many bytes of a buffer at a time, as on machines with small
+    /// limits.
+    ///
+    /// # Panics
+    /// If the driver refuses.
+    #[track_caller]
+    pub fn narrow(&self, max_binding_bytes: u64) -> Gpu {
+        let required_limits = wgpu::Limits {
+            max_storage_buffer_binding_size: max_binding_bytes,
+            max_uniform_buffer_binding_size: 16 << 10,
+            ..self.source.limits()
+        };
+        let descriptor = wgpu::DeviceDescriptor { required_limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(self.source.request_device(&descriptor))
+            .unwrap_or_else(|error| fail(Failure::new(self.name, error.to_string())));
+        let GpuOptions { poison, timeout, checked, without, .. } = self.configuration.options();
+        Gpu::adopt(&device, &queue, AdoptOptions { poison, timeout, checked, without })
     }
 
     /// The same adapter, each [`super::Case`] on it running on a second device as well: all tensors must hold the same bits

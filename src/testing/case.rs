@@ -5,7 +5,7 @@ use super::compare::{Tolerance, compare, compare_words};
 use super::data::{POISON, from_words, pack, poisoned, unpack, words};
 use super::failure::{Failure, fail};
 use crate::gpu::{
-    Bindings, DType, DeviceClass, Element, Gpu, Knob, Recording, RunState, Shape, Tensor, Value,
+    Bindings, DType, DeviceClass, Element, Gpu, Knob, Recording, RunState, Shape, Target, Tensor, Value,
 };
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ impl Case {
 
     /// As [`Case::tuned`], on another device of the adapter and on no second one.
     pub fn on(adapter: &Adapter, gpu: &Gpu, class: DeviceClass, label: impl Into<String>) -> Self {
-        let recording = Recording::tuned(label, class);
+        let recording = Recording::tuned(label, Target { class, ..gpu.capabilities().target() });
         Self {
             label: format!("{}: {}", adapter.name, recording.label()),
             recording,

@@ -300,7 +300,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn recording(&self, label: &str) -> Recording {
-        Recording::tuned(label, self.gpu.capabilities().class)
+        Recording::tuned(label, self.gpu.capabilities().target())
     }
 
     fn warm_plan(&self) -> Result<Plan> {

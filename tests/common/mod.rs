@@ -32,15 +32,16 @@ pub fn poisoned(gpu: &Gpu, name: &str, dtype: DType, shape: impl Into<Shape>) ->
 }
 
 /// Makes `suite()` of the surrounding file of `tests/kernels`, from functions `fn(&Adapter)` and, behind `once:`, functions
-/// `fn()` that look after the adapters themselves.
+/// `fn()` that look after the adapters themselves; those behind `long:` run only when ignored tests are asked for.
 macro_rules! every_adapter {
-    ($($body:ident),+ $(,)? $(; once: $($single:ident),+ $(,)?)?) => {
+    ($($body:ident),+ $(,)? $(; once: $($single:ident),+ $(,)?)? $(; long: $($slow:ident),+ $(,)?)?) => {
         pub fn suite() -> crate::common::suite::Suite {
             crate::common::suite::Suite {
                 module: module_path!(),
                 text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!())),
                 each: &[$((stringify!($body), $body as crate::common::suite::Body)),+],
                 once: &[$($((stringify!($single), $single as fn())),+)?],
+                long: &[$($((stringify!($slow), $slow as fn())),+)?],
             }
         }
     };

@@ -24,6 +24,8 @@ pub struct Suite {
     pub each: &'static [(&'static str, Body)],
     /// Run once, whatever adapters there are.
     pub once: &'static [(&'static str, fn())],
+    /// As `once`, but too long for every run: ignored unless asked for.
+    pub long: &'static [(&'static str, fn())],
 }
 
 impl Suite {

@@ -14,9 +14,9 @@ use gibbs_reference::nn as reference;
 use gibbs_reference::nn::dense_forward::DenseForward;
 use gibbs_reference::nn::layer_norm::NormShape;
 
+use super::nn::{ACTIVATIONS, Coverage, SHAPES, Way, expect_activated, own_error};
 use crate::EPS;
 use crate::common::{Adapter, CLASSES, Case, data, every_adapter, pack, unpack, wide};
-use super::nn::{ACTIVATIONS, Coverage, SHAPES, Way, expect_activated, own_error};
 
 every_adapter!(
     activate_rows_equals_the_reference,

@@ -11,6 +11,7 @@ mod layers;
 mod network;
 mod nn;
 mod proposal;
+mod rows;
 mod sampler;
 mod train;
 
@@ -29,6 +30,7 @@ pub fn suites() -> Vec<Suite> {
         sampler::suite(),
         layers::suite(),
         chains::suite(),
+        rows::suite(),
         train::suite(),
     ]
 }

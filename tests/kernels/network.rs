@@ -6,8 +6,8 @@ use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::{
-    Activation, Affine, GradientMode, Initial, Input, Keep, LayerNorm, Network, Norms, ParameterLayout,
-    add_residual, dense_forward, dense_weight_gradient, pack_inputs,
+    Activation, Affine, Encoding, Fourier, FourierColumns, GradientMode, Initial, Input, Keep, LayerNorm,
+    Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient, pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
 use gibbs_reference::compose::{self, Block, Layer, Mlp, ranking_nce_gradient};
@@ -29,16 +29,16 @@ const CONTEXT: usize = 3;
 const ACTION: usize = 2;
 
 /// A network with two normalised inputs, its parameters, and a batch.
-struct Model {
-    network: Network,
-    layout: ParameterLayout,
-    flat: Vec<f32>,
-    contexts: usize,
-    candidates: usize,
-    x: Vec<f32>,
-    y: Vec<f32>,
+pub struct Model {
+    pub network: Network,
+    pub layout: ParameterLayout,
+    pub flat: Vec<f32>,
+    pub contexts: usize,
+    pub candidates: usize,
+    pub x: Vec<f32>,
+    pub y: Vec<f32>,
     /// `[rows, outputs]`: coefficients of a weighted sum of the outputs, none of them 1.
-    seed: Vec<f32>,
+    pub seed: Vec<f32>,
 }
 
 fn activation_of(activation: Activation) -> reference::Activation {
@@ -84,7 +84,7 @@ struct Expected {
 }
 
 impl Model {
-    fn new(
+    pub fn new(
         contexts: usize,
         candidates: usize,
         hidden: &[usize],
@@ -94,11 +94,27 @@ impl Model {
         Self::of(contexts, candidates, |inputs| Network::mlp(inputs, hidden, activation, outputs))
     }
 
-    fn of(contexts: usize, candidates: usize, build: impl FnOnce(Vec<Input>) -> Network) -> Self {
+    /// As [`Model::new`], with encodings of context and action.
+    pub fn encoded(
+        contexts: usize,
+        candidates: usize,
+        hidden: &[usize],
+        activation: Activation,
+        outputs: usize,
+        encodings: [Encoding; 2],
+    ) -> Self {
+        Self::of(contexts, candidates, |inputs| {
+            let inputs = inputs.into_iter().zip(encodings).map(|(input, encoding)| input.encoded(encoding));
+            Network::mlp(inputs.collect(), hidden, activation, outputs)
+        })
+    }
+
+    pub fn of(contexts: usize, candidates: usize, build: impl FnOnce(Vec<Input>) -> Network) -> Self {
         let network = build(vec![
             Input::normalised("context", affine(90, CONTEXT)),
             Input::normalised("action", affine(92, ACTION)),
         ]);
+        let rows = contexts * candidates;
         let layout = network.layout();
         let mut flat = vec![0.0; layout.len];
         for (index, slice) in layout.slices.iter().enumerate() {
@@ -115,17 +131,15 @@ impl Model {
                 .collect();
             layout.insert(slice, &values, &mut flat);
         }
-        let rows = contexts * candidates;
-        let outputs = network.outputs();
         Self {
-            network,
             layout,
             flat,
             contexts,
             candidates,
             x: data(94, contexts * CONTEXT),
             y: data(95, rows * ACTION),
-            seed: data(96, rows * outputs).iter().map(|v| 1.7 * v).collect(),
+            seed: data(96, rows * network.outputs()).iter().map(|v| 1.7 * v).collect(),
+            network,
         }
     }
 
@@ -139,7 +153,7 @@ impl Model {
     }
 
     fn mlp(&self) -> Mlp {
-        let mut inputs = CONTEXT + ACTION;
+        let mut inputs = self.network.input_width();
         let layers = self
             .network
             .layers
@@ -156,17 +170,43 @@ impl Model {
         Mlp { layers }.with_parameters(&self.unpadded(&self.flat))
     }
 
-    /// The batch in the network's own units.
+    /// The batch in the network's own units, encoded.
     fn normalised(&self) -> (Vec<f64>, Vec<f64>) {
-        let pack = |values: &[f32], affine: &Affine| {
-            reference::pack_inputs(&wide(values), &wide(&affine.shift), &wide(&affine.scale))
+        let pack = |values: &[f32], input: &Input| {
+            let (shift, scale) = (wide(&input.affine.shift), wide(&input.affine.scale));
+            match &input.encoding {
+                Encoding::Raw => reference::pack_inputs(&wide(values), &shift, &scale),
+                Encoding::Fourier(fourier) => {
+                    let kept = input.encoded_width() - 2 * fourier.count;
+                    let matrix = wide(&fourier.frequencies);
+                    reference::fourier_features(&wide(values), &shift, &scale, &matrix, kept)
+                }
+            }
         };
-        (pack(&self.x, &self.network.inputs[0].affine), pack(&self.y, &self.network.inputs[1].affine))
+        (pack(&self.x, &self.network.inputs[0]), pack(&self.y, &self.network.inputs[1]))
+    }
+
+    /// Gradients at the caller's rows from those at the encoded ones.
+    fn denormalised(&self, gradient: &Expected) -> (Vec<f64>, Vec<f64>) {
+        let (x, y) = self.normalised();
+        let unpack = |dz: &[f64], encoded: &[f64], input: &Input| {
+            let scale = wide(&input.affine.scale);
+            match &input.encoding {
+                Encoding::Raw => reference::unpack_gradient(dz, &scale),
+                Encoding::Fourier(fourier) => {
+                    let kept = input.encoded_width() - 2 * fourier.count;
+                    let matrix = wide(&fourier.frequencies);
+                    reference::fourier_gradient(dz, encoded, &scale, &matrix, kept).value
+                }
+            }
+        };
+        let [context, action] = &self.network.inputs[..] else { unreachable!("two inputs") };
+        (unpack(&gradient.x, &x, context), unpack(&gradient.y, &y, action))
     }
 
     /// The reference of any network, over the concatenated inputs.
     fn twin(&self) -> compose::Network {
-        let layers = blocks(&self.network.layers, &mut (CONTEXT + ACTION));
+        let layers = blocks(&self.network.layers, &mut self.network.input_width());
         compose::Network { layers }.with_parameters(&self.unpadded(&self.flat))
     }
 
@@ -177,11 +217,17 @@ impl Model {
     /// Contexts and candidates side by side, in network units.
     fn concatenated(&self) -> Vec<f64> {
         let (x, y) = self.normalised();
+        let [context, action] = self.widths();
         let row = |(r, y): (usize, &[f64])| {
             let b = r / self.candidates;
-            [&x[b * CONTEXT..(b + 1) * CONTEXT], y].concat()
+            [&x[b * context..(b + 1) * context], y].concat()
         };
-        y.chunks_exact(ACTION).enumerate().flat_map(row).collect()
+        y.chunks_exact(action).enumerate().flat_map(row).collect()
+    }
+
+    /// Of the encoded context and action.
+    fn widths(&self) -> [usize; 2] {
+        [0, 1].map(|at: usize| self.network.inputs[at].encoded_width())
     }
 
     fn forward(&self) -> Vec<f64> {
@@ -192,20 +238,26 @@ impl Model {
         let twin = self.twin();
         let trace = twin.forward(&self.concatenated(), self.rows());
         let gradient = twin.backward(&trace, seed);
-        let rows = gradient.inputs.chunks_exact(CONTEXT + ACTION);
-        let each_x: Vec<f64> = rows.clone().flat_map(|row| &row[..CONTEXT]).copied().collect();
+        let [context, action] = self.widths();
+        let rows = gradient.inputs.chunks_exact(context + action);
+        let each_x: Vec<f64> = rows.clone().flat_map(|row| &row[..context]).copied().collect();
         Expected {
             output: trace.output,
             parameters: gradient.parameters,
-            x: reference::sum_candidates(&each_x, self.contexts, self.candidates, CONTEXT).value,
-            y: rows.flat_map(|row| &row[CONTEXT..]).copied().collect(),
+            x: reference::sum_candidates(&each_x, self.contexts, self.candidates, context).value,
+            y: rows.flat_map(|row| &row[context..]).copied().collect(),
         }
     }
 
     /// Output, parameter gradient and input gradients of one device.
-    fn run(&self, adapter: &Adapter) -> Results {
+    pub fn run(&self, adapter: &Adapter) -> Results {
+        self.run_on(adapter, &adapter.gpu, 1)
+    }
+
+    /// As [`Model::run`], on another device of the adapter, and with at least so many ranges of rows.
+    pub fn run_on(&self, adapter: &Adapter, gpu: &Gpu, ranges: usize) -> Results {
         let label = format!("network {}x{} {:?}", self.contexts, self.candidates, self.network.layers);
-        let mut case = Case::new(adapter, label);
+        let mut case = Case::on(adapter, gpu, gpu.capabilities().class, label);
         let parameters = case.input("parameters", [self.flat.len()], &self.flat);
         let x = case.input("x", [self.contexts, CONTEXT], &self.x);
         let y = case.input("y", [self.contexts, self.candidates, ACTION], &self.y);
@@ -225,7 +277,36 @@ impl Model {
         for (name, value) in [("output", forward.output), ("gradient", gradient), ("dx", dx), ("dy", dy)] {
             case.output(name, value);
         }
+        let found = self.passes(&case.recording.describe());
+        assert!(if ranges == 1 { found == 1 } else { found >= ranges }, "{found} ranges of rows");
         case.run()
+    }
+
+    /// How many ranges of rows a recording's table shows in its forward pass.
+    fn passes(&self, table: &str) -> usize {
+        table.lines().filter(|line| line.contains("forward layers.0.weight.action")).count()
+    }
+
+    /// Fails unless everything equals the reference.
+    pub fn check(&self, adapter: &Adapter, results: &Results) {
+        let expected = self.expected(&wide(&self.seed));
+        near(results, "output", &results.packed("output"), &expected.output);
+        let flat: Vec<f32> = results.get("gradient");
+        // Element by element of each slice: small gradients must not hide behind those of another layer.
+        let mut rest = &expected.parameters[..];
+        for slice in &self.layout.slices {
+            let (head, tail) = rest.split_at(slice.rows * slice.columns);
+            near(results, &slice.name, &self.layout.extract(slice, &flat), head);
+            rest = tail;
+        }
+        let mut padding = flat.clone();
+        for slice in &self.layout.slices {
+            self.layout.insert(slice, &vec![0.0; slice.rows * slice.columns], &mut padding);
+        }
+        assert!(padding.iter().all(|v| *v == 0.0), "{}: padding of the gradient is not zero", adapter.name);
+        let (dx, dy) = self.denormalised(&expected);
+        near(results, "dx", &results.get("dx"), &dx);
+        near(results, "dy", &results.get("dy"), &dy);
     }
 }
 
@@ -242,6 +323,20 @@ fn models() -> Vec<Model> {
         Model::new(5, 7, &[17, 9], Activation::Silu, 1),
         Model::new(7, 65, &[64, 63], Activation::Tanh, 1),
         Model::new(1, 257, &[7], Activation::Silu, 3),
+        // Frequencies of a few turns per unit, the context's own numbers beside its features.
+        Model::encoded(
+            7,
+            17,
+            &[33],
+            Activation::Tanh,
+            2,
+            [
+                Encoding::Fourier(
+                    Fourier::gaussian(CONTEXT, 5, 0.4, 1).with_columns(FourierColumns::FeaturesAndInput),
+                ),
+                Encoding::Fourier(Fourier::gaussian(ACTION, 3, 0.3, 2)),
+            ],
+        ),
         // One candidate: the context is not shared and comes second in the first layer.
         Model::new(63, 1, &[65, 5], Activation::Tanh, 7),
         Model::new(41, 51, &[33], Activation::Gelu, 1),
@@ -285,26 +380,7 @@ fn nested(inputs: Vec<Input>) -> Network {
 fn networks_equal_the_reference(adapter: &Adapter) {
     for model in models() {
         let results = model.run(adapter);
-        let expected = model.expected(&wide(&model.seed));
-        near(&results, "output", &results.packed("output"), &expected.output);
-        let flat: Vec<f32> = results.get("gradient");
-        // Element by element of each slice: small gradients must not hide behind those of another layer.
-        let mut rest = &expected.parameters[..];
-        for slice in &model.layout.slices {
-            let (head, tail) = rest.split_at(slice.rows * slice.columns);
-            near(&results, &slice.name, &model.layout.extract(slice, &flat), head);
-            rest = tail;
-        }
-        let mut padding = flat.clone();
-        for slice in &model.layout.slices {
-            model.layout.insert(slice, &vec![0.0; slice.rows * slice.columns], &mut padding);
-        }
-        assert!(padding.iter().all(|v| *v == 0.0), "{}: padding of the gradient is not zero", adapter.name);
-        let scales = [0, 1].map(|at: usize| wide(&model.network.inputs[at].affine.scale));
-        let dx = reference::unpack_gradient(&expected.x, &scales[0]);
-        near(&results, "dx", &results.get("dx"), &dx);
-        let dy = reference::unpack_gradient(&expected.y, &scales[1]);
-        near(&results, "dy", &results.get("dy"), &dy);
+        model.check(adapter, &results);
     }
 }
 

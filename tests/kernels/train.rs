@@ -13,7 +13,10 @@ every_adapter!(
     batches_gather_the_rows_of_the_reference,
     batches_by_epochs_gather_the_rows_of_the_reference,
     batches_by_weight_gather_the_rows_of_the_reference,
-    an_epoch_visits_every_row_once,
+    an_epoch_visits_every_row_once;
+    once: rows_are_drawn_in_proportion_to_their_weights,
+    a_weighted_epoch_is_refused_and_so_are_positions_beyond_64_bits,
+    a_table_of_other_rows_is_refused,
 );
 
 /// Rounds of the library's permutations.
@@ -149,7 +152,6 @@ fn an_epoch_visits_every_row_once(adapter: &Adapter) {
     }
 }
 
-#[test]
 fn rows_are_drawn_in_proportion_to_their_weights() {
     let rows = 257;
     let draws = 400_000;
@@ -175,7 +177,6 @@ fn rows_are_drawn_in_proportion_to_their_weights() {
     assert!(table(one_hot).iter().enumerate().all(|(row, entry)| row == 41 || *entry == [0, 41]));
 }
 
-#[test]
 fn a_weighted_epoch_is_refused_and_so_are_positions_beyond_64_bits() {
     let data = Dataset::unconditional(vec![0.0, 1.0], 1).unwrap();
     let options = RnceOptions { draw: DrawOption::Epochs, ..RnceOptions::default() };
@@ -194,7 +195,6 @@ fn a_weighted_epoch_is_refused_and_so_are_positions_beyond_64_bits() {
     assert_eq!(old.draw, DrawOption::Replacement);
 }
 
-#[test]
 fn a_table_of_other_rows_is_refused() {
     let mut case = Case::new(lavapipe(), "refusals");
     let values = (case.input("data_x", [3, 1], &[0.0f32; 3]), case.input("data_y", [3, 1], &[0.0f32; 3]));
