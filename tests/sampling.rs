@@ -3,10 +3,12 @@
 mod common;
 
 use common::{data, lavapipe};
+use gibbs::gpu::{DType, Recording};
 use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Model, Network, NetworkEnergy};
 use gibbs::proposal::UniformBox;
 use gibbs::sampler::{
-    Anneal, ChainOptions, ChainSampler, Dfo, Dynamics, Hamiltonian, Langevin, Mala, Return, diagnostics,
+    Anneal, ChainOptions, ChainSampler, Dfo, Dynamics, Hamiltonian, Langevin, Mala, Return, cumulate,
+    diagnostics,
 };
 use gibbs::{Error, Gpu};
 
@@ -225,9 +227,11 @@ fn bad_dynamics_are_named() {
     for thin in [0, 5] {
         expect(make(good.clone().into(), Return::Trace { thin }), &["sampler", "thin", "1 to", "4"]);
     }
-    let many =
-        ChainOptions { contexts: 1, chains: (1 << 20) + 1, ..options(Dfo::new(square()), Return::All) };
-    expect(ChainSampler::new(gpu, &energy, &square(), &many), &["cumulate", "samples", "1048577", "1048576"]);
+    let mut recording = Recording::new("run");
+    let many = recording.slot("energy", DType::F32, [cumulate::MOST_SAMPLES + 1, 1]).unwrap();
+    let knob = recording.knob("temperature", 1.0);
+    let drawn = cumulate::record(&mut recording, many, knob, [1, cumulate::MOST_SAMPLES + 1]);
+    expect(drawn, &["cumulate", "samples", "1048577", "1048576"]);
     let lonely = ChainOptions { context_width: 0, ..options(good, Return::All) };
     expect(ChainSampler::new(gpu, &energy, &square(), &lonely), &["energy", "context", "missing"]);
 }
