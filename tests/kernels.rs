@@ -77,8 +77,7 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
     let check = |name: &str, problem: Option<String>| {
         Trial::test(name, move || problem.map_or(Ok(()), |problem| Err(Failed::from(problem))))
     };
-    let cases: Vec<String> =
-        suites.iter().flat_map(|suite| common::suite::bodies(suite)).map(|(test, _)| test).collect();
+    let cases: Vec<String> = suites.iter().flat_map(common::suite::bodies).map(|(test, _)| test).collect();
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     let useless = stale(expectations, &cases);
     let mut all = vec![
