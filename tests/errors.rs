@@ -609,7 +609,7 @@ fn tensors_beyond_the_adapters_limits_are_refused() {
     let tebibyte = Tensor::zeros(gpu, "huge", DType::F32, [1 << 10, 1 << 28]);
     expect(tebibyte, "Limit", &["`huge`", "1099511627776", &most.to_string(), name, "fewer rows"]);
     let over = Tensor::zeros(gpu, "over", DType::F32, [most / 4 + 1]);
-    expect(over, "Limit", &["`over`", &(most + 4).to_string(), &most.to_string(), name]);
+    expect(over, "Limit", &["`over`", &(4 * (most / 4 + 1)).to_string(), &most.to_string(), name]);
     // Sizes whose product is 2^64 or more must not wrap round to something small.
     for shape in [
         Shape::new([1 << 32, 1 << 32, 4]),
@@ -633,9 +633,68 @@ fn tensors_beyond_the_adapters_limits_are_refused() {
         .finish()
         .unwrap();
     let compiled = recording.compile(gpu, &Bindings::new());
-    expect(compiled, "Limit", &["run/scratch", "4398046511104", name]);
+    expect(compiled, "Limit", &["run/scale", "`wide`", "4398046511104", name]);
     assert_eq!(gpu.counters().buffers, before, "refused before wgpu was asked");
     still_works(gpu);
+}
+
+#[test]
+fn tensors_beyond_a_binding_are_refused_where_they_are_bound() {
+    let gpu = &lavapipe().narrow(64 << 10);
+    let name = gpu.info().name.as_str();
+    for (label, target) in
+        [("own", gpu.capabilities().target()), ("other", gibbs::gpu::Target::from(gpu.capabilities().class))]
+    {
+        let mut recording = Recording::tuned("run", target);
+        let input = recording.slot("input", DType::F32, [1 << 20]).unwrap();
+        let result = recording.slot("result", DType::F32, [100]).unwrap();
+        recording
+            .dispatch(&scale(), "scale")
+            .bind("input", input)
+            .bind("result", result)
+            .set("count", 100u32)
+            .set("factor", 1.0f32)
+            .invocations(100)
+            .finish()
+            .unwrap();
+        let hint = if label == "own" { "fewer rows" } else { "Capabilities::target" };
+        let compiled = recording.compile(gpu, &Bindings::new());
+        expect(compiled, "Limit", &["run/scale", "`input`", "4194304", "65536", name, hint]);
+    }
+}
+
+#[test]
+fn wrong_ranges_of_rows_are_named() {
+    let mut recording = Recording::new("run");
+    let x = recording.slot("x", DType::F32, [128, 3]).unwrap();
+    expect(recording.rows(x, 0, 0), "Argument", &["`x`", "128"]);
+    expect(recording.rows(x, 64, 65), "Argument", &["`x`", "65 from 64", "128"]);
+    expect(recording.rows(x, usize::MAX, 2), "Argument", &["`x`"]);
+    expect(recording.rows(x, 63, 1), "Argument", &["`x`", "byte 756", "256"]);
+    let foreign = Recording::new("other").slot("x", DType::F32, [128, 3]).unwrap();
+    expect(recording.rows(foreign, 0, 1), "Argument", &["another recording"]);
+    let record = |recording: &mut Recording, input: Value, result: Value| {
+        recording
+            .dispatch(&scale(), "scale")
+            .bind("input", input)
+            .bind("result", result)
+            .set("count", 192u32)
+            .set("factor", 1.0f32)
+            .invocations(192)
+            .finish()
+    };
+    let (low, high) = (recording.rows(x, 0, 64).unwrap(), recording.rows(x, 64, 64).unwrap());
+    let aliased = record(&mut recording, low, high);
+    expect(aliased, "Binding", &["`input`", "`result`", "same tensor `x`"]);
+    let scratch = recording.scratch("scratch", DType::F32, [128, 3]);
+    let half = recording.rows(scratch, 64, 64).unwrap();
+    record(&mut recording, low, half).unwrap();
+    let early = record(&mut recording, scratch, x);
+    expect(early, "Binding", &["`input`", "`scratch`", "before"]);
+    let constant = recording.constant("table", [128, 3], &[1.0f32; 384]).unwrap();
+    let part = recording.rows(constant, 64, 64).unwrap();
+    expect(record(&mut recording, low, part), "Binding", &["`result`", "constant"]);
+    expect(recording.expose(half, "half"), "Argument", &["not scratch"]);
 }
 
 #[test]

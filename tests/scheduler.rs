@@ -175,6 +175,50 @@ fn scratch_memory_is_shared_by_lives_that_do_not_overlap() {
     assert_eq!(gpu.read::<f32>(&input).unwrap(), numbers, "slots are nobody's scratch");
 }
 
+/// Four rows of which a dispatch can bind two: no dispatch sees a whole value.
+#[test]
+fn rows_of_a_value_larger_than_a_binding_are_read_and_written() {
+    const ROWS: usize = 4;
+    let gpu = &lavapipe().narrow(2 * 4 * COUNT as u64);
+    let mut recording = Recording::tuned("rows", gpu.capabilities().target());
+    let input = recording.slot("input", DType::F32, [ROWS, COUNT]).expect("a slot");
+    let result = recording.slot("result", DType::F32, [2, 2, COUNT]).expect("a slot");
+    let link = recording.scratch("link", DType::F32, [ROWS, COUNT]);
+    for row in [2, 0, 3, 1] {
+        assert!(!recording.is_written(link));
+        let from = recording.rows(input, row, 1).expect("a row");
+        let to = recording.rows(link, row, 1).expect("a row");
+        assert!(!recording.is_written(to));
+        add(&mut recording, from, to, 1.0 + row as f32).expect("a dispatch");
+        assert!(recording.is_written(to));
+    }
+    assert!(recording.is_written(link));
+    for first in [0, 2] {
+        let from = recording.rows(link, first, 2).expect("two rows");
+        let to = recording.rows(result, first, 2).expect("two rows");
+        for row in 0..2 {
+            // Views of views count from the first row of the outer one.
+            let (from, to) = (recording.rows(from, row, 1), recording.rows(to, row, 1));
+            add(&mut recording, from.expect("a row"), to.expect("a row"), 10.0).expect("a dispatch");
+        }
+    }
+    let values: Vec<f32> = (0..ROWS * COUNT).map(|at| at as f32).collect();
+    let given = Tensor::from_slice(gpu, "input", [ROWS, COUNT], &values).expect("larger than a binding");
+    let written = Tensor::zeros(gpu, "result", DType::F32, [2, 2, COUNT]).expect("larger than a binding");
+    let expected: Vec<f32> = (0..ROWS * COUNT).map(|at| at as f32 + 11.0 + (at / COUNT) as f32).collect();
+    let both = Bindings::new().with("input", &given).with("result", &written);
+    recording.compile(gpu, &both).expect("a plan").run(1).expect("a run");
+    assert_eq!(gpu.read::<f32>(&written).expect("a readback"), expected);
+
+    // The same with tensors that a host gives for one replay.
+    written.write(gpu, &vec![0.0f32; ROWS * COUNT]).expect("a write");
+    let plan = recording.compile(gpu, &Bindings::new()).expect("a plan");
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    plan.encode(&mut encoder, &both).expect("a replay");
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(gpu.read::<f32>(&written).expect("a readback"), expected);
+}
+
 #[test]
 fn equal_constants_share_their_memory() {
     let gpu = &lavapipe().gpu;

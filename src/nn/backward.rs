@@ -85,10 +85,13 @@ impl Walk<'_> {
 
 impl Network {
     fn check_seed(&self, recording: &Recording, forward: &Forward, seed: Value) -> Result<()> {
-        if forward.keep == Keep::Output {
-            return Err(Error::argument("backward", "the forward pass", "was recorded without slopes"));
+        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))?;
+        match forward.keep {
+            Keep::Slopes => Ok(()),
+            Keep::Output => {
+                Err(Error::argument("backward", "the forward pass", "was recorded without slopes"))
+            }
         }
-        recording.expect_shape("backward", seed, Shape::packed(forward.rows, self.outputs()))
     }
 
     /// Records the chain of gradients of a pass from the output down to the first layer; entry `i` is the gradient in front

@@ -45,6 +45,9 @@ pub(super) struct Pass {
     pub left: Vec<Left>,
 }
 
+/// Most rows of a batch: what is made per range of rows stays small.
+const MAX_ROWS: usize = 1 << 24;
+
 /// What a node leaves for others and for the backward pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Left {
@@ -112,7 +115,8 @@ impl Network {
     /// same shapes. The parameters themselves must fit one binding.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a missing or unknown input; [`Error::Shape`] if rows or widths do not fit.
+    /// [`Error::Argument`] for a missing or unknown input; [`Error::Shape`] if rows or widths do not fit; [`Error::Limit`] beyond
+    /// 2^24 rows.
     pub fn record_forward(
         &self,
         recording: &mut Recording,
@@ -144,6 +148,16 @@ impl Network {
                 let hint = "each shared row serves the same number of rows";
                 return Err(Error::shape("forward", &input.name, shape, expected, hint));
             }
+        }
+        if rows > MAX_ROWS {
+            return Err(Error::Limit {
+                operation: format!("{}/forward", recording.label()),
+                what: "the rows of a batch".into(),
+                asked: rows as u64,
+                granted: MAX_ROWS as u64,
+                adapter: "any adapter".into(),
+                hint: "use fewer rows, candidates or chains".into(),
+            });
         }
         let mut by_rows: Vec<usize> = given.iter().map(|(_, shape)| shape.rows()).collect();
         by_rows.sort_unstable();

@@ -226,6 +226,7 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{Fourier, FourierColumns};
 
     #[test]
     fn r18_parameter_count_of_the_push_t_energy() {
@@ -300,6 +301,33 @@ mod tests {
             assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), *network);
         }
         assert_eq!(plain.clone().with_norms(Norms::None), plain);
+    }
+
+    #[test]
+    fn encoded_inputs_count_by_their_features() {
+        let fourier = Fourier::geometric(1.0, 100.0, 8).with_columns(FourierColumns::FeaturesAndInput);
+        let time = Input::new("time", 1).encoded(Encoding::Fourier(fourier.clone()));
+        assert_eq!(time.encoded_width(), 17);
+        let network = Network::mlp(vec![Input::new("x", 3), time], &[5], Activation::Silu, 2);
+        network.check().unwrap();
+        assert_eq!(network.parameter_count(), (3 + 17 + 1) * 5 + (5 + 1) * 2);
+        assert_eq!(network.multiply_adds(), (3 + 17) * 5 + 5 * 2);
+        assert_eq!(network.layout().slice("layers.0.weight.time").unwrap().rows, 17);
+        let text = serde_json::to_string(&network).unwrap();
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+        // A description without an encoding takes its inputs raw.
+        let plain = r#"{"name": "x", "width": 1, "affine": {"shift": [0.0], "scale": [1.0]}}"#;
+        assert_eq!(serde_json::from_str::<Input>(plain).unwrap(), Input::new("x", 1));
+        for bad in [
+            Fourier { count: 7, ..fourier.clone() },
+            Fourier::new(vec![1.0; 2049]),
+            Fourier::new(vec![f32::INFINITY]),
+            Fourier::new(Vec::new()),
+        ] {
+            let mut network = network.clone();
+            network.inputs[1].encoding = Encoding::Fourier(bad);
+            assert!(network.check().is_err());
+        }
     }
 
     #[test]
