@@ -347,12 +347,8 @@ fn fuzz<S: Strategy>(name: &str, cases: u32, most: usize, inputs: S, judge: impl
         common::say(&format!("fuzz {name}: seed {seed}"));
     }
     loop {
-        let config = Config {
-            cases,
-            failure_persistence: None,
-            rng_seed: RngSeed::Fixed(seed),
-            ..Config::default()
-        };
+        let config =
+            Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(seed), ..Config::default() };
         TestRunner::new(config)
             .run(&inputs, |input| {
                 LARGEST.set(0);
@@ -417,8 +413,7 @@ fn assert_sound(network: &Network) {
 
 #[test]
 fn descriptions_of_networks() {
-    let bases: Vec<Json> =
-        networks().iter().map(|network| serde_json::to_value(network).unwrap()).collect();
+    let bases: Vec<Json> = networks().iter().map(|network| serde_json::to_value(network).unwrap()).collect();
     let inputs = prop_oneof![
         3 => (any::<Index>(), vec(tree_edit(), 0..4), vec(edit(), 0..1)),
         1 => (any::<Index>(), vec(tree_edit(), 0..1), vec(edit(), 0..4)),
