@@ -17,7 +17,10 @@ use gibbs::gpu::GpuOptions;
 use gibbs::nn::pytorch::{self, Names};
 use gibbs::nn::{Activation, AdamOptions, Affine, Input, Network};
 use gibbs::tasks::density::Density;
-use gibbs::train::{Dataset, EnergyOptions, Observer, ProposalOptions, RnceOptions, RnceTrainer, StepRecord};
+use gibbs::train::{
+    CsvColumns, Dataset, EnergyOptions, Normalise, Observer, ProposalOptions, RnceOptions, RnceTrainer,
+    StepRecord,
+};
 use gibbs::{Error, Gpu, Result};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -482,6 +485,112 @@ fn weights_from_pytorch() {
                 Verdict::Refused
             }
         }
+    });
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Data sets
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// What holds for every data set that was read.
+fn assert_whole(data: &Dataset) {
+    assert!(data.rows() > 0 && data.x_width() > 0 && data.y_width() > 0);
+    assert_eq!(data.x().len(), data.rows() * data.x_width());
+    assert_eq!(data.y().len(), data.rows() * data.y_width());
+    assert!(data.x().iter().chain(data.y()).all(|value| value.is_finite()));
+    for how in [Normalise::Identity, Normalise::Standard { deviation: 1.0 }] {
+        data.fit_y(how).check("y", data.y_width()).unwrap();
+        data.fit_x(how).check("x", data.x_width()).unwrap();
+    }
+}
+
+fn judge(read: Result<Dataset>) -> Verdict {
+    match read {
+        Ok(data) => {
+            assert_whole(&data);
+            Verdict::Taken
+        }
+        Err(error) => {
+            assert!(matches!(error, Error::Data { .. }), "{error:?}");
+            assert!(error.to_string().len() < 10_000, "a message, not a report: {error}");
+            Verdict::Refused
+        }
+    }
+}
+
+#[test]
+fn tables_of_comma_separated_numbers() {
+    let table = |header: &str, end: &str| -> Vec<u8> {
+        let columns = header.split(',').count();
+        // Weights are not negative.
+        let lowest = if header.contains("weight") { 0.0 } else { -1.5 };
+        let number = |at: usize| format!("{}", at as f32 * 0.37 + lowest);
+        let rows = (0..6).map(|row| {
+            let fields: Vec<String> = (0..columns).map(|column| number(row * columns + column)).collect();
+            fields.join(",")
+        });
+        let lines: Vec<String> = std::iter::once(header.to_owned()).chain(rows).collect();
+        (lines.join(end) + end).into_bytes()
+    };
+    let bases = [
+        table("x0,y0,y1", "\n"),
+        table("y1,x1,x0,y0,other", "\r\n"),
+        table("y0", "\n"),
+        table("x0,x1,y0,weight", "\n"),
+        [&b"\xef\xbb\xbf"[..], &table("\"x0\", y0 ,\"y1\"", "\r\n")].concat(),
+    ];
+    let named = CsvColumns::Named { x: vec!["x0".into()], y: vec!["y0".into(), "y1".into()], weight: None };
+    let field = prop::sample::select(vec![
+        ",",
+        "\n",
+        "\r",
+        "\"",
+        "\"\"",
+        " ",
+        "\t",
+        "NaN",
+        "inf",
+        "1e39",
+        "-1e-50",
+        "0x10",
+        "1_0",
+        "y2",
+        "x0",
+        "\0",
+        "#",
+        "1e99999999999",
+        "-0",
+        "+3",
+        ".5",
+        "5.",
+        "\u{feff}",
+        "\u{2028}",
+        "\n\n",
+        "\r\n\r\n",
+    ]);
+    let token = (any::<Index>(), field).prop_map(|(at, text)| Edit::Insert(at, text.into()));
+    let inputs = (any::<Index>(), vec(prop_oneof![token, edit()], 0..5), any::<bool>());
+    fuzz("csv", 2000, 1 << 20, inputs, |(base, edits, by_name)| {
+        let mut text = bases[base.index(bases.len())].clone();
+        edits.iter().for_each(|edit| edit.apply(&mut text));
+        let columns = if *by_name { &named } else { &CsvColumns::Numbered };
+        judge(Dataset::from_csv_reader(&text[..], columns))
+    });
+}
+
+#[test]
+fn data_sets_as_safetensors() {
+    let folder = TempDir::new().unwrap();
+    let save = |name: &str, data: Dataset| {
+        let path = folder.path().join(name);
+        data.save(&path).unwrap();
+        std::fs::read(&path).unwrap()
+    };
+    let weighted = dataset().with_weights((0..50).map(|row| row as f32).collect()).unwrap();
+    let alone = Dataset::unconditional(common::data(1, 30), 3).unwrap();
+    let bases = [save("pairs", dataset()), save("weighted", weighted), save("alone", alone)];
+    fuzz("safetensors", 2000, 1 << 20, damage(), |damage| {
+        judge(Dataset::from_safetensors_bytes(&damage.apply(&bases)))
     });
 }
 
