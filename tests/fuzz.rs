@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use gibbs::gpu::GpuOptions;
 use gibbs::nn::pytorch::{self, Names};
-use gibbs::nn::{Activation, AdamOptions, Affine, Input, Network};
+use gibbs::nn::{Activation, AdamOptions, Affine, Input, LayerNorm, Network, Norms};
 use gibbs::tasks::density::Density;
 use gibbs::train::{
     CsvColumns, Dataset, EnergyOptions, Normalise, Observer, ProposalOptions, RnceOptions, RnceTrainer,
@@ -391,7 +391,9 @@ fn networks() -> Vec<Network> {
     vec![
         Network::mlp(vec![Input::new("x", 1)], &[], Activation::Tanh, 1),
         Network::mlp(two.clone(), &[7, 5], Activation::Silu, 2),
-        Network::mlp(two, &[16; 6], Activation::Relu, 1),
+        Network::mlp(two.clone(), &[16; 6], Activation::Relu, 1),
+        Network::mlp(two, &[6, 5], Activation::Tanh, 1)
+            .with_norms(Norms::BeforeActivations(LayerNorm::default())),
     ]
 }
 

@@ -6,7 +6,7 @@ mod common;
 use common::{data, lavapipe, wide};
 use gibbs::gpu::{Bindings, DType, Recording, Tensor};
 use gibbs::nn::pytorch::{self, Names};
-use gibbs::nn::{Activation, Affine, Input, Keep, Model, Network};
+use gibbs::nn::{Activation, Affine, Input, Keep, Layer as NetworkLayer, LayerNorm, Model, Network, Norms};
 use gibbs::{Error, Gpu};
 use gibbs_reference::compose::{Layer, Mlp};
 
@@ -176,6 +176,91 @@ fn a_round_trip_keeps_every_bit() {
         pytorch::read(&pytorch::write(&network, &flat, &custom).unwrap(), &network, &custom).unwrap(),
         flat
     );
+}
+
+/// `Sequential(Linear(8, 7), LayerNorm(7), SiLU(), Linear(7, 2))`.
+fn with_norm() -> (Network, Vec<Stored>) {
+    let network = Network::mlp(network().inputs, &[7], Activation::Silu, 2)
+        .with_norms(Norms::BeforeActivations(LayerNorm { epsilon: 1e-5 }));
+    let stored = vec![
+        f32s("0.weight", &[7, 8], &data(31, 56)),
+        f32s("0.bias", &[7], &data(32, 7)),
+        f32s("1.weight", &[7], &data(33, 7)),
+        f32s("1.bias", &[7], &data(34, 7)),
+        f32s("3.weight", &[2, 7], &data(35, 14)),
+        f32s("3.bias", &[2], &data(36, 2)),
+    ];
+    (network, stored)
+}
+
+#[test]
+fn norms_take_their_weight_as_gain() {
+    let gpu = &lavapipe().gpu;
+    let (network, stored) = with_norm();
+    let names = Names::sequential("");
+    let flat = pytorch::read(&file(&stored), &network, &names).unwrap();
+    assert_eq!(
+        pytorch::read(&pytorch::write(&network, &flat, &names).unwrap(), &network, &names).unwrap(),
+        flat
+    );
+    let model = Model::zeros(gpu, "normed", network).unwrap();
+    model.set_parameters(gpu, &flat).unwrap();
+    let rows = 3;
+    let (x, y) = (data(1, rows * 3), data(2, rows * 5));
+    let found = forward(gpu, &model, rows, &x, &y);
+    let linear = |weight: &[f32], bias: &[f32], h: &[f64]| -> Vec<f64> {
+        let row = |(bias, weights): (&f32, &[f32])| {
+            f64::from(*bias) + weights.iter().zip(h).map(|(w, h)| f64::from(*w) * h).sum::<f64>()
+        };
+        bias.iter().zip(weight.chunks_exact(h.len())).map(row).collect()
+    };
+    for row in 0..rows {
+        let affine = &model.network().inputs[0].affine;
+        let first = (0..3).map(|at| f64::from((x[row * 3 + at] - affine.shift[at]) * affine.scale[at]));
+        let input: Vec<f64> = first.chain(wide(&y[row * 5..][..5])).collect();
+        let h = linear(&data(31, 56), &data(32, 7), &input);
+        let mean = h.iter().sum::<f64>() / 7.0;
+        let variance = h.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 7.0;
+        let scaled = h.iter().map(|v| (v - mean) / (variance + 1e-5).sqrt());
+        let (gain, bias) = (data(33, 7), data(34, 7));
+        let normed = scaled.zip(gain.iter().zip(&bias)).map(|(v, (g, b))| v * f64::from(*g) + f64::from(*b));
+        let active: Vec<f64> = normed.map(|v| v / (1.0 + (-v).exp())).collect();
+        for (found, expected) in
+            found[row * 2..][..2].iter().zip(linear(&data(35, 14), &data(36, 2), &active))
+        {
+            assert!(
+                (f64::from(*found) - expected).abs() < 3e-5 * (1.0 + expected.abs()),
+                "{found} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn residual_blocks_want_names_of_their_own() {
+    let network = Network::preactivation(vec![Input::new("odd.bias", 2)], 4, 2, Activation::Relu, 1);
+    let names = Names::modules("", ["stem", "a.first", "a.second", "b.first", "b.second", "head"]);
+    assert!(matches!(network.layers[1], NetworkLayer::Residual(_)));
+    let mut stored = Vec::new();
+    let shapes =
+        [("stem", 4, 2), ("a.first", 4, 4), ("a.second", 4, 4), ("b.first", 4, 4), ("b.second", 4, 4)];
+    for (at, (name, outputs, inputs)) in shapes.into_iter().chain([("head", 1, 4)]).enumerate() {
+        let values = data(40 + at as u32, outputs * inputs);
+        stored.push(f32s(&format!("{name}.weight"), &[outputs, inputs], &values));
+        stored.push(f32s(&format!("{name}.bias"), &[outputs], &data(50 + at as u32, outputs)));
+    }
+    let flat = pytorch::read(&file(&stored), &network, &names).unwrap();
+    let layout = network.layout();
+    let second = layout.slice("layers.1.3.weight").expect("the second dense layer of the first block");
+    let transposed = layout.extract(second, &flat);
+    let raw = data(42, 16);
+    for at in 0..16 {
+        assert_eq!(transposed[at], raw[at % 4 * 4 + at / 4]);
+    }
+    let written = pytorch::write(&network, &flat, &names).unwrap();
+    assert_eq!(pytorch::read(&written, &network, &names).unwrap(), flat);
+    let refusal = pytorch::read(&written, &network, &Names::sequential(""));
+    refused(refusal, &["layers.1", "residual", "Names::modules"]);
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub struct Arguments {
     /// Seed of the moments at which they are killed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Latest moment, in milliseconds after a process has written its first checkpoint.
+    /// Latest moment, in milliseconds after a process has written its first checkpoint. Every second process is killed a
+    /// hundredth of that after it begins a write at most.
     #[arg(long, default_value_t = 500)]
     window: u64,
     /// Folder for the checkpoint.
@@ -85,6 +86,15 @@ fn leftovers(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Waits until a process begins to write, at most ten seconds: then it is no longer there.
+fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
+    let begun = Instant::now();
+    while leftovers(path)?.is_empty() && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
+}
+
 pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
     let _ = std::fs::remove_dir_all(&arguments.out);
     std::fs::create_dir_all(&arguments.out)?;
@@ -101,11 +111,19 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
         }
         let mut child =
             command.arg("victim").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        // The leftover of the process before is gone once this one has saved.
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
         let moment = Duration::from_micros(random.random_range(0..=1000 * arguments.window));
+        let moment = match trial % 2 {
+            0 => {
+                wait_for_a_write(&path)?;
+                moment / 100
+            }
+            _ => moment,
+        };
         let begun = Instant::now();
         while begun.elapsed() < moment {
             std::thread::sleep(moment.saturating_sub(begun.elapsed()));

@@ -5,17 +5,18 @@
 //! | `Linear.weight` `[outputs, inputs]`, row per output | one matrix `[inputs, outputs]` per layer, row per input |
 //! | `torch.cat([x, y], -1)` in front of the first `Linear` | one block `[width, outputs]` of rows per named input, in the network's order |
 //! | `Linear.bias` `[outputs]` | the layer's bias |
-//! | `Sequential` counts modules: `0.weight`, `2.weight` when activations lie between | layers are counted alone |
+//! | `LayerNorm.weight`, `LayerNorm.bias` `[width]` | gain and bias of the norm |
+//! | `Sequential` counts modules: `0.weight`, `2.weight` when activations lie between | a dense layer and its activation are one layer |
 //!
-//! Not in a `state_dict`, so for the caller to know: which activation lies between the layers, and how inputs are normalised. A
-//! network here maps each input by its own [`Affine`](super::Affine) first; weights of a model without such a map want
+//! Not in a `state_dict`, so for the caller to know: which activation lies between the layers, the epsilon of norms, and how
+//! inputs are normalised. A network here maps each input by its own [`Affine`](super::Affine) first; weights of a model without such a map want
 //! [`Input::new`], which changes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
-use super::{Activation, Input, Network, ParameterLayout, Slice};
+use super::{Activation, Dense, Input, Layer, Network, ParameterLayout, Slice};
 use crate::{Error, Result};
 
 /// How a `state_dict` names the modules of a network.
@@ -32,14 +33,15 @@ enum Scheme {
 }
 
 impl Names {
-    /// As `torch.nn.Sequential` counts: every layer and every activation is a module. `prefix` is what stands in front of the
+    /// As `torch.nn.Sequential` counts: every layer and every activation is a module. Residual blocks are not modules of
+    /// PyTorch's; networks with them want [`Names::modules`]. `prefix` is what stands in front of the
     /// numbers, dot included (`"net."`); empty when the model is the `Sequential` itself. Tensors whose names do not begin
     /// with it belong to somebody else and are left alone.
     pub fn sequential(prefix: &str) -> Self {
         Self { prefix: prefix.into(), scheme: Scheme::Sequential }
     }
 
-    /// One module name for each layer that has parameters, in the network's order, each behind `prefix` as in
+    /// One module name for each layer that has parameters, in the network's order, those in residual blocks included, each behind `prefix` as in
     /// [`Names::sequential`]: `Names::modules("", ["fc1", "fc2", "head"])`.
     pub fn modules<S: Into<String>>(prefix: &str, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
@@ -50,62 +52,88 @@ impl Names {
 /// One module with parameters: what it is called there and which slices it fills here.
 struct Module {
     name: String,
-    /// The blocks of its weight matrix, one below the other.
-    weights: Vec<Slice>,
+    kind: Kind,
     bias: Slice,
 }
 
-impl Module {
-    fn inputs(&self) -> usize {
-        self.weights.iter().map(|slice| slice.rows).sum()
-    }
+enum Kind {
+    /// The blocks of the weight matrix, one below the other.
+    Linear(Vec<Slice>),
+    /// The gain.
+    LayerNorm(Slice),
+}
 
-    /// Names and shapes of its tensors.
+impl Module {
+    /// Names and shapes of its tensors: weight and bias.
     fn tensors(&self) -> [(String, Vec<usize>); 2] {
         let outputs = self.bias.columns;
-        [
-            (format!("{}.weight", self.name), vec![outputs, self.inputs()]),
-            (format!("{}.bias", self.name), vec![outputs]),
-        ]
+        let weight = match &self.kind {
+            Kind::Linear(blocks) => vec![outputs, blocks.iter().map(|block| block.rows).sum()],
+            Kind::LayerNorm(_) => vec![outputs],
+        };
+        [(format!("{}.weight", self.name), weight), (format!("{}.bias", self.name), vec![outputs])]
     }
 }
 
 /// The modules of a network in order, under the names that `names` gives them.
 fn modules(operation: &str, network: &Network, names: &Names) -> Result<Vec<Module>> {
     network.check()?;
-    let layout = network.layout();
     let mut found: Vec<Module> = Vec::new();
     let mut weights = Vec::new();
-    for slice in layout.slices {
-        if !slice.name.ends_with("bias") {
+    for slice in network.layout().slices {
+        // Each module's bias comes last. The names of inputs, which may be any, stand at the end of the first weights.
+        if slice.name.starts_with("layers.0.weight.") || !slice.name.ends_with(".bias") {
             weights.push(slice);
             continue;
         }
-        found.push(Module { name: String::new(), weights: std::mem::take(&mut weights), bias: slice });
+        let is_gain = |slice: &Slice| slice.name.ends_with(".gain") && !found.is_empty();
+        let kind = match weights.iter().position(is_gain) {
+            Some(gain) => Kind::LayerNorm(weights.swap_remove(gain)),
+            None => Kind::Linear(std::mem::take(&mut weights)),
+        };
+        found.push(Module { name: String::new(), kind, bias: slice });
     }
-    match &names.scheme {
-        Scheme::Sequential => {
-            let mut number = 0;
-            for (module, layer) in found.iter_mut().zip(&network.layers) {
-                module.name = format!("{}{number}", names.prefix);
-                number += if layer.activation == Activation::Identity { 1 } else { 2 };
-            }
+    let own: Vec<String> = match &names.scheme {
+        Scheme::Sequential => numbers_of(operation, network)?.iter().map(usize::to_string).collect(),
+        Scheme::Modules(given) => given.clone(),
+    };
+    if own.len() != found.len() {
+        let problem = format!("are {}; the network has {} layers with parameters", own.len(), found.len());
+        return Err(Error::argument(operation, "the names of modules", problem));
+    }
+    for (at, (module, name)) in found.iter_mut().zip(&own).enumerate() {
+        if own[..at].contains(name) {
+            return Err(Error::argument(operation, format!("module `{name}`"), "is named twice"));
         }
-        Scheme::Modules(given) => {
-            if given.len() != found.len() {
-                let problem =
-                    format!("are {}; the network has {} layers with parameters", given.len(), found.len());
-                return Err(Error::argument(operation, "the names of modules", problem));
-            }
-            for (at, (module, name)) in found.iter_mut().zip(given).enumerate() {
-                if given[..at].contains(name) {
-                    return Err(Error::argument(operation, format!("module `{name}`"), "is named twice"));
-                }
-                module.name = format!("{}{name}", names.prefix);
-            }
-        }
+        module.name = format!("{}{name}", names.prefix);
     }
     Ok(found)
+}
+
+/// The numbers that a `Sequential` gives to the modules with parameters.
+fn numbers_of(operation: &str, network: &Network) -> Result<Vec<usize>> {
+    let (mut numbers, mut next) = (Vec::new(), 0);
+    for (at, layer) in network.layers.iter().enumerate() {
+        match layer {
+            Layer::Dense(Dense { activation, .. }) => {
+                numbers.push(next);
+                next += if *activation == Activation::Identity { 1 } else { 2 };
+            }
+            Layer::Norm(_) => {
+                numbers.push(next);
+                next += 1;
+            }
+            Layer::Activate(_) => next += 1,
+            Layer::Residual(_) => {
+                return Err(Error::Unsupported {
+                    operation: operation.into(),
+                    reason: format!("`layers.{at}` is a residual block, which `nn.Sequential` cannot number"),
+                    hint: "name the modules yourself, one per layer with parameters: `Names::modules`".into(),
+                });
+            }
+        }
+    }
+    Ok(numbers)
 }
 
 const READ: &str = "read a PyTorch state_dict";
@@ -155,19 +183,23 @@ pub fn read(bytes: &[u8], network: &Network, names: &Names) -> Result<Vec<f32>> 
     let layout = network.layout();
     let mut flat = vec![0.0; layout.len];
     for module in &modules {
-        let [weight, bias] = module.tensors().map(|(name, _)| name);
-        let weight = numbers(&file, &weight)?;
-        let inputs = module.inputs();
-        let mut first = 0;
-        for slice in &module.weights {
-            let ours: Vec<f32> = (first..first + slice.rows)
-                .flat_map(|input| weight.iter().skip(input).step_by(inputs))
-                .copied()
-                .collect();
-            layout.insert(slice, &ours, &mut flat);
-            first += slice.rows;
+        let [weight, bias] = module.tensors();
+        let values = numbers(&file, &weight.0)?;
+        match &module.kind {
+            Kind::LayerNorm(gain) => layout.insert(gain, &values, &mut flat),
+            Kind::Linear(blocks) => {
+                let inputs = weight.1[1];
+                let mut first = 0;
+                for block in blocks {
+                    let rows = first..first + block.rows;
+                    let ours: Vec<f32> =
+                        rows.flat_map(|input| values.iter().skip(input).step_by(inputs)).copied().collect();
+                    layout.insert(block, &ours, &mut flat);
+                    first += block.rows;
+                }
+            }
         }
-        layout.insert(&module.bias, &numbers(&file, &bias)?, &mut flat);
+        layout.insert(&module.bias, &numbers(&file, &bias.0)?, &mut flat);
     }
     Ok(flat)
 }
@@ -184,17 +216,19 @@ pub fn write(network: &Network, flat: &[f32], names: &Names) -> Result<Vec<u8>> 
     layout.check_flat(WRITE, flat)?;
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for module in &modules {
-        let blocks: Vec<Vec<f32>> = module.weights.iter().map(|slice| layout.extract(slice, flat)).collect();
         let outputs = module.bias.columns;
-        let mut weight = Vec::with_capacity(4 * outputs * module.inputs());
-        for output in 0..outputs {
-            for value in blocks.iter().flat_map(|block| block.iter().skip(output).step_by(outputs)) {
-                weight.extend_from_slice(&value.to_le_bytes());
+        let weight: Vec<f32> = match &module.kind {
+            Kind::LayerNorm(gain) => layout.extract(gain, flat),
+            Kind::Linear(blocks) => {
+                let blocks: Vec<Vec<f32>> = blocks.iter().map(|block| layout.extract(block, flat)).collect();
+                let column =
+                    |output: usize| blocks.iter().flat_map(move |b| b.iter().skip(output).step_by(outputs));
+                (0..outputs).flat_map(column).copied().collect()
             }
-        }
-        let bias = layout.extract(&module.bias, flat).iter().flat_map(|value| value.to_le_bytes()).collect();
-        for ((name, shape), bytes) in module.tensors().into_iter().zip([weight, bias]) {
-            tensors.push((name, shape, bytes));
+        };
+        let bias = layout.extract(&module.bias, flat);
+        for ((name, shape), values) in module.tensors().into_iter().zip([weight, bias]) {
+            tensors.push((name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
         }
     }
     let fail = |error: String| Error::argument(WRITE, "the tensors", error);
@@ -209,7 +243,7 @@ pub fn write(network: &Network, flat: &[f32], names: &Names) -> Result<Vec<u8>> 
 }
 
 /// The multilayer perceptron of a `state_dict`: every `<prefix>N.weight` is a layer, in the order of the numbers `N`; all but
-/// the last have `activation` behind them. Returns the network and the names that [`read`] and [`write`] want.
+/// the last have `activation` behind them. Norms and residual blocks do not show in a file and are refused by their shapes. Returns the network and the names that [`read`] and [`write`] want.
 ///
 /// * `inputs`: in the order in which the model concatenates them.
 ///
