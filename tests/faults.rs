@@ -18,7 +18,7 @@ use gibbs::nn::{
     Activation, AdamOptions, Energy, Input, Model, Network, NetworkEnergy, Points, Schedule, evaluate_energy,
     evaluate_gradient,
 };
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{ChainOptions, ChainSampler, Dynamics, Langevin, Return};
 use gibbs::tasks::density::Density;
 use gibbs::train::{Dataset, EnergyOptions, Observer, ProposalOptions, RnceOptions, RnceTrainer, StepRecord};
 use gibbs::{Error, Gpu, Result, wgpu};
@@ -202,8 +202,8 @@ struct Parts {
 
 const POINTS: Points<'static> = Points { context: &[0.3], contexts: 1, y: &[0.1, 0.2, 0.3, 0.4], dims: 2 };
 
-fn langevin() -> Langevin {
-    Langevin { steps: 3, sizes: StepSizes::Constant { eta: 1e-2 }, bounds: None, quiet_last: true }
+fn langevin() -> Dynamics {
+    Langevin { steps: 3, quiet_last: true, ..Langevin::default() }.into()
 }
 
 impl Parts {
@@ -214,7 +214,7 @@ impl Parts {
             contexts: 1,
             context_width: 1,
             chains: 5,
-            langevin: langevin(),
+            dynamics: langevin(),
             returns: Return::All,
             seed: 1,
         };
@@ -569,7 +569,7 @@ fn what_belongs_to_one_device_is_refused_on_another() {
         contexts: 1,
         context_width: 1,
         chains: 3,
-        langevin: langevin(),
+        dynamics: langevin(),
         returns: Return::All,
         seed: 1,
     };
@@ -590,7 +590,7 @@ fn work(gpu: &Gpu, seed: u64, folder: &Path) -> (Vec<u8>, Vec<f32>, Vec<f32>) {
         contexts: 2,
         context_width: 1,
         chains: 7,
-        langevin: langevin(),
+        dynamics: langevin(),
         returns: Return::All,
         seed,
     };
