@@ -199,6 +199,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Adds to the last submitted labels how far a run had come.
+    pub(crate) fn at_step(mut self, step: u64) -> Self {
+        if let Self::DeviceLost { last, .. } | Self::Timeout { last, .. } = &mut self {
+            *last = format!("{last} (steps before {step} were submitted)");
+        }
+        self
+    }
+
     pub(crate) fn argument(
         operation: impl Into<String>,
         argument: impl Into<String>,

@@ -34,7 +34,7 @@ pub(crate) use choice::choices;
 pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
 pub use counters::Counters;
 pub use dispatch::{DispatchBuilder, Param};
-pub use fault::FaultRecord;
+pub use fault::{Fault, FaultRecord};
 pub use metrics::{MetricsRing, MetricsRow};
 pub use optional::{OptionalPath, OptionalPaths, PathChoice, PathState};
 pub use plan::{Plan, PlanTiming};

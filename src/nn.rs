@@ -29,6 +29,7 @@ mod model;
 mod network;
 mod optimiser;
 pub mod pack_inputs;
+pub mod pytorch;
 pub mod quadratic_energy;
 pub mod reduce_partials;
 mod row_range;

@@ -418,23 +418,31 @@ impl<'a> OneDimension<'a> {
         f64::from(after)
     }
 
-    /// Losses and gradients per context at one `a`, from `rounds` independent draws.
-    fn evaluate(&self, a: f32, rounds: usize) -> (Vec<f64>, Vec<f64>) {
+    /// Losses, gradients and curvatures per context at one `a`, from `rounds` independent draws.
+    fn evaluate(&self, a: f32, rounds: usize) -> [Vec<f64>; 3] {
+        let mut all = [const { Vec::new() }; 3];
+        self.for_each_draw(a, rounds, |read| {
+            for (all, read) in all.iter_mut().zip(read) {
+                all.extend(read.iter().map(|&v| f64::from(v)));
+            }
+        });
+        all
+    }
+
+    /// Calls a function with losses, gradients and curvatures of each of `rounds` draws, while the draw lies in its tensors.
+    fn for_each_draw(&self, a: f32, rounds: usize, mut each: impl FnMut(&[Vec<f32>])) {
         let mut bench = Bench::new(self.gpu, "one dimension/evaluate");
-        let (loss, gradient, _) = self.record_derivatives(&mut bench);
-        bench.output(loss);
-        bench.output(gradient);
+        let (loss, gradient, curvature) = self.record_derivatives(&mut bench);
+        for value in [loss, gradient, curvature] {
+            bench.output(value);
+        }
         let compiled = bench.compile();
         self.parameter.write(self.gpu, &[a]).unwrap();
-        let (mut losses, mut gradients) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             self.draw.run(1).unwrap();
             compiled.plan.run(1).unwrap();
-            let read = compiled.read();
-            losses.extend(read[0].iter().map(|&v| f64::from(v)));
-            gradients.extend(read[1].iter().map(|&v| f64::from(v)));
+            each(&compiled.read());
         }
-        (losses, gradients)
     }
 }
 
@@ -505,7 +513,7 @@ fn losses(cases: &[(f32, usize, f64)], rounds: usize) {
     let gpu = &common::lavapipe().gpu;
     for &(sigma, negatives, expected) in cases {
         let model = OneDimension::new(gpu, Objective::Rnce, sigma, negatives, ROUND);
-        let (found, error) = mean(&model.evaluate(1.0, rounds).0);
+        let (found, error) = mean(&model.evaluate(1.0, rounds)[0]);
         eprintln!("sigma {sigma} K {negatives}: loss {found:.5} +- {error:.5}, expected {expected}");
         let bound = monte_carlo_bound(error);
         assert_near(&format!("loss at sigma {sigma}, K {negatives}"), found, expected, bound);
@@ -518,7 +526,8 @@ fn r4_a_proposal_that_equals_the_data_gives_the_log_of_the_number_of_candidates(
     for negatives in [1, 8, 64] {
         let model = OneDimension::new(gpu, Objective::Rnce, 1.0, negatives, 4000);
         let expected = ((negatives + 1) as f64).ln();
-        for loss in model.evaluate(1.0, 1).0 {
+        for loss in &model.evaluate(1.0, 1)[0] {
+            let loss = *loss;
             assert_near("every loss at sigma 1", loss, expected, 1e-6);
         }
     }
@@ -538,11 +547,70 @@ fn r4_all_losses() {
     losses(&of_2, 16);
 }
 
+/// `J_K = E[Var_w(-y^2 / 2)]` at `a = 1`, and by the information equality the variance of the gradient there.
+fn information(cases: &[(f32, usize, f64)], rounds: usize) {
+    let gpu = &common::lavapipe().gpu;
+    for &(sigma, negatives, expected) in cases {
+        // As many candidates a round as one binding of the smallest adapter holds.
+        let contexts = ROUND.min(8_000_000 / (negatives + 1));
+        let model = OneDimension::new(gpu, Objective::Rnce, sigma, negatives, contexts);
+        let [_, gradients, curvatures] = model.evaluate(1.0, rounds);
+        let (found, error) = mean(&curvatures);
+        eprintln!("sigma {sigma} K {negatives}: information {found:.5} +- {error:.5}, expected {expected}");
+        let what = format!("information at sigma {sigma}, K {negatives}");
+        assert_near(&what, found, expected, monte_carlo_bound(error));
+        let squares: Vec<f64> = gradients.iter().map(|g| g * g).collect();
+        let (variance, error) = mean(&squares);
+        assert_near(&format!("{what}, as a variance"), variance, expected, 4.0 * error + 5e-4);
+    }
+}
+
+#[test]
+fn r5_information_grows_with_the_number_of_negatives() {
+    information(&[(1.0, 1, 0.25), (1.0, 8, 0.4444), (1.2, 1, 0.303), (1.5, 1, 0.299), (1.5, 8, 0.466)], 4);
+}
+
+#[test]
+#[ignore = "long: the whole table of R5 with more draws"]
+fn r5_all_information() {
+    information(&[(1.0, 1, 0.25), (1.0, 3, 0.375), (1.0, 8, 0.4444), (1.0, 64, 0.4923), (1.2, 1, 0.303)], 16);
+    let of_1_5 = [(1.5, 1, 0.299), (1.5, 3, 0.416), (1.5, 8, 0.466), (1.5, 64, 0.4956)];
+    information(&of_1_5, 16);
+    // Fewer contexts fit a round beside as many candidates.
+    information(&[(1.5, 512, 0.499)], 64);
+}
+
+/// `log mean exp(-E - log q)` over the negatives, from the losses: `sum_k>0 exp l_k = exp(l_0) (exp(loss) - 1)`.
+#[test]
+fn r10_the_losses_give_the_log_of_the_partition_function() {
+    let gpu = &common::lavapipe().gpu;
+    let (sigma, negatives) = (1.5f64, 64);
+    let model = OneDimension::new(gpu, Objective::Rnce, sigma as f32, negatives, ROUND / 8);
+    let constant = (sigma * (2.0 * std::f64::consts::PI).sqrt()).ln();
+    for (a, expected) in [(1.0f64, 0.918_939), (2.0, 0.572_365), (0.7, 1.097_276)] {
+        let (mut sum, mut count) = (0.0, 0usize);
+        model.for_each_draw(a as f32, 1, |read| {
+            let half_square: Vec<f32> = gpu.read(&model.half_square).unwrap();
+            let log_q: Vec<f32> = gpu.read(&model.log_q).unwrap();
+            for (context, &loss) in read[0].iter().enumerate() {
+                let at = context * (negatives + 1);
+                // The draws leave the proposal's constant out.
+                let logit = -a * f64::from(half_square[at]) - f64::from(log_q[at]) + constant;
+                sum += logit.exp() * f64::from(loss).exp_m1();
+                count += negatives;
+            }
+        });
+        let found = (sum / count as f64).ln();
+        eprintln!("a {a}: log Z = {found:.6}, expected {expected}");
+        assert_near(&format!("log Z at a = {a}"), found, expected, 3.0 / (count as f64).sqrt());
+    }
+}
+
 fn gradients(cases: &[(f32, usize, f64)], rounds: usize) {
     let gpu = &common::lavapipe().gpu;
     for &(a, negatives, expected) in cases {
         let model = OneDimension::new(gpu, Objective::Rnce, 1.5, negatives, ROUND);
-        let (found, error) = mean(&model.evaluate(a, rounds).1);
+        let (found, error) = mean(&model.evaluate(a, rounds)[1]);
         eprintln!("a {a} K {negatives}: gradient {found:.5} +- {error:.5}, expected {expected}");
         let bound = monte_carlo_bound(error);
         assert_near(&format!("gradient at a = {a}, K {negatives}"), found, expected, bound);
@@ -749,6 +817,64 @@ fn r16_a_proposal_that_equals_the_model_weighs_all_candidates_alike() {
             assert_near("loss", mean_f32(&loss), (candidates as f64).ln(), 1e-5);
         }
     }
+}
+
+/// A Gaussian that does not depend on its context, with one standard deviation in normalised units.
+fn constant_gaussian(gpu: &Gpu, name: &str, deviation: f32) -> Mixture {
+    let shape = MixtureShape::new(1, action_units());
+    let input = vec![Input::new(CONTEXT, CONTEXT_WIDTH)];
+    let model = Model::zeros(gpu, name, Network::mlp(input, &[], Activation::Silu, shape.outputs())).unwrap();
+    let mut flat = vec![0.0; model.layout().len];
+    let bias = model.layout().slice("layers.0.bias").unwrap();
+    // Means first, then logarithms of deviations.
+    let outputs: Vec<f32> =
+        (0..shape.outputs()).map(|at| if at < DIMS { 0.0 } else { deviation.ln() }).collect();
+    model.layout().insert(bias, &outputs, &mut flat);
+    model.set_parameters(gpu, &flat).unwrap();
+    Mixture::new(model, shape).unwrap()
+}
+
+#[test]
+fn r10_an_energy_that_is_a_log_density_has_partition_function_one() {
+    let gpu = &common::lavapipe().gpu;
+    let (contexts, candidates) = (3000, 129);
+    let count = contexts * candidates;
+    let (target, proposal) = (constant_gaussian(gpu, "target", 1.0), constant_gaussian(gpu, "wide", 1.5));
+    let mut bench = Bench::new(gpu, "partition function");
+    bench.bind(&proposal.bindings().merge(&target.bindings()));
+    bench.bind(&RunState::new(gpu, 13).unwrap().bindings());
+    let context = common::data(14, contexts * CONTEXT_WIDTH);
+    let context = bench.input("context", [contexts, CONTEXT_WIDTH], &context);
+    let recording = &mut bench.recording;
+    let y = recording.scratch("y", DType::F32, [contexts, candidates, DIMS]);
+    let prepared = proposal.record_prepare(recording, context).unwrap();
+    let draws = Draws { candidates: y, first: 0, count: candidates, stream: "candidates", inner: 0 };
+    proposal.record_sample(recording, &prepared, &draws).unwrap();
+    let log_q = proposal.record_log_density(recording, &prepared, y).unwrap();
+    let prepared = target.record_prepare(recording, context).unwrap();
+    let log_p = target.record_log_density(recording, &prepared, y).unwrap();
+    let energy = recording.scratch("energy", DType::F32, [count, 1]);
+    recording
+        .dispatch(&KernelSource::new("theory/negate.wgsl", NEGATE), "negative log density")
+        .bind("log_q", log_p)
+        .bind("energy", energy)
+        .set("count", count as u32)
+        .invocations(count)
+        .finish()
+        .unwrap();
+    let ranking = ranking_nce::record(recording, Objective::Rnce, energy, log_q).unwrap();
+    for value in [ranking.loss, energy, log_q] {
+        bench.output(value);
+    }
+    let [loss, energy, log_q] = <[Vec<f32>; 3]>::try_from(bench.run()).unwrap();
+    // All candidates are the proposal's: their sum is exp(loss + l_0).
+    let sums = loss.iter().enumerate().map(|(context, &loss)| {
+        let at = context * candidates;
+        (f64::from(loss) - f64::from(energy[at]) - f64::from(log_q[at])).exp()
+    });
+    let found = (sums.sum::<f64>() / count as f64).ln();
+    eprintln!("log Z = {found:.6}");
+    assert_near("log Z", found, 0.0, 3.0 / (count as f64).sqrt());
 }
 
 #[test]

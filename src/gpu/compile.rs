@@ -30,6 +30,7 @@ impl Recording {
     ///
     /// # Errors
     /// [`Error::Limit`], [`Error::OutOfMemory`], [`Error::Shape`] for a tensor that does not fit its slot,
+    /// [`Error::Argument`] for one of another device,
     /// [`Error::Binding`] for aliasing through shared buffers, [`Error::Device`] if the driver refuses a pipeline.
     pub fn compile(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Plan> {
         for (name, _) in &bindings.entries {
@@ -160,7 +161,7 @@ impl Recording {
         for (index, info) in self.values.iter().enumerate() {
             places.push(match &info.role {
                 Role::Slot => match bindings.get(&info.label) {
-                    Some(tensor) => Place::Bound(fitting(&self.label, info, tensor)?.clone()),
+                    Some(tensor) => Place::Bound(fitting(gpu, &self.label, info, tensor)?.clone()),
                     None => Place::Unbound(info.clone()),
                 },
                 Role::Constant(bytes) => {
@@ -231,7 +232,8 @@ impl Recording {
 }
 
 /// The tensor, if it has the slot's shape and element type.
-pub(super) fn fitting<'a>(plan: &str, info: &ValueInfo, tensor: &'a Tensor) -> Result<&'a Tensor> {
+pub(super) fn fitting<'a>(gpu: &Gpu, plan: &str, info: &ValueInfo, tensor: &'a Tensor) -> Result<&'a Tensor> {
+    gpu.check_home(|| format!("bind slot `{}` of plan `{plan}`", info.label), tensor)?;
     if tensor.shape() == &info.shape && tensor.dtype() == info.dtype {
         return Ok(tensor);
     }

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::capabilities::Capabilities;
 use super::counters::{AtomicCounters, Counters, count};
-use super::fault::FaultRecord;
+use super::fault::{Fault, FaultRecord, Injected};
 use super::kernel::{Pipeline, PipelineKey};
 use super::optional::OptionalPaths;
+use super::tensor::Tensor;
 use crate::{Error, Result};
 
 /// How to choose and open an adapter.
@@ -31,6 +33,8 @@ pub struct GpuOptions {
     pub poison: Option<bool>,
     /// Longest wait for the device before [`Error::Timeout`]. Default: 60 s.
     pub timeout: Option<Duration>,
+    /// A fault to cause on purpose, as by [`Gpu::inject`]. Default: the environment variable `GIBBS_FAULT`.
+    pub fault: Option<Fault>,
 }
 
 /// How to work on a device that somebody else owns.
@@ -50,6 +54,30 @@ pub struct AdoptOptions {
 #[derive(Clone, Debug)]
 pub struct Gpu(Arc<Inner>);
 
+/// Who made a device, and may install handlers on it.
+enum Owner {
+    Ours(FaultRecord),
+    Host,
+}
+
+/// Which device memory was made on.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    /// Counts the contexts of this process.
+    number: u64,
+    /// Opened by us: our callback tells of a loss. A host's callback is the host's.
+    own: bool,
+    device: wgpu::Device,
+}
+
+impl Home {
+    /// Two contexts may adopt one device, then wgpu's word counts; it cannot tell devices of two instances apart, so of
+    /// those that we opened each is only itself.
+    fn is(&self, other: &Home) -> bool {
+        self.number == other.number || (!(self.own && other.own) && self.device == other.device)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     device: wgpu::Device,
@@ -58,7 +86,9 @@ struct Inner {
     capabilities: Capabilities,
     poison: bool,
     timeout: Duration,
+    home: Home,
     faults: FaultRecord,
+    injected: Injected,
     counters: AtomicCounters,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
 }
@@ -86,7 +116,8 @@ impl Gpu {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] with the list of those present; [`Error::Open`] if the driver refuses.
+    /// [`Error::NoAdapter`] with the list of those present; [`Error::Open`] if the driver refuses; [`Error::Argument`] if
+    /// `GIBBS_FAULT` names no fault.
     pub fn open(options: &GpuOptions) -> Result<Self> {
         Self::open_adapter(&Self::choose(options)?, options)
     }
@@ -115,8 +146,13 @@ impl Gpu {
     /// Opens a given adapter.
     ///
     /// # Errors
-    /// [`Error::Open`] if the driver refuses.
+    /// [`Error::Open`] if the driver refuses; [`Error::Argument`] if `GIBBS_FAULT` names no fault.
     pub fn open_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+        let fault = match (options.fault, std::env::var("GIBBS_FAULT")) {
+            (Some(fault), _) => Some(fault),
+            (None, Ok(text)) if !text.is_empty() => Some(text.parse()?),
+            (None, _) => None,
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gibbs"),
             required_features: adapter.features() & Capabilities::wanted(options.without),
@@ -128,7 +164,8 @@ impl Gpu {
         let faults = FaultRecord::default();
         let record = faults.clone();
         device.set_device_lost_callback(move |reason, message| {
-            record.report_lost(format!("{reason:?}: {message}"));
+            let told = if message.is_empty() { "the driver says no more" } else { message.as_str() };
+            record.report_lost(format!("{reason:?}: {told}"));
         });
         let record = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -137,7 +174,12 @@ impl Gpu {
         }));
         log::info!("opened {}", describe(&adapter.get_info()));
         let capabilities = Capabilities::of(&device, adapter.features(), options.without, options.checked);
-        Ok(Self::assemble(device, queue, faults, capabilities, options.poison, options.timeout))
+        let own = Owner::Ours(faults);
+        let gpu = Self::assemble(device, queue, own, capabilities, options.poison, options.timeout);
+        if let Some(fault) = fault {
+            gpu.inject(fault);
+        }
+        Ok(gpu)
     }
 
     /// Works on a device that a host program owns. Asks nothing more of the device than it was created with
@@ -147,7 +189,7 @@ impl Gpu {
         Self::assemble(
             device.clone(),
             queue.clone(),
-            FaultRecord::default(),
+            Owner::Host,
             capabilities,
             options.poison,
             options.timeout,
@@ -157,17 +199,25 @@ impl Gpu {
     fn assemble(
         device: wgpu::Device,
         queue: wgpu::Queue,
-        faults: FaultRecord,
+        owner: Owner,
         capabilities: Capabilities,
         poison: Option<bool>,
         timeout: Option<Duration>,
     ) -> Self {
+        let (own, faults) = match owner {
+            Owner::Ours(faults) => (true, faults),
+            Owner::Host => (false, FaultRecord::default()),
+        };
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let home = Home { number: OPENED.fetch_add(1, Ordering::Relaxed), own, device: device.clone() };
         Self(Arc::new(Inner {
             info: device.adapter_info(),
             capabilities,
             poison: poison.unwrap_or(cfg!(debug_assertions)),
             timeout: timeout.unwrap_or(Duration::from_secs(60)),
+            home,
             faults,
+            injected: Injected::default(),
             counters: AtomicCounters::default(),
             pipelines: Mutex::default(),
             device,
@@ -198,6 +248,14 @@ impl Gpu {
     /// The record of first causes; hosts of adopted devices report a loss here.
     pub fn faults(&self) -> &FaultRecord {
         &self.0.faults
+    }
+    /// Causes a fault on purpose: for tests of what follows a lost device. Counts from now on; a later fault of the same
+    /// kind replaces an earlier one.
+    pub fn inject(&self, fault: Fault) {
+        self.0.injected.set(fault);
+    }
+    pub(crate) fn injected(&self) -> &Injected {
+        &self.0.injected
     }
     /// What the host has done so far.
     pub fn counters(&self) -> Counters {
@@ -236,6 +294,25 @@ impl Gpu {
             Some(cause) => Err(self.device_error(operation, cause)),
             None => Ok(()),
         }
+    }
+
+    /// Fails if memory was made on another device. wgpu numbers what it makes per instance, so that a buffer of one device
+    /// would stand for some other buffer on the next.
+    pub(crate) fn check_home(&self, operation: impl FnOnce() -> String, tensor: &Tensor) -> Result<()> {
+        match tensor.home() {
+            Some(home) if !home.is(&self.0.home) => {
+                let there = describe(&home.device.adapter_info());
+                let problem = format!(
+                    "was made on another device, {there}; make it with the context that the plan was compiled for"
+                );
+                Err(Error::argument(operation(), format!("tensor `{}`", tensor.label()), problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.0.home
     }
 
     pub(crate) fn device_error(&self, operation: &str, cause: impl Into<String>) -> Error {
@@ -287,14 +364,7 @@ impl Gpu {
         if let Some(cause) = validation.or(internal) {
             return Err(self.device_error(operation, cause.to_string()));
         }
-        result.map_err(|panic| {
-            let words = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-                .unwrap_or_else(|| "unknown".into());
-            self.device_error(operation, format!("wgpu panicked: {words}"))
-        })
+        result.map_err(|panic| self.device_error(operation, format!("wgpu panicked: {}", words_of(&*panic))))
     }
 
     /// A buffer of at least 16 bytes, after a check against the device's limits.
@@ -331,7 +401,18 @@ impl Gpu {
     pub(crate) fn submit(&self, label: &str, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
         self.0.faults.submitted(label);
         count(&self.0.counters.submits, 1);
+        if self.0.injected.at_submit() {
+            self.0.device.destroy();
+        }
         self.scoped(label, || self.0.queue.submit([commands]))
+    }
+
+    /// Polls the device. A lost one makes wgpu panic here; that is a loss like any other.
+    pub(crate) fn poll(&self, poll: wgpu::PollType) -> Result<wgpu::PollStatus, wgpu::PollError> {
+        catch_unwind(AssertUnwindSafe(|| self.0.device.poll(poll))).unwrap_or_else(|panic| {
+            self.0.faults.infer_lost(format!("wgpu panicked while polling: {}", words_of(&*panic)));
+            Ok(wgpu::PollStatus::QueueEmpty)
+        })
     }
 
     /// Waits until everything submitted so far is done.
@@ -339,13 +420,20 @@ impl Gpu {
     /// # Errors
     /// [`Error::Timeout`] after [`Gpu::timeout`], [`Error::DeviceLost`].
     pub fn wait(&self) -> Result<()> {
-        self.wait_for("wait for submitted work", None, self.0.timeout)
+        let operation = "wait for submitted work";
+        if self.0.home.own {
+            return self.wait_for(operation, None, self.0.timeout);
+        }
+        // A lost device takes no work and says nothing; without a callback of ours only the number of a refused submission
+        // shows it.
+        let last = self.scoped(operation, || self.0.queue.submit([]))?;
+        self.wait_for(operation, Some(last), self.0.timeout)
     }
 
     /// Whether a submission has ended; does not wait.
     pub(crate) fn is_done(&self, submission: &wgpu::SubmissionIndex) -> bool {
         let submission_index = Some(submission.clone());
-        self.0.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(Duration::ZERO) }).is_ok()
+        self.poll(wgpu::PollType::Wait { submission_index, timeout: Some(Duration::ZERO) }).is_ok()
     }
 
     pub(crate) fn wait_for(
@@ -356,7 +444,7 @@ impl Gpu {
     ) -> Result<()> {
         self.check_health(operation)?;
         let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(timeout) };
-        match self.0.device.poll(poll) {
+        match self.poll(poll) {
             Ok(_) => self.check_health(operation),
             Err(wgpu::PollError::Timeout) => {
                 self.check_health(operation)?;
@@ -367,9 +455,23 @@ impl Gpu {
                     last: self.0.faults.last(),
                 })
             }
-            Err(cause) => Err(self.device_error(operation, cause.to_string())),
+            Err(wgpu::PollError::WrongSubmissionIndex(..)) => {
+                // Only a lost device refuses what passed validation. Our own callback, if there is one, runs in a poll.
+                let _ = self.poll(wgpu::PollType::Poll);
+                self.0.faults.infer_lost("the device takes no more work");
+                self.check_health(operation)
+            }
         }
     }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown")
 }
 
 /// One line naming an adapter, its driver and backend.

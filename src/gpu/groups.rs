@@ -23,6 +23,7 @@ impl Plan {
         Ok(match (&self.values[value], given) {
             (Place::Owned { buffer }, _) => Some((buffer, 0)),
             (Place::Bound(own), Some(tensor)) => {
+                self.gpu.check_home(|| format!("encode `{}`", self.label), tensor)?;
                 if tensor.shape() != own.shape() || tensor.dtype() != own.dtype() {
                     return Err(Error::shape(
                         format!("encode `{}`", self.label),
@@ -36,7 +37,7 @@ impl Plan {
             }
             (Place::Bound(own), None) => Some((own.buffer(), own.offset())),
             (Place::Unbound(info), Some(tensor)) => {
-                let tensor = fitting(&self.label, info, tensor)?;
+                let tensor = fitting(&self.gpu, &self.label, info, tensor)?;
                 Some((tensor.buffer(), tensor.offset()))
             }
             (Place::Unbound(_), None) => None,

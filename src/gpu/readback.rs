@@ -17,6 +17,8 @@ pub struct Readback<T> {
     label: String,
     staging: wgpu::Buffer,
     bytes: u64,
+    /// The device is to be destroyed before the values arrive.
+    doomed: bool,
     _element: std::marker::PhantomData<T>,
 }
 
@@ -24,9 +26,11 @@ impl Gpu {
     /// Reads a tensor and waits for it, at most [`Gpu::timeout`]. Elements come in memory order, padding included.
     ///
     /// # Errors
-    /// [`Error::Timeout`], [`Error::DeviceLost`] with the first cause, [`Error::Argument`] for a wrong element type.
+    /// [`Error::Timeout`], [`Error::DeviceLost`] with the first cause, [`Error::Argument`] for a wrong element type or a tensor
+    /// of another device.
     pub fn read<T: Element>(&self, tensor: &Tensor) -> Result<Vec<T>> {
         tensor.check_element::<T>("read")?;
+        self.check_home(|| "read".into(), tensor)?;
         count(&self.counting().blocking_readbacks, 1);
         self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())?
             .wait(self.timeout())
@@ -38,6 +42,7 @@ impl Gpu {
     /// As [`Gpu::read`].
     pub fn read_later<T: Element>(&self, tensor: &Tensor) -> Result<Readback<T>> {
         tensor.check_element::<T>("read")?;
+        self.check_home(|| "read".into(), tensor)?;
         count(&self.counting().async_readbacks, 1);
         self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())
     }
@@ -97,7 +102,7 @@ impl Gpu {
                 // values any more: then a failed map says nothing.
                 let failed = result.is_err();
                 if sender.send(result).is_ok() && failed {
-                    faults.report_lost("mapping a readback failed");
+                    faults.infer_lost("mapping a readback failed");
                 }
             });
         })?;
@@ -107,6 +112,7 @@ impl Gpu {
             staging,
             bytes,
             arrived,
+            doomed: self.injected().at_map(),
             _element: std::marker::PhantomData,
         })
     }
@@ -118,15 +124,18 @@ impl<T: Element> Readback<T> {
     /// # Errors
     /// [`Error::DeviceLost`] if the copy failed.
     pub fn try_take(&mut self) -> Result<Option<Vec<T>>> {
-        if let Err(cause) = self.gpu.device().poll(wgpu::PollType::Poll) {
+        if std::mem::take(&mut self.doomed) {
+            self.gpu.device().destroy();
+        }
+        if let Err(cause) = self.gpu.poll(wgpu::PollType::Poll) {
             return Err(self.gpu.device_error(&self.label, cause.to_string()));
         }
-        match self.arrived.try_recv() {
+        // Also when something arrived: what a lost device still delivers is not to be trusted.
+        let arrived = self.arrived.try_recv();
+        self.gpu.check_health(&self.label)?;
+        match arrived {
             Ok(result) => self.take(result).map(Some),
-            Err(TryRecvError::Empty) => {
-                self.gpu.check_health(&self.label)?;
-                Ok(None)
-            }
+            Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => {
                 Err(self.gpu.device_error(&self.label, "the copy was dropped before it was submitted"))
             }
@@ -169,12 +178,11 @@ impl<T: Element> Readback<T> {
             self.gpu.check_health(&self.label)?;
         }
         let values = self.gpu.scoped(&self.label, || {
-            self.staging
-                .slice(..self.bytes)
-                .get_mapped_range()
-                .map(|view| bytemuck::pod_collect_to_vec(&view))
+            let range = self.staging.slice(..self.bytes).get_mapped_range();
+            let values = range.map(|view| bytemuck::pod_collect_to_vec(&view));
+            self.staging.unmap();
+            values
         })?;
-        self.staging.unmap();
         values.map_err(|cause| self.gpu.device_error(&self.label, cause.to_string()))
     }
 }

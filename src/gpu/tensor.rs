@@ -5,6 +5,7 @@ use std::fmt;
 use bytemuck::Pod;
 
 use super::Gpu;
+use super::context::Home;
 use crate::{Error, Result};
 
 /// Element type of a tensor.
@@ -132,6 +133,8 @@ pub struct Tensor {
     offset: u64,
     shape: Shape,
     dtype: DType,
+    /// The device, where it is known: a host's buffer does not tell.
+    home: Option<Home>,
 }
 
 impl Tensor {
@@ -143,7 +146,8 @@ impl Tensor {
     pub fn zeros(gpu: &Gpu, label: &str, dtype: DType, shape: impl Into<Shape>) -> Result<Self> {
         let shape = shape.into();
         let buffer = gpu.create_buffer(label, bytes_of(&shape, dtype), Gpu::TENSOR_USAGES)?;
-        Ok(Self { label: label.into(), buffer, offset: 0, shape, dtype })
+        let home = Some(gpu.home().clone());
+        Ok(Self { label: label.into(), buffer, offset: 0, shape, dtype, home })
     }
 
     /// A tensor with the given values, in memory order (padding included for packed shapes).
@@ -162,7 +166,8 @@ impl Tensor {
     }
 
     /// A tensor round a buffer that somebody else made, from byte `offset` on. The buffer needs the usage
-    /// `STORAGE` (`COPY_SRC` too if it is to be read back, `COPY_DST` if written from the host).
+    /// `STORAGE` (`COPY_SRC` too if it is to be read back, `COPY_DST` if written from the host). It must belong to the device
+    /// that it is used on, which nothing here can check.
     ///
     /// # Errors
     /// [`Error::Shape`] if the buffer is too small, [`Error::Argument`] if `offset` is not a multiple of 256
@@ -200,7 +205,7 @@ impl Tensor {
                 "give a larger buffer or a smaller shape",
             ));
         }
-        Ok(Self { label: label.into(), buffer, offset, shape, dtype })
+        Ok(Self { label: label.into(), buffer, offset, shape, dtype, home: None })
     }
 
     /// The label given when it was made.
@@ -227,13 +232,18 @@ impl Tensor {
     pub fn bytes(&self) -> u64 {
         bytes_of(&self.shape, self.dtype)
     }
+    pub(crate) fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
+    }
 
     /// Overwrites the tensor from the host before the next submit. Counted as a host write.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of values differs, [`Error::Argument`] if the element type differs.
+    /// [`Error::Shape`] if the number of values differs, [`Error::Argument`] if the element type differs or the tensor
+    /// was made on another device.
     pub fn write<T: Element>(&self, gpu: &Gpu, values: &[T]) -> Result<()> {
         self.check_element::<T>("write")?;
+        gpu.check_home(|| format!("write to tensor `{}`", self.label), self)?;
         if values.len() != self.shape.len() {
             return Err(Error::shape(
                 format!("write to tensor `{}`", self.label),

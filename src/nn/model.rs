@@ -56,6 +56,26 @@ impl Model {
         &self.parameters
     }
 
+    /// Overwrites the parameters from the host: a flat list in the network's layout, as
+    /// [`ParameterLayout::insert`] fills it or [`super::pytorch::read`] returns it; padding is zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the length is not that of the layout; [`Error::Argument`] for a value that is not finite, or that
+    /// is not zero where the layout pads; [`Error::DeviceLost`].
+    pub fn set_parameters(&self, gpu: &Gpu, flat: &[f32]) -> Result<()> {
+        let operation = format!("parameters of `{}`", self.name);
+        self.layout.check_flat(&operation, flat)?;
+        let mut padding = flat.to_vec();
+        for slice in &self.layout.slices {
+            self.layout.insert(slice, &vec![0.0; slice.rows * slice.columns], &mut padding);
+        }
+        if let Some(at) = padding.iter().position(|&value| value != 0.0) {
+            let problem = format!("hold {} at element {at}, which is padding and must be 0", padding[at]);
+            return Err(Error::argument(operation, "the parameters", problem));
+        }
+        self.parameters.write(gpu, flat)
+    }
+
     /// Name of the slot that holds the parameters.
     pub fn slot(&self) -> String {
         format!("{}/parameters", self.name)

@@ -2,12 +2,14 @@
 //!
 //! Tensors are the unpadded slices of each flat buffer, `<model>.<buffer>.<slice>`; the header's metadata holds the run's
 //! description as JSON. Files are written beside their name, synced and renamed, so that a crash leaves the old file or the
-//! new one.
+//! new one. A process killed within a write leaves its unfinished file, `<name>.<process>.part`; the next save to that name,
+//! by whatever process, removes it.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -342,6 +344,34 @@ fn read_guarded(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Removes the unfinished files of processes that are gone. A file that stays only costs space, so errors do not count.
+fn remove_leftovers(folder: &Path, path: &Path, own: &Path) {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
+    let process_of = |file: &str| {
+        let number = file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".part")?;
+        number.parse::<u32>().ok()
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if let Some(process) = entry.file_name().to_str().and_then(process_of)
+            && entry.path() != own
+            && is_stale(&entry.path(), process)
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether the process that wrote a file is gone; where the system does not tell, whether the file is older than any write
+/// takes.
+fn is_stale(file: &Path, process: u32) -> bool {
+    let processes = Path::new("/proc");
+    if processes.join("self").exists() {
+        return !processes.join(process.to_string()).exists();
+    }
+    let written = std::fs::metadata(file).and_then(|data| data.modified());
+    written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > Duration::from_secs(3600)))
+}
+
 /// Writes a whole file or nothing: a temporary file in the same folder, synced, renamed over the old one, folder synced.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |operation, source| Error::Io { operation, path: path.into(), source };
@@ -352,6 +382,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let temporary = folder.join(name);
+    remove_leftovers(folder, path, &temporary);
     let written = (|| {
         let mut file = File::create(&temporary).map_err(|error| io("create", error))?;
         file.write_all(bytes).map_err(|error| io("write", error))?;

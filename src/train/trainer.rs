@@ -219,6 +219,10 @@ impl RnceTrainer {
     /// ([`RnceTrainer::save_last_good`]). [`crate::Error::DeviceLost`], [`crate::Error::Timeout`]; those of the
     /// observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
+        self.train_until(until, every, observer).map_err(|error| error.at_step(self.step))
+    }
+
+    fn train_until(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         let until = until.min(self.options.steps);
         let every = every.max(1);
         while self.step < until {

@@ -1,0 +1,172 @@
+//! Processes killed while they write checkpoints.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use gibbs::Gpu;
+use gibbs::train::{Observer, RnceOptions, RnceTrainer, StepRecord};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::Outcome;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Processes to kill.
+    #[arg(long, default_value_t = 100)]
+    trials: u32,
+    /// Seed of the moments at which they are killed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Latest moment, in milliseconds after a process has written its first checkpoint. Every second process is killed a
+    /// hundredth of that after it begins a write at most.
+    #[arg(long, default_value_t = 500)]
+    window: u64,
+    /// Folder for the checkpoint.
+    #[arg(long, default_value = "out/kill")]
+    out: PathBuf,
+}
+
+/// A network whose checkpoint of some 3 MB takes longer to write than its step takes to compute.
+fn options() -> RnceOptions {
+    super::options(vec![384, 384], 4, 3)
+}
+
+/// Saves after every step and never ends.
+struct Writer<'a> {
+    path: &'a Path,
+    saved: u64,
+}
+
+impl Observer for Writer<'_> {
+    fn records(&mut self, _: &[StepRecord]) {}
+
+    fn evaluate(&mut self, trainer: &mut RnceTrainer) -> gibbs::Result<()> {
+        trainer.save(self.path)?;
+        self.saved += 1;
+        if self.saved == 1 {
+            println!("writing");
+        }
+        Ok(())
+    }
+}
+
+pub fn victim(gpu: &Gpu, path: &Path) -> Outcome {
+    let data = super::data()?;
+    let mut trainer = match path.exists() {
+        true => RnceTrainer::resume(gpu, &data, path)?,
+        false => RnceTrainer::new(gpu, &data, options())?,
+    };
+    trainer.train(u64::MAX, 1, &mut Writer { path, saved: 0 })?;
+    Err("the run came to its end before it was killed".into())
+}
+
+/// Keeps a step's records and nothing else.
+struct Quiet;
+
+impl Observer for Quiet {
+    fn records(&mut self, _: &[StepRecord]) {}
+    fn evaluate(&mut self, _: &mut RnceTrainer) -> gibbs::Result<()> {
+        Ok(())
+    }
+}
+
+/// Files beside the checkpoint.
+fn leftovers(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?.path();
+        if entry != path {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// Waits until a process begins to write, at most ten seconds: then it is no longer there.
+fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
+    let begun = Instant::now();
+    while leftovers(path)?.is_empty() && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
+}
+
+pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
+    let _ = std::fs::remove_dir_all(&arguments.out);
+    std::fs::create_dir_all(&arguments.out)?;
+    let path = arguments.out.join("checkpoint.safetensors");
+    let data = super::data()?;
+    let mut random = StdRng::seed_from_u64(arguments.seed);
+    println!("seed {}, kills within {} ms of the first checkpoint", arguments.seed, arguments.window);
+    let (mut whole, mut within_writes, mut most_leftovers, mut last_step) = (0, 0, 0, 0);
+    let mut problems = Vec::new();
+    for trial in 1..=arguments.trials {
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Some(adapter) = adapter {
+            command.args(["--adapter", adapter]);
+        }
+        let mut child =
+            command.arg("victim").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        // The leftover of the process before is gone once this one has saved.
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        let moment = Duration::from_micros(random.random_range(0..=1000 * arguments.window));
+        let moment = match trial % 2 {
+            0 => {
+                wait_for_a_write(&path)?;
+                moment / 100
+            }
+            _ => moment,
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < moment {
+            std::thread::sleep(moment.saturating_sub(begun.elapsed()));
+        }
+        // SIGKILL on Unix: the process gets no chance to do anything.
+        child.kill()?;
+        let status = child.wait()?;
+        if line.trim() != "writing" {
+            problems.push(format!("trial {trial}: the process ended by itself ({status})"));
+            continue;
+        }
+        let left = leftovers(&path)?.len();
+        within_writes += u32::from(left > 0);
+        most_leftovers = most_leftovers.max(left);
+        let outcome = RnceTrainer::resume(gpu, &data, &path).and_then(|mut trainer| {
+            let step = trainer.step();
+            trainer.train(step + 2, u64::MAX, &mut Quiet)?;
+            Ok((step, trainer.step()))
+        });
+        match outcome {
+            Ok((step, after)) if step > last_step && after == step + 2 => {
+                whole += 1;
+                println!("trial {trial}: killed after {moment:?}, {left} leftover, stands at step {step}");
+                last_step = step;
+            }
+            Ok((step, _)) => problems.push(format!("trial {trial}: step {step} after step {last_step}")),
+            Err(error) => problems.push(format!("trial {trial}: {error}")),
+        }
+    }
+    // A save in peace leaves nothing but the checkpoint.
+    RnceTrainer::resume(gpu, &data, &path)?.save(&path)?;
+    let left = leftovers(&path)?;
+    println!(
+        "{whole} of {} checkpoints whole and resumed; {within_writes} kills within a write; at most {most_leftovers} \
+         leftover files at a time, {} after the next save",
+        arguments.trials,
+        left.len()
+    );
+    if !left.is_empty() || most_leftovers > 1 {
+        problems.push(format!("files were left: {left:?}"));
+    }
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(problems.join("; ").into()),
+    }
+}
