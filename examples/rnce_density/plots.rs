@@ -15,7 +15,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 const PANEL: u32 = 240;
 const MARGIN: u32 = 8;
-const LEFT: u32 = 84;
+const LEFT: u32 = 96;
 const TOP: u32 = 40;
 
 fn fonts() {
