@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gibbs::nn::AdamOptions;
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin, Return, StepSizes};
+use gibbs::sampler::{Anneal, ChainOptions, ChainSampler, Langevin, Return};
 use gibbs::tasks::density::Density;
 use gibbs::train::{
     Dataset, Draw, EnergyOptions, Observer, ProposalOptions, RnceOptions, RnceTrainer, StepRecord,
@@ -126,12 +126,12 @@ fn a_model_of_a_file_without_contexts_is_sampled_at_the_constant_context() {
         contexts: 1,
         context_width: 1,
         chains: 33,
-        langevin: Langevin {
+        dynamics: Langevin {
             steps: 3,
-            sizes: StepSizes::Geometric { first: 3e-3, last: 3e-5 },
-            bounds: None,
-            quiet_last: false,
-        },
+            sizes: Anneal::Geometric { first: 3e-3, last: 3e-5 },
+            ..Langevin::default()
+        }
+        .into(),
         returns: Return::All,
         seed: 1,
     };
