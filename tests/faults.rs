@@ -89,7 +89,7 @@ impl Saver {
 
 impl Observer for Saver {
     fn records(&mut self, records: &[StepRecord]) {
-        self.records.extend(records.iter().cloned().map(|r| StepRecord { steps_per_second: 0.0, ..r }));
+        self.records.extend(records.iter().map(|r| StepRecord { steps_per_second: 0.0, ..*r }));
     }
     fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()> {
         trainer.save(&self.path)
@@ -143,6 +143,8 @@ fn lose_and_resume(faults: &[Fault]) {
         }
         struck += 1;
         let what = format!("{fault:?}");
+        let cause = outcome.as_ref().err().map(Error::to_string).unwrap_or_default();
+        assert!(cause.contains("lost: Destroyed"), "{what}: names the cause: {cause}");
         let last = lost(&what, outcome);
         assert!(last.contains("gibbs/") || last.contains("read"), "{what}: names what was submitted: {last}");
         assert!(last.contains("steps before"), "{what}: names the step: {last}");

@@ -283,6 +283,11 @@ impl Gpu {
 
     /// Fails with the first cause if the device is lost or an error escaped every scope.
     pub(crate) fn check_health(&self, operation: &str) -> Result<()> {
+        if self.0.home.own && self.0.faults.wants_cause() {
+            // Our callback tells the cause once the queue is empty.
+            let timeout = Some(Duration::from_secs(1));
+            let _ = self.poll(wgpu::PollType::Wait { submission_index: None, timeout });
+        }
         if let Some(cause) = self.0.faults.lost() {
             return Err(Error::DeviceLost {
                 adapter: self.0.info.name.clone(),

@@ -93,6 +93,8 @@ struct Inner {
     lost: Option<String>,
     /// What only follows from a loss; counts until somebody tells the cause.
     inferred: Option<String>,
+    /// The device was asked for the cause of the loss.
+    asked: bool,
     uncaptured: Option<String>,
     last: VecDeque<String>,
 }
@@ -111,6 +113,14 @@ impl FaultRecord {
     /// Notes a sign that the device is lost. A reported cause stands before it.
     pub(crate) fn infer_lost(&self, sign: impl Into<String>) {
         self.lock().inferred.get_or_insert_with(|| sign.into());
+    }
+
+    /// Whether only signs of a loss are known and nobody asked for its cause yet; true once.
+    pub(crate) fn wants_cause(&self) -> bool {
+        let mut inner = self.lock();
+        let wanted = inner.lost.is_none() && inner.inferred.is_some() && !inner.asked;
+        inner.asked |= wanted;
+        wanted
     }
 
     pub(crate) fn report_uncaptured(&self, cause: String) {
@@ -187,6 +197,7 @@ mod tests {
         record.infer_lost("a map failed");
         record.infer_lost("another map failed");
         assert_eq!(record.lost().as_deref(), Some("a map failed"));
+        assert!(record.wants_cause() && !record.wants_cause());
         record.report_lost("driver reset");
         record.infer_lost("a third map failed");
         assert_eq!(record.lost().as_deref(), Some("driver reset"));

@@ -243,7 +243,7 @@ pub fn write(network: &Network, flat: &[f32], names: &Names) -> Result<Vec<u8>> 
 }
 
 /// The multilayer perceptron of a `state_dict`: every `<prefix>N.weight` is a layer, in the order of the numbers `N`; all but
-/// the last have `activation` behind them. Norms and residual blocks do not show in a file and are refused by their shapes. Returns the network and the names that [`read`] and [`write`] want.
+/// the last have `activation` behind them. Norms and residual blocks do not show in a file and are refused by their shapes. Returns the network and the names that [`read()`] and [`write()`] want.
 ///
 /// * `inputs`: in the order in which the model concatenates them.
 ///
