@@ -566,6 +566,8 @@ fn wrong_knobs_are_named() {
     turned("gain", own).unwrap();
     let untouched = recording.dispatch(&kernel, "k").bind("result", result).workgroups([1, 1, 1]).finish();
     expect(untouched, "Binding", &["`gain`", "has no knob"]);
+    let twice = recording.dispatch(&kernel, "k").bind("result", result).turn("gain", own).turn("gain", own);
+    expect(twice.workgroups([1, 1, 1]).finish(), "Binding", &["`gain`", "two knobs"]);
     let plan = recording.compile(gpu, &Bindings::new()).unwrap();
     expect(plan.set_knob(own, f32::NAN), "Argument", &["run", "knob `gain`", "finite"]);
     expect(plan.set_knob(stranger, 1.0), "Argument", &["knob", "another recording"]);

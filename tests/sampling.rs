@@ -4,7 +4,10 @@ mod common;
 
 use common::{data, lavapipe};
 use gibbs::gpu::{DType, Recording};
-use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Model, Network, NetworkEnergy};
+use gibbs::nn::{
+    ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, NetworkEnergy, QuadraticEnergy,
+    ShaderEnergy, ShaderEnergyOptions,
+};
 use gibbs::proposal::UniformBox;
 use gibbs::sampler::{
     Anneal, ChainOptions, ChainSampler, Dfo, Dynamics, Hamiltonian, Langevin, Mala, Return, cumulate,
@@ -120,6 +123,75 @@ fn a_start_without_a_finite_energy_comes_back_as_such() {
         let ends = sampler.sample_from(&[], &starts).unwrap();
         assert!(!ends[4].is_finite(), "{dynamics:?}: {}", ends[4]);
         assert!(ends[..4].iter().chain(&ends[6..]).all(|y| y.is_finite()), "{dynamics:?}");
+    }
+    // An energy that does not see the fault, as a ReLU of NaN may not: the coordinate shows it all the same.
+    let flat = ShaderEnergy::new(
+        "flat",
+        "flat.wgsl",
+        "fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 { return 0.0; }\n\
+         fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DIMS> {\n\
+             var slopes: array<f32, DIMS>;\n    return slopes;\n}\n",
+        ShaderEnergyOptions::new(0, DIMS, Gradient::Written),
+    )
+    .unwrap();
+    for dynamics in all_dynamics() {
+        let options = ChainOptions { context_width: 0, ..options(dynamics.clone(), Return::All) };
+        let mut sampler = ChainSampler::from_points(gpu, &flat, &options).unwrap();
+        for fault in [f32::NAN, f32::INFINITY] {
+            starts.fill(fault);
+            let ends = sampler.sample_from(&[], &starts).unwrap();
+            assert!(ends.iter().all(|y| !y.is_finite()), "{dynamics:?}: {ends:?}");
+        }
+    }
+}
+
+/// Five correlated coordinates from starts far off: the law must be reached, not only kept.
+#[test]
+fn adjusted_chains_find_the_law_of_five_correlated_coordinates() {
+    let gpu = &lavapipe().gpu;
+    let (dims, chains) = (5, 8192);
+    let mean = [0.5, -0.25, 0.0, 1.0, -1.0];
+    let variances = [0.25, 0.5, 1.0, 0.75, 1.5];
+    // The inverse covariance of x_0 = z_0, x_j = z_j + x_{j-1} / 2 with independent z of these variances.
+    let mut inverse = vec![0.0; dims * dims];
+    for (j, variance) in variances.iter().enumerate() {
+        inverse[j * dims + j] += 1.0 / variance;
+        if j > 0 {
+            inverse[(j - 1) * dims + j - 1] += 0.25 / variance;
+            inverse[j * dims + j - 1] -= 0.5 / variance;
+            inverse[(j - 1) * dims + j] -= 0.5 / variance;
+        }
+    }
+    let mut exact = variances;
+    for j in 1..dims {
+        exact[j] += 0.25 * exact[j - 1];
+    }
+    let energy = QuadraticEnergy::full(&mean, &inverse).unwrap();
+    let start = UniformBox::new(&[-4.0; 5], &[4.0; 5]).unwrap();
+    let mala = Mala { steps: 150, sizes: Anneal::Constant { value: 0.2 }, warm_up: 50, ..Mala::default() };
+    let hamiltonian = Hamiltonian {
+        steps: 40,
+        leapfrogs: 5,
+        sizes: Anneal::Constant { value: 0.3 },
+        warm_up: 40,
+        ..Hamiltonian::default()
+    };
+    for dynamics in [Dynamics::from(mala), hamiltonian.into()] {
+        let options = ChainOptions { chains, dynamics: dynamics.clone(), seed: 5, ..ChainOptions::default() };
+        let ends = ChainSampler::new(gpu, &energy, &start, &options).unwrap().sample(&[]).unwrap();
+        for j in 0..dims {
+            let of = || ends.iter().skip(j).step_by(dims).map(|&y| f64::from(y));
+            let found = of().sum::<f64>() / chains as f64;
+            let spread = of().map(|y| (y - mean[j]).powi(2)).sum::<f64>() / chains as f64;
+            let (mean_error, error) =
+                ((exact[j] / chains as f64).sqrt(), exact[j] * (2.0 / chains as f64).sqrt());
+            assert!((found - mean[j]).abs() < 4.0 * mean_error, "{dynamics:?}: mean {j} is {found}");
+            assert!(
+                (spread - exact[j]).abs() < 4.0 * error,
+                "{dynamics:?}: variance {j} is {spread}, not {}",
+                exact[j]
+            );
+        }
     }
 }
 

@@ -789,14 +789,14 @@ fn a_save_that_fails_leaves_nothing_new_and_the_old_file_whole() {
     assert!(matches!(trainer.save(&taken).unwrap_err(), Error::Io { .. }));
     assert_eq!(names(folder.path()), ["good.safetensors", "taken"]);
 
-    // A folder where the temporary file should go: the old checkpoint stays as it was.
+    // A name that leaves no room for the temporary file's: the old checkpoint stays as it was.
     let old = std::fs::read(&path).unwrap();
-    let temporary = folder.path().join(format!("good.safetensors.{}.part", std::process::id()));
-    std::fs::create_dir(&temporary).unwrap();
-    let error = trainer.save(&path).unwrap_err();
+    let long = folder.path().join("x".repeat(250));
+    std::fs::copy(&path, &long).unwrap();
+    let error = trainer.save(&long).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error:?}");
-    assert_eq!(std::fs::read(&path).unwrap(), old);
-    std::fs::remove_dir(&temporary).unwrap();
+    assert_eq!(std::fs::read(&long).unwrap(), old);
+    std::fs::remove_file(&long).unwrap();
 
     // The run is none the worse, and a save over the old file replaces it.
     trainer.save(&path).unwrap();

@@ -89,16 +89,28 @@ fn leftovers(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Waits until a process begins to write, at most ten seconds: then it is no longer there.
 fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
     let begun = Instant::now();
-    while leftovers(path)?.is_empty() && begun.elapsed() < Duration::from_secs(10) {
+    while leftovers(path)?.is_empty() {
+        if begun.elapsed() > Duration::from_secs(10) {
+            return Err(std::io::Error::other("the process wrote nothing for ten seconds"));
+        }
         std::thread::sleep(Duration::from_micros(200));
     }
     Ok(())
 }
 
 pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
-    let _ = std::fs::remove_dir_all(&arguments.out);
     std::fs::create_dir_all(&arguments.out)?;
     let path = arguments.out.join("checkpoint.safetensors");
+    // Only what earlier trials left: the folder may be anybody's.
+    let found: Vec<String> = std::fs::read_dir(&arguments.out)?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    if let Some(other) = found.iter().find(|name| !name.starts_with("checkpoint.safetensors")) {
+        return Err(format!("{} holds `{other}`; give an empty folder", arguments.out.display()).into());
+    }
+    for name in found {
+        std::fs::remove_file(arguments.out.join(name))?;
+    }
     let data = super::data()?;
     let mut random = StdRng::seed_from_u64(arguments.seed);
     println!("seed {}, kills within {} ms of the first checkpoint", arguments.seed, arguments.window);
@@ -113,17 +125,20 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
             command.arg("victim").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         // The leftover of the process before is gone once this one has saved.
         let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
+        let output = child.stdout.take();
+        let begin = || -> std::io::Result<()> {
+            if let Some(output) = output {
+                BufReader::new(output).read_line(&mut line)?;
+            }
+            if trial % 2 == 0 { wait_for_a_write(&path) } else { Ok(()) }
+        };
+        if let Err(error) = begin() {
+            child.kill()?;
+            child.wait()?;
+            return Err(error.into());
         }
         let moment = Duration::from_micros(random.random_range(0..=1000 * arguments.window));
-        let moment = match trial % 2 {
-            0 => {
-                wait_for_a_write(&path)?;
-                moment / 100
-            }
-            _ => moment,
-        };
+        let moment = if trial % 2 == 0 { moment / 100 } else { moment };
         let begun = Instant::now();
         while begun.elapsed() < moment {
             std::thread::sleep(moment.saturating_sub(begun.elapsed()));
@@ -162,6 +177,9 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
         arguments.trials,
         left.len()
     );
+    if within_writes == 0 {
+        problems.push("no kill fell within a write: nothing was tried".into());
+    }
     if !left.is_empty() || most_leftovers > 1 {
         problems.push(format!("files were left: {left:?}"));
     }

@@ -21,7 +21,7 @@ pub struct Arguments {
     /// File for the samples, comma-separated.
     #[arg(long, default_value = "out/memory.csv")]
     csv: PathBuf,
-    /// Largest slope of the process's memory that passes, in bytes per 1000 steps.
+    /// Largest slope of the process's or the device's memory that passes, in bytes per 1000 steps.
     #[arg(long, default_value_t = 4096.0)]
     most: f64,
 }
@@ -145,8 +145,17 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Outcome {
     let device = slope(settled, |s| s.device.map(|(used, _)| used as f64));
     show("device bytes in use", device);
     show("device bytes reserved", slope(settled, |s| s.device.map(|(_, reserved)| reserved as f64)));
-    show("buffers made", slope(settled, |s| Some(s.buffers as f64)));
+    let buffers = slope(settled, |s| Some(s.buffers as f64));
+    show("buffers made", buffers);
     println!("{} steps, {} samples in {}", trainer.step(), samples.len(), arguments.csv.display());
+    if host.is_none() && device.is_none() {
+        return Err(
+            "neither the process's memory nor the device's could be measured; take a longer run".into()
+        );
+    }
+    if let Some(slope) = buffers.filter(|slope| *slope > 0.0) {
+        return Err(format!("{slope:.1} buffers are made per 1000 steps").into());
+    }
     match [host, device].into_iter().flatten().find(|slope| *slope > arguments.most) {
         Some(slope) => Err(format!("memory grows by {slope:.0} bytes per 1000 steps").into()),
         None => Ok(()),

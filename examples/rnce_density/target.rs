@@ -122,7 +122,8 @@ impl Target {
             let middle = 0.5 * (low + high);
             centre.push(middle);
             // A tenth more than the data, and a box even round a column that does not vary.
-            stretch.push((0.55 * (high - low)).max(1e-3 * middle.abs()).max(1e-6));
+            let even = if low == high { 1e-3 * middle.abs() } else { 1e-6 * middle.abs() };
+            stretch.push((0.55 * (high - low)).max(even).max(1e-6));
             if variance > 0.0 {
                 least = least.min(variance);
             }

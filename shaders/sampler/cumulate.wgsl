@@ -10,7 +10,7 @@
 //#include "lib/finite.wgsl"
 //#include "lib/logsumexp.wgsl"
 
-const HIGHEST: f32 = 3.0e38;
+const HIGHEST: f32 = 3.4028234e38;
 
 struct Params {
     contexts: u32,

@@ -6,7 +6,7 @@
 // gradient : [rows, dims] read      box : [2, dims], low then high, read      state : run state, read
 // y : [rows, dims] written
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner` is the chain's step.
-// A gradient that is not finite takes the place of its coordinate, so that it shows.
+// A gradient that is not finite takes the place of its coordinate, a coordinate that is not stays, so that it shows.
 // Workgroup 64. Grid over rows * ceil(dims / 4) invocations, folded over x and y.
 //#include "lib/finite.wgsl"
 //#include "lib/philox.wgsl"
@@ -49,9 +49,10 @@ fn langevin(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         if (j < params.dims) {
             let at = row * params.dims + j;
             let slope = gradient[at];
-            let moved = y[at] - eta * slope + spread * n[lane];
+            let here = y[at];
+            let moved = clamp(here - eta * slope + spread * n[lane], box[j], box[params.dims + j]);
             // A clamp would turn NaN into a border of the box: hand the fault on as it is.
-            y[at] = select(slope, clamp(moved, box[j], box[params.dims + j]), is_finite(slope));
+            y[at] = select(slope, select(here, moved, is_finite(here)), is_finite(slope));
         }
     }
 }

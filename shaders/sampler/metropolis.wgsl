@@ -61,12 +61,14 @@ fn metropolis(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgro
         let kicked = momentum[first + j];
         sound = sound && usable(slope, 1e15) && usable(kicked, 1e15) && is_finite(draft[first + j]);
         let p = kicked - 0.5 * eps * slope;
+        sound = sound && usable(p, 1e15);
         kinetic += 0.5 * p * p;
     }
     let gain = (cache[chain + CHAIN_ENERGY] - found) + (cache[chain + CHAIN_KINETIC] - kinetic);
     let temperature = params.temperature * knobs.temperature;
     let u = uniform4(random_words4(state, row, params.stream, params.inner)).x;
-    let chance = exp(clamp(gain / max(temperature, 1e-30), -87.0, 0.0));
+    let heat = max(temperature, 1e-30);
+    let chance = exp(clamp(clamp(gain, -88.0 * heat, 0.0) / heat, -87.0, 0.0));
     cache[chain + CHAIN_CHANCE] = select(0.0, chance, sound);
     if (sound && -negative_log(u) * temperature < gain) {
         cache[chain + CHAIN_ENERGY] = found;

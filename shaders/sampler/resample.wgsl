@@ -68,8 +68,10 @@ fn resample(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
             if (j < params.dims) {
                 let least = box[j];
                 let most = box[params.dims + j];
-                let moved = y[chosen + j] + spread * (most - least) * n[lane];
-                out[row * params.dims + j] = select(total, clamp(moved, least, most), sound);
+                let source = y[chosen + j];
+                let moved = clamp(source + spread * (most - least) * n[lane], least, most);
+                // A clamp would turn NaN into a border of the box.
+                out[row * params.dims + j] = select(total, select(source, moved, is_finite(source)), sound);
             }
         }
     }

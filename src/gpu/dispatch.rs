@@ -326,10 +326,13 @@ impl<'a> DispatchBuilder<'a> {
             }
         }
         for (member, offset, dtype) in &info.members {
-            let given = self.knobs.iter().find(|(name, _)| name == member);
-            let Some((_, knob)) = given else {
+            let mut given = self.knobs.iter().filter(|(name, _)| name == member);
+            let Some((_, knob)) = given.next() else {
                 return Err(self.fault(member, "is a member of `knobs` and has no knob"));
             };
+            if given.next().is_some() {
+                return Err(self.fault(member, "is turned by two knobs"));
+            }
             if *dtype != DType::F32 {
                 return Err(self.fault(member, "must be an f32 to be a knob"));
             }

@@ -10,8 +10,9 @@ use super::plan::{Place, Plan, Step};
 use super::reflect::Access;
 use crate::{Error, Result};
 
-/// Bind groups kept for tensors that hosts pass to `encode`.
-const KEPT_HOST_GROUPS: usize = 1024;
+/// Sets of tensors from hosts whose bind groups are kept. They keep the host's memory alive: one that comes with a fresh
+/// tensor each frame must not pile up many.
+const KEPT_HOST_SETS: usize = 64;
 
 impl Plan {
     fn source<'a>(
@@ -124,7 +125,7 @@ impl Plan {
             return Ok(known.clone());
         }
         let groups = Arc::new(self.resolve(&self.host_groups(host)?)?);
-        if sets.len() >= KEPT_HOST_GROUPS {
+        if sets.len() >= KEPT_HOST_SETS {
             sets.clear();
         }
         sets.insert(key, groups.clone());
@@ -153,7 +154,7 @@ impl Plan {
                 continue;
             }
             if let Some(group) = self.make_group(step, Some(host))? {
-                if cache.len() >= KEPT_HOST_GROUPS {
+                if cache.len() >= KEPT_HOST_SETS * self.steps.len() {
                     cache.clear();
                 }
                 cache.insert((index, key), group.clone());

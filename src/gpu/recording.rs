@@ -176,7 +176,8 @@ impl Recording {
             return fail(format!("{count} from {first} on: it has {}, give some of them", shape.rows()));
         }
         let (root, start) = self.root(value.index as usize);
-        let offset = start + (first * shape.stride() * info.dtype.size()) as u64;
+        let bytes = first.saturating_mul(shape.stride()).saturating_mul(info.dtype.size());
+        let offset = start.saturating_add(bytes as u64);
         if !offset.is_multiple_of(ALIGNMENT) {
             return fail(format!(
                 "from {first} on begin at byte {offset}, give a multiple of {ALIGNMENT} bytes"

@@ -214,8 +214,11 @@ impl ChainSampler {
     /// # Errors
     /// [`Error::Argument`] for values that are not finite or negative.
     pub fn tune(&self, step_scale: f32, temperature: f32) -> Result<()> {
-        if step_scale < 0.0 || temperature < 0.0 {
-            return Err(Error::argument("sampler", "a knob", "must not be negative"));
+        for (name, value) in [("step_scale", step_scale), ("temperature", temperature)] {
+            if !(value.is_finite() && value >= 0.0) {
+                let problem = format!("is {value}; it must be finite and not negative");
+                return Err(Error::argument("sampler", format!("the knob `{name}`"), problem));
+            }
         }
         self.plan.set_knob(self.knobs[0], step_scale)?;
         self.plan.set_knob(self.knobs[1], temperature)

@@ -149,6 +149,11 @@ impl Halves {
         let (means, variances): (Vec<f64>, Vec<f64>) = chains.iter().map(|chain| moments(chain)).unzip();
         let within = variances.iter().sum::<f64>() / variances.len() as f64;
         let marginal = within * (half - 1) as f64 / half as f64 + moments(&means).1;
+        if !(marginal > 0.0 && marginal.is_finite()) {
+            return fail(format!(
+                "have the variance {marginal} in their halves; there is nothing to diagnose"
+            ));
+        }
         for (chain, mean) in chains.iter_mut().zip(means) {
             chain.iter_mut().for_each(|draw| *draw -= mean);
         }

@@ -15,7 +15,8 @@ use crate::proposal::UniformBox;
 ///
 /// A trajectory whose END is outside the box is rejected (on the way it may leave the box, where the energy must be defined
 /// too), and so is one that ends with an energy or gradient that is not finite; starts are clipped to the box. A start without a
-/// finite energy and gradient never moves and comes back as not finite.
+/// finite energy and gradient never moves and comes back as not finite. Energies beyond 1e30 and slopes or momenta beyond
+/// 1e15 count as not finite in a draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hamiltonian {

@@ -20,7 +20,7 @@ use crate::proposal::UniformBox;
 /// (Roberts & Tweedie 1996.) It is computed as Hamiltonian Monte Carlo with one leapfrog step of `eps = sqrt(2 eta)`, which
 /// makes the same proposal and the same decision. A draft outside the box, or with an energy or gradient that is not finite, is
 /// rejected; starts are clipped to the box. A start without a finite energy and gradient never moves and comes back as not
-/// finite.
+/// finite. Energies beyond 1e30 and slopes or momenta beyond 1e15 count as not finite in a draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Mala {

@@ -1,5 +1,6 @@
 //! Choosing the chain of lowest energy (`shaders/sampler/select_chain.wgsl`).
 
+use super::begin_chains::energy_stride;
 use crate::gpu::{DType, KernelSource, Recording, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -17,7 +18,7 @@ pub struct Best {
 
 /// Records choosing, per context, the chain with the lowest energy (the first on ties).
 ///
-/// * `energy`: `contexts * chains` rows of one number; `y`: `[contexts, chains, dims]`. One dispatch.
+/// * `energy`: `contexts * chains` numbers, in rows of one or flat; `y`: `[contexts, chains, dims]`. One dispatch.
 ///
 /// # Errors
 /// [`Error::Shape`] if shapes do not fit.
@@ -27,11 +28,10 @@ pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best
         let hint = "all chains of each context";
         return Err(Error::shape("select chain", "y", shape, "[contexts, chains, dims]", hint));
     };
-    let found = recording.shape(energy)?.clone();
-    if found.rows() != contexts * chains || found.width() != 1 || chains == 0 {
-        let expected = format!("[{}, 1]", contexts * chains);
-        return Err(Error::shape("select chain", "energy", found, expected, "one energy per chain"));
+    if chains == 0 {
+        return Err(Error::argument("select chain", "the chains", "are none; give at least one per context"));
     }
+    let energy_stride = energy_stride(recording, energy, contexts * chains)?;
     let best = recording.scratch("best", DType::F32, [contexts, dims]);
     let best_energy = recording.scratch("best energy", DType::F32, [contexts]);
     recording
@@ -43,7 +43,7 @@ pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best
         .set("contexts", contexts as u32)
         .set("chains", chains as u32)
         .set("dims", dims as u32)
-        .set("energy_stride", found.stride() as u32)
+        .set("energy_stride", energy_stride)
         .workgroups_folded(contexts)
         .finish()?;
     Ok(Best { y: best, energy: best_energy })

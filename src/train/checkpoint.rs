@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
@@ -349,7 +350,7 @@ fn remove_leftovers(folder: &Path, path: &Path, own: &Path) {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
     let process_of = |file: &str| {
         let number = file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".part")?;
-        number.parse::<u32>().ok()
+        number.split('.').next()?.parse::<u32>().ok()
     };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if let Some(process) = entry.file_name().to_str().and_then(process_of)
@@ -380,11 +381,13 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
+    // Two threads that save to one path must not write into one file.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    name.push(format!(".{}.{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let temporary = folder.join(name);
     remove_leftovers(folder, path, &temporary);
     let written = (|| {
-        let mut file = File::create(&temporary).map_err(|error| io("create", error))?;
+        let mut file = File::create_new(&temporary).map_err(|error| io("create", error))?;
         file.write_all(bytes).map_err(|error| io("write", error))?;
         file.sync_all().map_err(|error| io("sync", error))?;
         std::fs::rename(&temporary, path).map_err(|error| io("rename", error))

@@ -182,6 +182,12 @@ impl Dataset {
             let mean = of_column().map(|(weight, value)| weight * value).sum::<f64>() / total;
             let variance =
                 of_column().map(|(weight, value)| weight * (value - mean).powi(2)).sum::<f64>() / total;
+            let drawn = || of_column().filter(|(weight, _)| *weight > 0.0).map(|(_, value)| value);
+            let first = drawn().next().unwrap_or(mean);
+            if drawn().all(|value| value == first) {
+                affine.shift[column] = first as f32;
+                continue;
+            }
             affine.shift[column] = mean as f32;
             let scale = (deviation / variance.sqrt()) as f32;
             if scale.is_normal() {
@@ -254,6 +260,21 @@ impl DeviceData {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_constant_column_of_weighted_rows_keeps_its_scale() {
+        let weights: Vec<f32> = (0..50).map(|row| 0.1 + 0.37 * (row as f32).sin().abs()).collect();
+        for value in [0.3f32, 1.985, -7.7, 1e6] {
+            let mut y: Vec<f32> = (0..50).flat_map(|row| [value, row as f32]).collect();
+            y[6] = 9.0;
+            let mut weights = weights.clone();
+            weights[3] = 0.0;
+            let data = Dataset::unconditional(y, 2).unwrap().with_weights(weights).unwrap();
+            let affine = data.fit_y(Normalise::Standard { deviation: 1.0 });
+            assert_eq!((affine.shift[0], affine.scale[0]), (value, 1.0), "row 3 is never drawn");
+            assert!(affine.scale[1] < 0.1);
+        }
+    }
 
     #[test]
     fn normalisers_have_the_asked_deviation() {

@@ -253,11 +253,14 @@ impl RnceTrainer {
         // A few chunks at a time, so that records arrive while training goes on.
         let times = (stop - self.step).min(plan.pace()?.saturating_mul(2));
         let ring = &mut self.ring;
-        plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, ended| match ended {
-            0 => Ok(()),
-            _ => ring.encode_copy(encoder),
-        })?;
-        self.step += times;
+        let mut submitted = 0;
+        let outcome = plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, ended| {
+            submitted += ended;
+            if ended == 0 { Ok(()) } else { ring.encode_copy(encoder) }
+        });
+        // What went out before an error runs all the same.
+        self.step += submitted;
+        outcome?;
         let records = self.collect(false)?;
         if !records.is_empty() {
             observer.records(&records);

@@ -64,6 +64,11 @@ fn chains_in_different_places_do_not_pass() {
 fn what_cannot_be_diagnosed_is_an_error() {
     let text = |result: Result<f64>| result.expect_err("an error").to_string();
     assert!(text(split_r_hat(&[[1.0; 9], [1.0; 9]])).contains("stand still"));
+    // The draw in the middle of an odd number belongs to no half.
+    for stuck in [[1.0, 1.0, 2.0, 1.0, 1.0], [0.0, 1e200, 0.0, -1e200, 0.0]] {
+        assert!(text(split_r_hat(&[stuck])).contains("variance"));
+        assert!(text(effective_sample_size(&[stuck])).contains("variance"));
+    }
     assert!(text(split_r_hat(&[[1.0, 2.0, 3.0]])).contains("3 draws"));
     assert!(text(effective_sample_size::<Vec<f64>>(&[])).contains("0 draws"));
     assert!(text(effective_sample_size(&[vec![1.0, 2.0, 3.0, 4.0], vec![1.0; 5]])).contains("4 and 5"));
