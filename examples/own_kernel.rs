@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
 
     let (rows, dims) = (1 << 18, 2);
     let gpu = Gpu::open(&GpuOptions::default())?;
-    let mut recording = Recording::tuned("double well", gpu.capabilities().target());
+    let mut recording = Recording::tuned("double well", gpu.target());
     let y = recording.scratch("y", DType::F32, [rows, dims]);
     let stream = recording.stream("points")?;
     random::record(&mut recording, Distribution::Normal, stream, 0, y)?;

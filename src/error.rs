@@ -177,6 +177,15 @@ pub enum Error {
         problem: String,
     },
 
+    /// A tuning file that cannot be used.
+    #[error("tuning {file}: {problem}")]
+    Tuning {
+        /// The file, or what stands for it.
+        file: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+
     /// A data file that cannot be used.
     #[error("data {file}: {problem}")]
     Data {

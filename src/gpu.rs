@@ -24,6 +24,8 @@ mod recording;
 mod reflect;
 mod source;
 mod tensor;
+mod tuning;
+mod whole_file;
 mod written;
 
 pub use advance::RunState;
@@ -43,6 +45,8 @@ pub use recording::{Knob, Recording, Value};
 pub(crate) use reflect::Library;
 pub use source::{Define, KernelSource};
 pub use tensor::{DType, Element, Shape, Tensor, pad4};
+pub use tuning::{TunedChoice, Tuning, TuningFile, VariantChoices, shape_class};
+pub(crate) use whole_file::write_whole;
 
 /// A kernel of ours, by its path below `shaders/`.
 macro_rules! embedded_kernel {

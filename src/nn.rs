@@ -7,6 +7,7 @@ mod affine;
 mod backward;
 pub mod dense_forward;
 pub mod dense_input_gradient;
+mod dense_variants;
 pub mod dense_weight_gradient;
 mod encode;
 mod encoding;
@@ -24,6 +25,7 @@ pub mod layer_norm;
 pub mod layer_norm_gradient;
 pub mod layer_norm_weight_gradient;
 mod layout;
+mod measure;
 pub mod mixture_energy;
 mod model;
 mod network;
@@ -42,6 +44,7 @@ pub mod unpack_gradient;
 mod variants;
 
 pub use affine::Affine;
+pub use dense_variants::DenseOperation;
 pub use encoding::{Encoding, Fourier, FourierColumns};
 pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
@@ -62,7 +65,7 @@ pub use shader_options::{Gradient, ShaderEnergyOptions};
 use crate::gpu::{DeviceClass, KernelSource, KernelVariant};
 
 /// Version of the table that chooses kernel variants by shape: another one may round differently.
-pub const VARIANT_TABLE: u32 = 1;
+pub const VARIANT_TABLE: u32 = 2;
 
 /// The kernels of this floor, in every variant that the table can choose.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
@@ -105,36 +108,35 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
                 let choices = [("ACTIVATION", activation), ("SLOPE", slope)];
                 list(&layer_norm::KERNEL, Some(lanes.class()), &lanes.defines(), &choices);
             }
-            for block in variants::RowBlock::ALL {
-                for init in 1..3 {
-                    let choices = [("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)];
-                    list(&dense_forward::KERNEL, Some(block.class()), &block.defines(), &choices);
-                }
-            }
         }
         for skip in 0..2 {
             let choices = [("SLOPE", slope), ("SKIP", skip)];
-            for block in variants::RowBlock::ALL {
-                list(&dense_input_gradient::KERNEL, Some(block.class()), &block.defines(), &choices);
-            }
             for lanes in variants::RowLanes::ALL {
                 list(&layer_norm_gradient::KERNEL, Some(lanes.class()), &lanes.defines(), &choices);
             }
         }
     }
-    for block in variants::RowBlock::ALL {
-        // The sum of a residual block has no activation of its own.
-        list(
-            &dense_forward::KERNEL,
-            Some(block.class()),
-            &block.defines(),
-            &[("ACTIVATION", 0), ("INIT", 3), ("SLOPE", 0)],
-        );
-    }
-    for block in variants::LaneBlock::all() {
-        for bias in 0..2 {
-            list(&dense_weight_gradient::KERNEL, Some(block.class()), &block.defines(), &[("BIAS", bias)]);
+    all.extend(dense_variants::kernels(dense_choices));
+    all
+}
+
+/// What dense kernels are recorded with beside their blocks.
+fn dense_choices(operation: DenseOperation) -> Vec<Vec<(&'static str, u32)>> {
+    let mut all = Vec::new();
+    match operation {
+        DenseOperation::Forward => {
+            for (slope, init) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
+                for activation in 0..Activation::COUNT {
+                    all.push(vec![("ACTIVATION", activation), ("INIT", init), ("SLOPE", slope)]);
+                }
+            }
+            // The sum of a residual block has no activation of its own.
+            all.push(vec![("ACTIVATION", 0), ("INIT", 3), ("SLOPE", 0)]);
         }
+        DenseOperation::InputGradient => {
+            all.extend([(0, 0), (0, 1), (1, 0), (1, 1)].map(|(a, b)| vec![("SLOPE", a), ("SKIP", b)]));
+        }
+        DenseOperation::WeightGradient => all.extend([0, 1].map(|bias| vec![("BIAS", bias)])),
     }
     all
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Gpu;
 use super::optional::{OptionalPath, OptionalPaths, PathChoice, PathState, switched};
 
 /// What a device wants of a kernel: the choice of variants goes by it.
@@ -14,21 +15,33 @@ pub enum DeviceClass {
 }
 
 /// What a recording must know of the device it is meant for: plain data, so that recording needs no device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Which kernel variants are taken.
     pub class: DeviceClass,
     /// Most bytes of a tensor that one dispatch can bind; networks cut larger ones into ranges of rows.
     pub max_binding_bytes: u64,
+    /// The optional paths that kernel variants may use.
+    pub paths: OptionalPaths,
+    /// The size of every subgroup, where the device has one size only and subgroup operations are on.
+    pub subgroup_size: Option<u32>,
+    /// The context whose [`super::Tuning`] chooses variants ([`Gpu::target`]); none: the table.
+    pub tuner: Option<Gpu>,
 }
 
 /// What every WebGPU device grants.
 const LEAST_BINDING_BYTES: u64 = 128 << 20;
 
 impl From<DeviceClass> for Target {
-    /// A device of that class with no more than WebGPU's default limits.
+    /// A device of that class with no more than WebGPU's default limits and no optional path; the table chooses variants.
     fn from(class: DeviceClass) -> Self {
-        Self { class, max_binding_bytes: LEAST_BINDING_BYTES }
+        Self {
+            class,
+            max_binding_bytes: LEAST_BINDING_BYTES,
+            paths: OptionalPaths::NONE,
+            subgroup_size: None,
+            tuner: None,
+        }
     }
 }
 
@@ -50,6 +63,8 @@ pub struct Capabilities {
     pub paths: Vec<PathState>,
     /// Whether shaders are compiled with every runtime check, the loop counter included.
     pub checked: bool,
+    /// The size of every subgroup, where the device has one size only and subgroup operations are on.
+    pub subgroup_size: Option<u32>,
 }
 
 impl Capabilities {
@@ -68,7 +83,10 @@ impl Capabilities {
         checked: Option<bool>,
     ) -> Self {
         let features = device.features();
-        let class = match device.adapter_info().device_type {
+        let info = device.adapter_info();
+        let one_size = info.subgroup_min_size == info.subgroup_max_size;
+        let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size;
+        let class = match info.device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Cpu,
             _ => DeviceClass::Gpu,
         };
@@ -81,6 +99,7 @@ impl Capabilities {
                 .map(|path| path.state(features, offered | features, without))
                 .collect(),
             checked: checked.unwrap_or_else(|| switched("GIBBS_CHECKED")),
+            subgroup_size: subgroups.then_some(info.subgroup_min_size),
         }
     }
 
@@ -99,9 +118,16 @@ impl Capabilities {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
-    /// What a recording for this device must know.
+    /// What a recording for this device must know; the table chooses its variants. A recording that follows the tuning of a
+    /// context takes [`Gpu::target`].
     pub fn target(&self) -> Target {
-        Target { class: self.class, max_binding_bytes: self.max_binding_bytes() }
+        Target {
+            class: self.class,
+            max_binding_bytes: self.max_binding_bytes(),
+            paths: self.on(),
+            subgroup_size: self.subgroup_size,
+            tuner: None,
+        }
     }
 }
 

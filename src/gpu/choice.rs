@@ -87,6 +87,7 @@ mod tests {
             class,
             paths: vec![PathState { path: OptionalPath::Timestamps, available: true, choice }],
             checked,
+            subgroup_size: None,
         }
     }
 

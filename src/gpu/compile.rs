@@ -73,6 +73,7 @@ impl Recording {
             uniforms,
             knobs,
             flops: self.flops(),
+            variants: self.variants.clone(),
             cost: 0.0,
             host_groups: Mutex::default(),
             host_sets: Mutex::default(),

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, Target};
 use super::counters::{AtomicCounters, Counters, count};
 use super::fault::{Fault, FaultRecord, Injected};
 use super::kernel::{Pipeline, PipelineKey};
 use super::optional::OptionalPaths;
 use super::tensor::Tensor;
+use super::tuning::{Tuner, Tuning, TuningFile};
 use crate::{Error, Result};
 
 /// How to choose and open an adapter.
@@ -52,7 +53,7 @@ pub struct AdoptOptions {
 
 /// A device to run on. A cheap clone: all clones share the device, its pipelines and its counters.
 #[derive(Clone, Debug)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu(Arc<Inner>, Arc<Tuner>);
 
 /// Who made a device, and may install handlers on it.
 enum Owner {
@@ -210,8 +211,10 @@ impl Gpu {
         };
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let home = Home { number: OPENED.fetch_add(1, Ordering::Relaxed), own, device: device.clone() };
-        Self(Arc::new(Inner {
-            info: device.adapter_info(),
+        let info = device.adapter_info();
+        let tuner = Arc::new(Tuner::table(&info));
+        let inner = Inner {
+            info,
             capabilities,
             poison: poison.unwrap_or(cfg!(debug_assertions)),
             timeout: timeout.unwrap_or(Duration::from_secs(60)),
@@ -222,7 +225,38 @@ impl Gpu {
             pipelines: Mutex::default(),
             device,
             queue,
-        }))
+        };
+        Self(Arc::new(inner), tuner)
+    }
+
+    /// The same device with another way to choose kernel variants; what was made with either works with both. The tuning is
+    /// the table's until this says otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Tuning`] for the choices of another adapter; [`Error::Tuning`] or [`Error::Io`] for a file that is there and
+    /// cannot be read.
+    pub fn with_tuning(&self, tuning: Tuning) -> Result<Self> {
+        Ok(Self(self.0.clone(), Arc::new(Tuner::new(tuning, &self.0.info)?)))
+    }
+
+    /// What was measured or restored so far.
+    pub fn tuning_file(&self) -> TuningFile {
+        self.1.file()
+    }
+
+    /// How variants are chosen, in a word: `table`, `measured` or `restored`.
+    pub fn tuning_name(&self) -> &'static str {
+        self.1.name()
+    }
+
+    /// What a recording for this device must know, the tuning included: for [`super::Recording::tuned`].
+    pub fn target(&self) -> Target {
+        let tuner = self.1.is_active().then(|| self.clone());
+        Target { tuner, ..self.0.capabilities.target() }
+    }
+
+    pub(crate) fn tuner(&self) -> &Tuner {
+        &self.1
     }
 
     /// The device.

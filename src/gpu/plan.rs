@@ -12,6 +12,7 @@ use super::pace::Pace;
 use super::recording::ValueInfo;
 use super::reflect::Access;
 use super::tensor::Tensor;
+use super::tuning::VariantChoices;
 use super::{Gpu, Knob};
 use crate::{Error, Result};
 
@@ -40,6 +41,7 @@ pub struct Plan {
     pub(super) uniforms: Option<wgpu::Buffer>,
     pub(super) knobs: Vec<(String, Vec<u64>)>,
     pub(super) flops: u64,
+    pub(super) variants: VariantChoices,
     /// Estimated seconds of one replay on a slow device.
     pub(super) cost: f64,
     /// By step and, for each slot that the host fills, its value, buffer and offset.
@@ -99,6 +101,11 @@ impl Plan {
     /// Dispatches of one replay.
     pub fn dispatches(&self) -> usize {
         self.steps.len()
+    }
+
+    /// The kernel variants that were chosen, by shape class, of the operations that have several.
+    pub fn variants(&self) -> &VariantChoices {
+        &self.variants
     }
 
     /// Nominal floating-point operations of one replay.

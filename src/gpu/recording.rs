@@ -10,6 +10,7 @@ use super::capabilities::{DeviceClass, Target};
 use super::dispatch::{Dispatch, DispatchBuilder};
 use super::source::KernelSource;
 use super::tensor::{DType, Element, Shape, bytes_of};
+use super::tuning::VariantChoices;
 use super::written::Written;
 use crate::{Error, Result};
 
@@ -77,6 +78,7 @@ pub struct Recording {
     slots: BTreeMap<String, Value>,
     streams: BTreeMap<u16, String>,
     scope: Vec<String>,
+    pub(super) variants: VariantChoices,
 }
 
 impl Recording {
@@ -85,7 +87,7 @@ impl Recording {
         Self::tuned(label, DeviceClass::Gpu)
     }
 
-    /// An empty recording for a target: a device ([`super::Capabilities::target`]), or a class of devices. Its kernel variants
+    /// An empty recording for a target: a device ([`super::Gpu::target`], [`super::Capabilities::target`]), or a class of devices. Its kernel variants
     /// suit that class and run on any; what networks bind stays below the target's limit, so that it compiles on every
     /// device that grants as much.
     pub fn tuned(label: impl Into<String>, target: impl Into<Target>) -> Self {
@@ -101,6 +103,7 @@ impl Recording {
             slots: BTreeMap::new(),
             streams: BTreeMap::new(),
             scope: Vec::new(),
+            variants: VariantChoices::new(),
         }
     }
 
@@ -115,8 +118,17 @@ impl Recording {
     }
 
     /// What the recording is meant for.
-    pub fn target(&self) -> Target {
-        self.target
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The variants that were chosen, by shape class, of the operations that have several.
+    pub fn variants(&self) -> &VariantChoices {
+        &self.variants
+    }
+
+    pub(crate) fn note_variant(&mut self, class: String, variant: String) {
+        self.variants.entry(class).or_default().insert(variant);
     }
 
     /// Records `work` with `name` added to the labels of its dispatches.

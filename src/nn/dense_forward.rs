@@ -1,12 +1,15 @@
 //! The forward pass of one dense layer (`shaders/nn/dense_forward.wgsl`).
 
-use super::variants::RowBlock;
+use super::dense_variants::{DenseOperation, DenseSize, choose};
 use super::{Activation, Slice};
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
 use crate::{Error, Result};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_forward.wgsl");
+
+/// By tiles in workgroup memory.
+pub const TILED: KernelSource = embedded_kernel!("nn/dense_forward_tiled.wgsl");
 
 /// What a layer's sums start from.
 #[derive(Clone, Copy, Debug)]
@@ -132,10 +135,11 @@ pub(crate) fn record_into(
         true => recording.scratch("slope", DType::F32, Shape::packed(rows, outputs)),
         false => recording.scratch("unused", DType::F32, [4]),
     };
-    let block = RowBlock::choose(recording.class(), rows, outputs);
+    let size = DenseSize { rows, inputs, outputs, splits: 1 };
+    let variant = choose(recording, DenseOperation::Forward, size)?;
     recording
-        .dispatch(&KERNEL, &format!("forward {}", layer.weight.name))
-        .defines(&block.defines())
+        .dispatch(&variant.kernel, &format!("forward {}", layer.weight.name))
+        .defines(&variant.defines(size))
         .define("ACTIVATION", layer.activation.code())
         .define("INIT", init)
         .define("SLOPE", u32::from(layer.keep_slope))
@@ -152,7 +156,7 @@ pub(crate) fn record_into(
         .set("bias_offset", bias_offset as u32)
         .set("candidates", candidates as u32)
         .set("first_row", first_row as u32)
-        .workgroups(block.grid(rows, outputs))
+        .workgroups(variant.grid(size))
         .flops(2 * (rows * inputs * outputs) as u64)
         .finish()?;
     Ok(DenseOutput { output, slope: layer.keep_slope.then_some(slope) })

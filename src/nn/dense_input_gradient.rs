@@ -1,12 +1,15 @@
 //! The backward pass of one dense layer to its input (`shaders/nn/dense_input_gradient.wgsl`).
 
 use super::Slice;
-use super::variants::RowBlock;
+use super::dense_variants::{DenseOperation, DenseSize, choose};
 use crate::Result;
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_input_gradient.wgsl");
+
+/// By tiles in workgroup memory.
+pub const TILED: KernelSource = embedded_kernel!("nn/dense_input_gradient_tiled.wgsl");
 
 /// What a gradient meets on its way to the layer in front: `gradient * slope + skip`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,10 +54,11 @@ pub fn record(
     recording.expect_shape("dense input gradient", dz, Shape::packed(rows, outputs))?;
     onward.check(recording, "dense input gradient", &Shape::packed(rows, inputs))?;
     let out = recording.scratch("input gradient", DType::F32, Shape::packed(rows, inputs));
-    let block = RowBlock::choose(recording.class(), rows, inputs);
+    let size = DenseSize { rows, inputs, outputs, splits: 1 };
+    let variant = choose(recording, DenseOperation::InputGradient, size)?;
     recording
-        .dispatch(&KERNEL, &format!("input gradient {}", weight.name))
-        .defines(&block.defines())
+        .dispatch(&variant.kernel, &format!("input gradient {}", weight.name))
+        .defines(&variant.defines(size))
         .defines(&onward.defines())
         .bind("dz", dz)
         .bind("parameters", parameters)
@@ -65,7 +69,7 @@ pub fn record(
         .set("inputs4", (pad4(inputs) / 4) as u32)
         .set("outputs4", (pad4(outputs) / 4) as u32)
         .set("weight_offset", (weight.offset / 4) as u32)
-        .workgroups(block.grid(rows, inputs))
+        .workgroups(variant.grid(size))
         .flops(2 * (rows * inputs * outputs) as u64)
         .finish()?;
     Ok(out)

@@ -1,12 +1,15 @@
 //! The backward pass of one dense layer to its weights and bias (`shaders/nn/dense_weight_gradient.wgsl`).
 
 use super::Slice;
-use super::variants::LaneBlock;
+use super::dense_variants::{DenseOperation, DenseSize, choose};
 use crate::gpu::{KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
 use crate::{Error, Result};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_weight_gradient.wgsl");
+
+/// By tiles in workgroup memory.
+pub const TILED: KernelSource = embedded_kernel!("nn/dense_weight_gradient_tiled.wgsl");
 
 /// Records the sums over row ranges of `h^T dz` and, with a bias, of `dz`, into the layer's slices of `partials`.
 ///
@@ -36,10 +39,11 @@ pub fn record(
         return Err(Error::shape("dense weight gradient", "partials", shape, expected, hint));
     }
     let splits = shape.rows();
-    let block = LaneBlock::choose(recording.class(), inputs, outputs);
+    let size = DenseSize { rows, inputs, outputs, splits };
+    let variant = choose(recording, DenseOperation::WeightGradient, size)?;
     recording
-        .dispatch(&KERNEL, &format!("weight gradient {}", weight.name))
-        .defines(&block.defines())
+        .dispatch(&variant.kernel, &format!("weight gradient {}", weight.name))
+        .defines(&variant.defines(size))
         .define("BIAS", u32::from(bias.is_some()))
         .bind("h", h)
         .bind("dz", dz)
@@ -51,7 +55,7 @@ pub fn record(
         .set("parameter_stride", (shape.width() / 4) as u32)
         .set("weight_offset", (weight.offset / 4) as u32)
         .set("bias_offset", bias.map_or(0, |bias| bias.offset / 4) as u32)
-        .workgroups(block.grid(inputs, outputs, splits))
+        .workgroups(variant.grid(size))
         .flops(2 * (rows * inputs * outputs) as u64)
         .finish()
 }

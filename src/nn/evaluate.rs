@@ -86,7 +86,7 @@ pub(crate) fn run_and_read(
 /// # Errors
 /// [`Error::Shape`] if the points do not fit the energy, [`Error::Limit`], [`Error::DeviceLost`].
 pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::tuned("gibbs/evaluate energy", gpu.capabilities().target());
+    let mut recording = Recording::tuned("gibbs/evaluate energy", gpu.target());
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_value(&mut recording, context, y)?;
     let bindings = bindings.merge(&energy.bindings()).only(&recording);
@@ -98,7 +98,7 @@ pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> R
 /// # Errors
 /// As [`evaluate_energy`].
 pub fn evaluate_gradient(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::tuned("gibbs/evaluate gradient", gpu.capabilities().target());
+    let mut recording = Recording::tuned("gibbs/evaluate gradient", gpu.target());
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_gradient(&mut recording, context, y)?;
     let bindings = bindings.merge(&energy.bindings()).only(&recording);

@@ -233,7 +233,7 @@ impl Network {
     /// The ranges of rows that go through the network one after the other.
     fn row_ranges(
         &self,
-        target: Target,
+        target: &Target,
         nodes: &[Node],
         given: &[(Value, Shape)],
         rows: usize,

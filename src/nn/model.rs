@@ -20,7 +20,7 @@ impl Model {
     /// [`Error::Argument`] for a bad description, [`Error::OutOfMemory`], [`Error::Limit`].
     pub fn new(gpu: &Gpu, name: &str, network: Network, run: &RunState) -> Result<Self> {
         let model = Self::zeros(gpu, name, network)?;
-        let mut recording = Recording::tuned(format!("{name}/initialise"), gpu.capabilities().target());
+        let mut recording = Recording::tuned(format!("{name}/initialise"), gpu.target());
         let parameters = model.value(&mut recording)?;
         initialise::record(&mut recording, &model.layout, parameters, &format!("initialise/{name}"))?;
         recording.compile(gpu, &model.bindings().merge(&run.bindings()))?.run(1)?;

@@ -54,7 +54,7 @@ pub(super) struct PerRow {
 
 /// Cuts `rows` rows into ranges of about equal size, as few as the target's largest binding allows for these tensors. One range
 /// where nothing passes the limit. A limit below 64 rows of the widest tensor cannot be met; compiling then says so.
-pub(super) fn cut(target: Target, rows: usize, tensors: &[PerRow]) -> Vec<RowRange> {
+pub(super) fn cut(target: &Target, rows: usize, tensors: &[PerRow]) -> Vec<RowRange> {
     let most = tensors.iter().map(|tensor| most_rows(target, rows, *tensor)).min().unwrap_or(rows);
     let most = most.min(MAX_ROWS);
     let count = match rows <= most {
@@ -69,7 +69,7 @@ pub(super) fn cut(target: Target, rows: usize, tensors: &[PerRow]) -> Vec<RowRan
 }
 
 /// Most rows of a range for which the part of a tensor that serves them fits.
-fn most_rows(target: Target, rows: usize, tensor: PerRow) -> usize {
+fn most_rows(target: &Target, rows: usize, tensor: PerRow) -> usize {
     let fit =
         usize::try_from(target.max_binding_bytes / (4 * tensor.stride.max(1) as u64)).unwrap_or(usize::MAX);
     if tensor.candidates == 1 {
@@ -88,7 +88,7 @@ mod tests {
     use crate::gpu::DeviceClass;
 
     fn target(max_binding_bytes: u64) -> Target {
-        Target { class: DeviceClass::Cpu, max_binding_bytes }
+        Target { max_binding_bytes, ..Target::from(DeviceClass::Cpu) }
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
         for (rows, stride, bytes) in
             [(1, 4, 4096), (64, 64, 16384), (65, 64, 16384), (5000, 68, 65536), (1_000_000, 64, 128 << 20)]
         {
-            let ranges = cut(target(bytes), rows, &[PerRow { stride, candidates: 1 }]);
+            let ranges = cut(&target(bytes), rows, &[PerRow { stride, candidates: 1 }]);
             let mut next = 0;
             for range in &ranges {
                 assert_eq!(range.first, next);
@@ -107,17 +107,17 @@ mod tests {
             assert_eq!(next, rows);
             assert_eq!(ranges.len() == 1, (4 * stride * rows) as u64 <= bytes);
         }
-        assert_eq!(cut(target(u64::MAX), 2_000_000, &[PerRow { stride: 4, candidates: 1 }]).len(), 2);
+        assert_eq!(cut(&target(u64::MAX), 2_000_000, &[PerRow { stride: 4, candidates: 1 }]).len(), 2);
         // Below 64 rows nothing helps.
-        assert_eq!(cut(target(1000), 129, &[PerRow { stride: 64, candidates: 1 }]).len(), 3);
+        assert_eq!(cut(&target(1000), 129, &[PerRow { stride: 64, candidates: 1 }]).len(), 3);
     }
 
     #[test]
     fn shared_tensors_count_by_their_own_rows() {
         let wide = PerRow { stride: 4096, candidates: 100 };
         let narrow = PerRow { stride: 64, candidates: 1 };
-        assert_eq!(cut(target(128 << 20), 100_000, &[narrow, wide]).len(), 1);
-        let ranges = cut(target(4 << 20), 100_000, &[narrow, wide]);
+        assert_eq!(cut(&target(128 << 20), 100_000, &[narrow, wide]).len(), 1);
+        let ranges = cut(&target(4 << 20), 100_000, &[narrow, wide]);
         assert!(ranges.len() > 1);
         for range in ranges {
             let contexts = range.contexts(100);

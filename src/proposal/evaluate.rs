@@ -11,7 +11,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Shape`] if the points do not fit, [`Error::Argument`] without contexts.
 pub fn evaluate_log_density(gpu: &Gpu, proposal: &dyn Proposal, points: &Points<'_>) -> Result<Vec<f32>> {
-    let mut recording = Recording::tuned("gibbs/evaluate proposal", gpu.capabilities().target());
+    let mut recording = Recording::tuned("gibbs/evaluate proposal", gpu.target());
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let Some(context) = context else {
         return Err(Error::argument("evaluate proposal", "the context", "is missing"));
@@ -39,7 +39,7 @@ pub fn draw(
     if contexts == 0 || context.is_empty() {
         return Err(Error::argument("draw", "the contexts", "are none; give at least one row"));
     }
-    let mut recording = Recording::tuned("gibbs/draw", gpu.capabilities().target());
+    let mut recording = Recording::tuned("gibbs/draw", gpu.target());
     let shape = [contexts, context.len() / contexts];
     let tensor = Tensor::from_slice(gpu, "context", shape, context)?;
     let context = recording.slot("context", DType::F32, shape)?;

@@ -115,7 +115,7 @@ impl ChainSampler {
             return Err(Error::argument("sampler", "the contexts", "are none; give at least one"));
         }
         let run = RunState::new(gpu, seed)?;
-        let mut recording = Recording::tuned("gibbs/sample", gpu.capabilities().target());
+        let mut recording = Recording::tuned("gibbs/sample", gpu.target());
         let context_shape = [contexts, context_width];
         let context = match context_width {
             0 => None,

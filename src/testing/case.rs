@@ -39,7 +39,7 @@ impl Case {
 
     /// As [`Case::tuned`], on another device of the adapter and on no second one.
     pub fn on(adapter: &Adapter, gpu: &Gpu, class: DeviceClass, label: impl Into<String>) -> Self {
-        let recording = Recording::tuned(label, Target { class, ..gpu.capabilities().target() });
+        let recording = Recording::tuned(label, Target { class, ..gpu.target() });
         Self {
             label: format!("{}: {}", adapter.name, recording.label()),
             recording,

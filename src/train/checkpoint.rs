@@ -5,19 +5,17 @@
 //! new one. A process killed within a write leaves its unfinished file, `<name>.<process>.part`; the next save to that name,
 //! by whatever process, removes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use super::trainer::Negatives;
 use super::{Dataset, RnceOptions, RnceTrainer};
-use crate::gpu::{Gpu, Tensor};
+use crate::gpu::{Gpu, Tensor, VariantChoices, write_whole};
 use crate::nn::{Model, Network, NetworkEnergy, Optimiser, ParameterLayout};
 use crate::proposal::{Mixture, MixtureShape, UniformBox};
 use crate::{Error, Result};
@@ -42,8 +40,11 @@ struct Description {
     data: String,
     /// Adapter it was trained on: another one continues with other rounding.
     adapter: String,
-    /// Which kernels were chosen.
+    /// How kernels were chosen.
     tuning: String,
+    /// Which were: by shape class, the variants of the run's plans. Absent in files from before they were recorded.
+    #[serde(default)]
+    variants: VariantChoices,
 }
 
 /// The part of a description that says how to read the rest.
@@ -69,8 +70,23 @@ fn buffers<'a>(model: &'a Model, optimiser: &'a Optimiser) -> [(&'static str, &'
     ]
 }
 
-fn tuning() -> String {
-    format!("table {}", crate::nn::VARIANT_TABLE)
+fn tuning(gpu: &Gpu) -> String {
+    match gpu.tuning_name() {
+        "table" => format!("table {}", crate::nn::VARIANT_TABLE),
+        other => other.into(),
+    }
+}
+
+/// Says how the variants of a checkpoint differ from those of its resumed run.
+fn difference(then: &VariantChoices, now: &VariantChoices) -> Option<String> {
+    let classes: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let names = |of: &VariantChoices, class: &String| {
+        of.get(class).map_or("none".into(), |names| names.iter().cloned().collect::<Vec<_>>().join(" and "))
+    };
+    let differ = classes.into_iter().filter(|class| then.get(*class) != now.get(*class));
+    let words: Vec<String> =
+        differ.map(|class| format!("{class}: {}, now {}", names(then, class), names(now, class))).collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 impl RnceTrainer {
@@ -152,7 +168,8 @@ impl RnceTrainer {
             },
             data: format!("{:016x}", self.fingerprint),
             adapter: self.gpu.adapter_name(),
-            tuning: tuning(),
+            tuning: tuning(&self.gpu),
+            variants: self.variants(),
         };
         let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
         let text = serde_json::to_string(&description).map_err(|error| fail(error.to_string()))?;
@@ -208,7 +225,8 @@ impl RnceTrainer {
             let steps = description.options.steps;
             return Err(fail(format!("stands at step {} of a run of {steps}", description.step)));
         }
-        if description.adapter != gpu.adapter_name() || description.tuning != tuning() {
+        let other_table = description.variants.is_empty() && description.tuning != tuning(gpu);
+        if description.adapter != gpu.adapter_name() || other_table {
             log::warn!(
                 "checkpoint {} comes from {} ({}); results may differ in the last bits",
                 path.display(),
@@ -216,6 +234,7 @@ impl RnceTrainer {
                 description.tuning
             );
         }
+        let variants = description.variants;
         let model = |name: &str, network: Network| -> Result<Model> {
             network.check().map_err(|error| fail(error.to_string()))?;
             // Before any memory is taken: the file must hold what the description promises.
@@ -250,6 +269,15 @@ impl RnceTrainer {
         };
         let options = RnceOptions { seed: description.seed, ..description.options };
         let trainer = Self::assemble(gpu, data, options, energy, negatives, description.step)?;
+        if !variants.is_empty()
+            && let Some(words) = difference(&variants, &trainer.variants())
+        {
+            log::warn!(
+                "checkpoint {} was trained with other kernel variants ({words}); results may differ in the last bits, \
+                 unless its tuning file is restored",
+                path.display()
+            );
+        }
         for (model, optimiser) in trainer.parts() {
             for (what, tensor) in buffers(model, optimiser) {
                 let flat = read_flat(&tensors, model.name(), what, model.layout()).map_err(&fail)?;
@@ -343,61 +371,4 @@ fn read_guarded(path: &Path) -> Result<Vec<u8>> {
     bytes.extend_from_slice(&length);
     file.read_to_end(&mut bytes).map_err(|error| io("read", error))?;
     Ok(bytes)
-}
-
-/// Removes the unfinished files of processes that are gone. A file that stays only costs space, so errors do not count.
-fn remove_leftovers(folder: &Path, path: &Path, own: &Path) {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return };
-    let process_of = |file: &str| {
-        let number = file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".part")?;
-        number.split('.').next()?.parse::<u32>().ok()
-    };
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if let Some(process) = entry.file_name().to_str().and_then(process_of)
-            && entry.path() != own
-            && is_stale(&entry.path(), process)
-        {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Whether the process that wrote a file is gone; where the system does not tell, whether the file is older than any write
-/// takes.
-fn is_stale(file: &Path, process: u32) -> bool {
-    let processes = Path::new("/proc");
-    if processes.join("self").exists() {
-        return !processes.join(process.to_string()).exists();
-    }
-    let written = std::fs::metadata(file).and_then(|data| data.modified());
-    written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > Duration::from_secs(3600)))
-}
-
-/// Writes a whole file or nothing: a temporary file in the same folder, synced, renamed over the old one, folder synced.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |operation, source| Error::Io { operation, path: path.into(), source };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    // Two threads that save to one path must not write into one file.
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    name.push(format!(".{}.{}.part", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    let temporary = folder.join(name);
-    remove_leftovers(folder, path, &temporary);
-    let written = (|| {
-        let mut file = File::create_new(&temporary).map_err(|error| io("create", error))?;
-        file.write_all(bytes).map_err(|error| io("write", error))?;
-        file.sync_all().map_err(|error| io("sync", error))?;
-        std::fs::rename(&temporary, path).map_err(|error| io("rename", error))
-    })();
-    if written.is_err() {
-        // The first error is what counts; a left-over temporary file only costs space.
-        let _ = std::fs::remove_file(&temporary);
-        return written;
-    }
-    #[cfg(unix)]
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io("sync", error))?;
-    Ok(())
 }

@@ -9,7 +9,7 @@ use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
 use crate::Result;
 use crate::energy::record_contrastive;
 use crate::gpu::metrics::CAPACITY;
-use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState};
+use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, VariantChoices};
 use crate::nn::{ACTION, CONTEXT, Input, Model, Network, NetworkEnergy, Optimiser};
 use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
 
@@ -185,6 +185,16 @@ impl RnceTrainer {
         &self.plan
     }
 
+    /// The kernel variants of its plans, by shape class. Under [`crate::gpu::Tuning::Measure`] they were measured when the run
+    /// was made.
+    pub fn variants(&self) -> VariantChoices {
+        let mut all = self.plan.variants().clone();
+        for (class, names) in self.warm_plan.iter().flat_map(|plan| plan.variants()) {
+            all.entry(class.clone()).or_default().extend(names.iter().cloned());
+        }
+        all
+    }
+
     /// A table of the step's dispatches.
     pub fn description(&self) -> &str {
         &self.description
@@ -307,7 +317,7 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn recording(&self, label: &str) -> Recording {
-        Recording::tuned(label, self.gpu.capabilities().target())
+        Recording::tuned(label, self.gpu.target())
     }
 
     fn warm_plan(&self) -> Result<Plan> {

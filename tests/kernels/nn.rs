@@ -1,18 +1,19 @@
 //! Floor 2: dense layers and optimisers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, DeviceClass, KernelVariant, MetricsRing, Shape, pad4};
+use gibbs::gpu::{DType, DeviceClass, KernelVariant, MetricsRing, Shape, Tuning, TuningFile, pad4};
 use gibbs::nn::adam::{AdamBuffers, AdamConstants};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::gradient_norm::GradientNorm;
 use gibbs::nn::sum_candidates::{CandidateRange, Carry};
 use gibbs::nn::{
-    Activation, Affine, Fourier, FourierColumns, GradientMode, Initial, Input, Network, Slice, adam,
-    dense_forward, dense_input_gradient, dense_weight_gradient, fourier_features, fourier_gradient,
-    gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates, unpack_gradient,
+    Activation, Affine, DenseOperation, Fourier, FourierColumns, GradientMode, Initial, Input, Network,
+    Slice, adam, dense_forward, dense_input_gradient, dense_weight_gradient, fourier_features,
+    fourier_gradient, gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates,
+    unpack_gradient,
 };
 use gibbs::testing::Bound;
 use gibbs_reference::gpu::random::{Draw, uniform};
@@ -36,6 +37,7 @@ every_adapter!(
     activations_are_finite_far_out,
     dense_input_gradient_equals_the_reference,
     dense_weight_gradient_equals_the_reference,
+    every_dense_variant_equals_the_reference,
     sum_candidates_equals_the_reference,
     sums_of_ranges_of_rows_equal_those_of_all,
     sums_over_more_candidates_than_a_loop_may_count,
@@ -323,10 +325,76 @@ impl Coverage {
     }
 }
 
-/// [`DENSE`] for each class of devices, numbered.
-fn dense_cases() -> impl Iterator<Item = (usize, DeviceClass, (usize, usize, usize))> {
-    let all = CLASSES.into_iter().flat_map(|class| DENSE.into_iter().map(move |shape| (class, shape)));
-    all.enumerate().map(|(index, (class, shape))| (index, class, shape))
+/// How a test's dense layer is chosen its variant.
+#[derive(Clone, Copy, Debug)]
+enum Chosen<'a> {
+    /// By the table of a class of devices.
+    Table(DeviceClass),
+    /// By its name.
+    Named(&'a str),
+}
+
+/// One dense test.
+#[derive(Clone, Copy, Debug)]
+struct Dense<'a> {
+    index: usize,
+    chosen: Chosen<'a>,
+    shape: (usize, usize, usize),
+}
+
+/// [`DENSE`] for each class of devices and for the tiled variant, numbered.
+fn dense_cases() -> impl Iterator<Item = Dense<'static>> {
+    let tables = CLASSES.map(Chosen::Table).into_iter();
+    let all = tables.chain([Chosen::Named("tiled 64x64")]);
+    let all = all.flat_map(|chosen| DENSE.into_iter().map(move |shape| (chosen, shape)));
+    all.enumerate().map(|(index, (chosen, shape))| Dense { index, chosen, shape })
+}
+
+impl Dense<'_> {
+    /// A case whose recording takes the variant.
+    fn case(&self, adapter: &Adapter, operation: DenseOperation, label: &str) -> Case {
+        let label = format!("{label} {:?} {:?}", self.shape, self.chosen);
+        match self.chosen {
+            Chosen::Table(class) => Case::tuned(adapter, class, label),
+            Chosen::Named(name) => {
+                let (rows, inputs, outputs) = self.shape;
+                let file =
+                    TuningFile::new(adapter.gpu.info()).with(operation.stem(), [rows, inputs, outputs], name);
+                let mut adapter = adapter.clone();
+                adapter.gpu = adapter.gpu.with_tuning(Tuning::Exactly(file)).unwrap();
+                Case::new(&adapter, label)
+            }
+        }
+    }
+
+    /// Checks that the variant alone was recorded, and notes it under the name of its kernel.
+    fn check(&self, case: &Case, operation: DenseOperation, coverage: &mut Covered) {
+        let (rows, inputs, outputs) = self.shape;
+        let wide = rows >= 512 && inputs.min(outputs) >= 32;
+        let suffix = match self.chosen {
+            Chosen::Table(DeviceClass::Gpu) if wide => "tiled",
+            Chosen::Table(_) => "portable",
+            Chosen::Named(name) => name.split(' ').next().unwrap_or_default(),
+        };
+        let stem = operation.stem();
+        let file = if suffix == "portable" { stem.into() } else { format!("{stem}_{suffix}") };
+        case.expect_kernels(&[&file]);
+        coverage.entry(file).or_default().add(&case.recording.kernels()[0]);
+        if let Chosen::Named(name) = self.chosen {
+            let names: Vec<_> = case.recording.variants().values().flatten().collect();
+            assert_eq!(names, [name], "{stem}");
+        }
+    }
+}
+
+/// What was run, by the kernel's stem.
+type Covered = BTreeMap<String, Coverage>;
+
+fn expect_complete(covered: &Covered, operation: DenseOperation) {
+    let stem = operation.stem();
+    let kernels: Vec<_> = covered.keys().map(String::as_str).collect();
+    assert_eq!(kernels, [stem, &format!("{stem}_tiled")]);
+    covered.iter().for_each(|(stem, coverage)| coverage.expect_complete(stem));
 }
 
 /// What the sums of a test's layer start from.
@@ -338,60 +406,72 @@ enum From {
 }
 
 fn dense_forward_equals_the_reference(adapter: &Adapter) {
-    let mut coverage = Coverage::default();
-    for (index, class, (rows, inputs, outputs)) in dense_cases() {
+    let mut coverage = Covered::new();
+    for dense in dense_cases() {
+        let index = dense.index;
         // Every activation comes at least six times.
         let (chosen, keep) = (ACTIVATIONS[index % 6], index / 6 % 2 == 0);
-        let context = shared_rows(rows).map_or(From::Bias, From::Context);
+        let context = shared_rows(dense.shape.0).map_or(From::Bias, From::Context);
         for (from, keep_slope, (activation, expected_activation)) in
             [(From::Bias, keep, chosen), (context, !keep, chosen), (From::Residual, false, ACTIVATIONS[0])]
         {
             if matches!(from, From::Residual) && index % 4 != 0 {
                 continue;
             }
-            let label = format!("{rows}x{inputs}x{outputs} {class:?} {activation:?} {from:?} {keep_slope}");
-            let mut case = Case::tuned(adapter, class, format!("forward {label}"));
-            let layer = Layer::new(inputs, outputs);
-            let h = data(5, rows * inputs);
-            let input = case.packed("h", rows, inputs, &h);
-            let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
-            let context = data(6, rows * outputs);
-            let biases = wide(&layer.biases);
-            let (start, init, candidates) = match from {
-                From::Bias => (Start::Bias(&layer.bias), biases, rows),
-                From::Context(candidates) => {
-                    let contexts = rows / candidates;
-                    let context = &context[..contexts * outputs];
-                    let value = case.packed("context", contexts, outputs, context);
-                    (Start::Context(value), wide(context), candidates)
-                }
-                From::Residual => {
-                    let value = case.packed("context", rows, outputs, &context);
-                    let sums =
-                        wide(&context).iter().enumerate().map(|(at, v)| v + biases[at % outputs]).collect();
-                    (Start::Residual(&layer.bias, value), sums, 1)
-                }
-            };
-            let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope };
-            let written = dense_forward::record(&mut case.recording, input, &spec).unwrap();
-            case.output("output", written.output);
-            assert_eq!(written.slope.is_some(), keep_slope);
-            if let Some(slope) = written.slope {
-                case.output("slope", slope);
-            }
-            case.expect_kernels(&["dense_forward"]);
-            coverage.add(&case.recording.kernels()[0]);
-            let results = case.run();
-
-            // A bias is a context that all rows share.
-            let init = Init::Context { values: &init, candidates };
-            let shape = layer.shape(rows);
-            let expected =
-                reference::dense_forward(shape, &wide(&h), &wide(&layer.weights), init, expected_activation);
-            expect_activated(&results, &expected, expected_activation, inputs + 2, keep_slope);
+            let layer = (activation, expected_activation);
+            forward_equals_the_reference(adapter, dense, from, layer, keep_slope, &mut coverage);
         }
     }
-    coverage.expect_complete("dense_forward");
+    expect_complete(&coverage, DenseOperation::Forward);
+}
+
+fn forward_equals_the_reference(
+    adapter: &Adapter,
+    dense: Dense<'_>,
+    from: From,
+    (activation, expected_activation): (Activation, reference::Activation),
+    keep_slope: bool,
+    coverage: &mut Covered,
+) {
+    let (rows, inputs, outputs) = dense.shape;
+    let label = format!("forward {activation:?} {from:?} {keep_slope}");
+    let mut case = dense.case(adapter, DenseOperation::Forward, &label);
+    let layer = Layer::new(inputs, outputs);
+    let h = data(5, rows * inputs);
+    let input = case.packed("h", rows, inputs, &h);
+    let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+    let context = data(6, rows * outputs);
+    let biases = wide(&layer.biases);
+    let (start, init, candidates) = match from {
+        From::Bias => (Start::Bias(&layer.bias), biases, rows),
+        From::Context(candidates) => {
+            let contexts = rows / candidates;
+            let context = &context[..contexts * outputs];
+            let value = case.packed("context", contexts, outputs, context);
+            (Start::Context(value), wide(context), candidates)
+        }
+        From::Residual => {
+            let value = case.packed("context", rows, outputs, &context);
+            let sums = wide(&context).iter().enumerate().map(|(at, v)| v + biases[at % outputs]).collect();
+            (Start::Residual(&layer.bias, value), sums, 1)
+        }
+    };
+    let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope };
+    let written = dense_forward::record(&mut case.recording, input, &spec).unwrap();
+    case.output("output", written.output);
+    assert_eq!(written.slope.is_some(), keep_slope);
+    if let Some(slope) = written.slope {
+        case.output("slope", slope);
+    }
+    dense.check(&case, DenseOperation::Forward, coverage);
+    let results = case.run();
+
+    // A bias is a context that all rows share.
+    let init = Init::Context { values: &init, candidates };
+    let shape = layer.shape(rows);
+    let expected =
+        reference::dense_forward(shape, &wide(&h), &wide(&layer.weights), init, expected_activation);
+    expect_activated(&results, &expected, expected_activation, inputs + 2, keep_slope);
 }
 
 /// Rows per context: an odd divisor if there is one.
@@ -494,76 +574,117 @@ impl Way {
 }
 
 fn dense_input_gradient_equals_the_reference(adapter: &Adapter) {
-    let mut coverage = Coverage::default();
-    for (index, class, (rows, inputs, outputs)) in dense_cases() {
-        let layer = Layer::new(inputs, outputs);
-        let dz = data(7, rows * outputs);
-        let (with_slope, with_skip) = (index % 2 == 0, index / 2 % 2 == 0);
-        let label = format!("input gradient {rows}x{inputs}x{outputs} {class:?} {with_slope} {with_skip}");
-        let mut case = Case::tuned(adapter, class, label);
-        let seed = case.packed("dz", rows, outputs, &dz);
-        let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
-        let way = Way::new(&mut case, rows, inputs, with_slope, with_skip);
-        let recording = &mut case.recording;
-        let out =
-            dense_input_gradient::record(recording, seed, parameters, &layer.weight, way.onward).unwrap();
-        case.output("out", out);
-        case.expect_kernels(&["dense_input_gradient"]);
-        coverage.add(&case.recording.kernels()[0]);
-        let results = case.run();
-        let expected =
-            reference::dense_input_gradient(layer.shape(rows), &wide(&dz), &wide(&layer.weights), None);
-        way.expect(&results, &expected, outputs);
+    let mut coverage = Covered::new();
+    for dense in dense_cases() {
+        let ways = (dense.index % 2 == 0, dense.index / 2 % 2 == 0);
+        input_gradient_equals_the_reference(adapter, dense, ways, &mut coverage);
     }
-    coverage.expect_complete("dense_input_gradient");
+    expect_complete(&coverage, DenseOperation::InputGradient);
+}
+
+fn input_gradient_equals_the_reference(
+    adapter: &Adapter,
+    dense: Dense<'_>,
+    (with_slope, with_skip): (bool, bool),
+    coverage: &mut Covered,
+) {
+    let (rows, inputs, outputs) = dense.shape;
+    let layer = Layer::new(inputs, outputs);
+    let dz = data(7, rows * outputs);
+    let label = format!("input gradient {with_slope} {with_skip}");
+    let mut case = dense.case(adapter, DenseOperation::InputGradient, &label);
+    let seed = case.packed("dz", rows, outputs, &dz);
+    let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+    let way = Way::new(&mut case, rows, inputs, with_slope, with_skip);
+    let recording = &mut case.recording;
+    let out = dense_input_gradient::record(recording, seed, parameters, &layer.weight, way.onward).unwrap();
+    case.output("out", out);
+    dense.check(&case, DenseOperation::InputGradient, coverage);
+    let results = case.run();
+    let expected =
+        reference::dense_input_gradient(layer.shape(rows), &wide(&dz), &wide(&layer.weights), None);
+    way.expect(&results, &expected, outputs);
 }
 
 fn dense_weight_gradient_equals_the_reference(adapter: &Adapter) {
-    let mut coverage = Coverage::default();
-    for (index, class, (rows, inputs, outputs)) in dense_cases() {
-        let layer = Layer::new(inputs, outputs);
-        let (h, dz) = (data(9, rows * inputs), data(10, rows * outputs));
-        let with_bias = index % 3 != 1;
-        // Five splits of seven rows: the last one is empty.
-        for splits in [1, 5] {
-            let label =
-                format!("weight gradient {rows}x{inputs}x{outputs}, {class:?}, {splits} splits, {with_bias}");
-            let mut case = Case::tuned(adapter, class, label);
-            let input = case.packed("h", rows, inputs, &h);
-            let seed = case.packed("dz", rows, outputs, &dz);
-            let length = layer.flat.len();
-            let partials = case.poisoned("partials", DType::F32, [splits, length]);
-            let bias = with_bias.then_some(&layer.bias);
-            let recording = &mut case.recording;
-            dense_weight_gradient::record(recording, input, seed, &layer.weight, bias, partials).unwrap();
-            case.expect_kernels(&["dense_weight_gradient"]);
-            coverage.add(&case.recording.kernels()[0]);
-            let results = case.run();
+    let mut coverage = Covered::new();
+    for dense in dense_cases() {
+        weight_gradient_equals_the_reference(adapter, dense, dense.index % 3 != 1, &mut coverage);
+    }
+    expect_complete(&coverage, DenseOperation::WeightGradient);
+}
 
-            let each = rows.div_ceil(splits);
-            let ranges: Vec<_> =
-                (0..splits).map(|s| (s * each).min(rows)..((s + 1) * each).min(rows)).collect();
-            let expected =
-                reference::dense_weight_gradient(layer.shape(rows), &wide(&h), &wide(&dz), &ranges);
-            let found: Vec<f32> = results.get("partials");
-            let (weights, biases) = split_partials(&found, &layer, splits, with_bias);
-            let bound = Bound::sum(&expected.weights.magnitude, each);
-            results.expect("weights", &weights, &expected.weights.value, bound);
-            if with_bias {
-                let bound = Bound::sum(&expected.bias.magnitude, each);
-                results.expect("bias", &biases, &expected.bias.value, bound);
+fn weight_gradient_equals_the_reference(
+    adapter: &Adapter,
+    dense: Dense<'_>,
+    with_bias: bool,
+    coverage: &mut Covered,
+) {
+    let (rows, inputs, outputs) = dense.shape;
+    let layer = Layer::new(inputs, outputs);
+    let (h, dz) = (data(9, rows * inputs), data(10, rows * outputs));
+    // Five splits of seven rows: the last one is empty.
+    for splits in [1, 5] {
+        let label = format!("weight gradient, {splits} splits, {with_bias}");
+        let mut case = dense.case(adapter, DenseOperation::WeightGradient, &label);
+        let input = case.packed("h", rows, inputs, &h);
+        let seed = case.packed("dz", rows, outputs, &dz);
+        let length = layer.flat.len();
+        let partials = case.poisoned("partials", DType::F32, [splits, length]);
+        let bias = with_bias.then_some(&layer.bias);
+        let recording = &mut case.recording;
+        dense_weight_gradient::record(recording, input, seed, &layer.weight, bias, partials).unwrap();
+        dense.check(&case, DenseOperation::WeightGradient, coverage);
+        let results = case.run();
+
+        let each = rows.div_ceil(splits);
+        let ranges: Vec<_> = (0..splits).map(|s| (s * each).min(rows)..((s + 1) * each).min(rows)).collect();
+        let expected = reference::dense_weight_gradient(layer.shape(rows), &wide(&h), &wide(&dz), &ranges);
+        let found: Vec<f32> = results.get("partials");
+        let (weights, biases) = split_partials(&found, &layer, splits, with_bias);
+        let bound = Bound::sum(&expected.weights.magnitude, each);
+        results.expect("weights", &weights, &expected.weights.value, bound);
+        if with_bias {
+            let bound = Bound::sum(&expected.bias.magnitude, each);
+            results.expect("bias", &biases, &expected.bias.value, bound);
+        }
+        // What belongs to other layers stays as it was.
+        let area = layer.weight.offset..layer.weight.offset + pad4(inputs) * pad4(outputs);
+        let bias_area = layer.bias.offset..layer.bias.offset + layer.bias.stride;
+        let foreign = (0..splits * length).filter(|at| {
+            let p = at % length;
+            !(area.contains(&p) || (with_bias && bias_area.contains(&p)))
+        });
+        results.expect_untouched("partials", foreign);
+    }
+}
+
+/// Those that a test above does not run on all shapes: the portable ones that the table would not choose for them.
+fn every_dense_variant_equals_the_reference(adapter: &Adapter) {
+    let target = adapter.gpu.target();
+    for operation in DenseOperation::ALL {
+        let names = operation.variants(&target);
+        assert!(names.len() >= 6, "{operation:?}: {names:?}");
+        for (index, name) in names.iter().enumerate() {
+            let mut coverage = Covered::new();
+            for shape in DENSE {
+                let dense = Dense { index, chosen: Chosen::Named(name), shape };
+                match operation {
+                    // The same pipeline for all shapes.
+                    DenseOperation::Forward => {
+                        let layer = ACTIVATIONS[index % 6];
+                        forward_equals_the_reference(adapter, dense, From::Bias, layer, true, &mut coverage);
+                    }
+                    DenseOperation::InputGradient => {
+                        input_gradient_equals_the_reference(adapter, dense, (true, true), &mut coverage);
+                    }
+                    DenseOperation::WeightGradient => {
+                        weight_gradient_equals_the_reference(adapter, dense, true, &mut coverage);
+                    }
+                }
             }
-            // What belongs to other layers stays as it was.
-            let area = layer.weight.offset..layer.weight.offset + pad4(inputs) * pad4(outputs);
-            let bias_area = layer.bias.offset..layer.bias.offset + layer.bias.stride;
-            let foreign = (0..splits * length).filter(|at| {
-                let p = at % length;
-                !(area.contains(&p) || (with_bias && bias_area.contains(&p)))
-            });
-            results.expect_untouched("partials", foreign);
         }
     }
-    coverage.expect_complete("dense_weight_gradient");
 }
 
 /// Weights and biases of all splits; padding must be zero.

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Dataset;
-use crate::train::checkpoint::write_whole;
+use crate::gpu::write_whole;
 use crate::{Error, Result};
 
 /// Longest header that is read: three tensors take a few hundred bytes, metadata little more.

@@ -1,0 +1,130 @@
+// One dense layer by tiles in workgroup memory, for GPUs: what nn/dense_forward.wgsl computes, from the same bindings.
+//
+//   z[r, o] = init[r, o] + sum_i h[r, i] W[i, o]      output = act(z)      slope = act'(z)
+//   init = bias[o] | context[(first_row + r) / candidates, o] | bias[o] + context[(first_row + r) / candidates, o]
+//
+// h : packed [rows, 4 inputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
+// context : packed [contexts, 4 outputs4] read (INIT = 2 and 3, otherwise any buffer)
+// output : packed [rows, 4 outputs4] written      slope : the same, its padding act'(0) (SLOPE = 1, otherwise any spare buffer)
+// Defines: ACTIVATION (codes of lib/activation.wgsl), INIT (1 to 3), SLOPE.
+// Workgroup 64 x 1 x 1, 9.3 KiB of workgroup memory. Grid (ceil(rows / 64), ceil(outputs4 / 16), 1). A workgroup owns 64 x 64
+// of the output, each lane 8 rows and 2 vec4 of columns, both 8 apart; slabs of 16 inputs pass through workgroup memory,
+// their rows padded by a vec4 so that neither operand meets bank conflicts.
+// Numerics: one sum per output, i ascending.
+//#include "lib/activation.wgsl"
+//#include "lib/padding.wgsl"
+
+struct Params {
+    rows: u32,
+    inputs4: u32,
+    outputs4: u32,
+    outputs: u32,
+    weight_offset: u32, // vec4 units
+    bias_offset: u32, // vec4 units
+    candidates: u32, // rows per context row, at least 1
+    first_row: u32, // what row 0 of h counts as among the candidates of the contexts
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> context: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> slope: array<vec4<f32>>;
+
+const LANES: u32 = 64u;
+const TILE_ROWS: u32 = 64u;
+const TILE_COLUMNS4: u32 = 16u;
+const SLAB4: u32 = 4u;
+const H_STRIDE: u32 = SLAB4 + 1u;
+const W_STRIDE: u32 = TILE_COLUMNS4 + 1u;
+
+var<workgroup> h_tile: array<vec4<f32>, TILE_ROWS * H_STRIDE>;
+var<workgroup> w_tile: array<vec4<f32>, 4u * SLAB4 * W_STRIDE>;
+var<private> acc: array<vec4<f32>, 16>;
+var<private> w: array<vec4<f32>, 8>;
+
+@compute @workgroup_size(LANES, 1, 1)
+fn dense_forward_tiled(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let stride = params.outputs4;
+    let tile_row = group.x * TILE_ROWS;
+    let tile_column = group.y * TILE_COLUMNS4;
+    let own_row = lane / 8u;
+    let own_column = lane % 8u;
+    let last_row = params.rows - 1u;
+    let last_column = stride - 1u;
+
+    for (var m = 0u; m < 8u; m++) {
+        let row = min(tile_row + own_row + 8u * m, last_row);
+        let context_row = (params.first_row + row) / params.candidates;
+        for (var c = 0u; c < 2u; c++) {
+            let column = min(tile_column + own_column + 8u * c, last_column);
+            if (INIT == 1u) {
+                acc[2u * m + c] = parameters[params.bias_offset + column];
+            } else if (INIT == 3u) {
+                acc[2u * m + c] = parameters[params.bias_offset + column] + context[context_row * stride + column];
+            } else {
+                acc[2u * m + c] = context[context_row * stride + column];
+            }
+        }
+    }
+
+    let slabs = (params.inputs4 + SLAB4 - 1u) / SLAB4;
+    for (var slab = 0u; slab < slabs; slab++) {
+        // Rows and columns past the end repeat the last ones and are not stored; inputs past the end are zero on both sides,
+        // because what lies behind the weights may be no number.
+        for (var i = 0u; i < 4u; i++) {
+            let at = lane + LANES * i;
+            let k4 = SLAB4 * slab + at % SLAB4;
+            let row = min(tile_row + at / SLAB4, last_row);
+            let value = h[row * params.inputs4 + min(k4, params.inputs4 - 1u)];
+            h_tile[at / SLAB4 * H_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < params.inputs4);
+        }
+        for (var i = 0u; i < 4u; i++) {
+            let at = lane + LANES * i;
+            let k = 4u * SLAB4 * slab + at / TILE_COLUMNS4;
+            let column = min(tile_column + at % TILE_COLUMNS4, last_column);
+            let value = parameters[params.weight_offset + min(k, 4u * params.inputs4 - 1u) * stride + column];
+            w_tile[at / TILE_COLUMNS4 * W_STRIDE + at % TILE_COLUMNS4] =
+                select(vec4<f32>(0.0), value, k < 4u * params.inputs4);
+        }
+        workgroupBarrier();
+        for (var k4 = 0u; k4 < SLAB4; k4++) {
+            for (var j = 0u; j < 4u; j++) {
+                let at = (4u * k4 + j) * W_STRIDE + own_column;
+                w[2u * j] = w_tile[at];
+                w[2u * j + 1u] = w_tile[at + 8u];
+            }
+            for (var m = 0u; m < 8u; m++) {
+                let a = h_tile[(own_row + 8u * m) * H_STRIDE + k4];
+                for (var c = 0u; c < 2u; c++) {
+                    acc[2u * m + c] += a.x * w[c] + a.y * w[2u + c] + a.z * w[4u + c] + a.w * w[6u + c];
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var m = 0u; m < 8u; m++) {
+        let row = tile_row + own_row + 8u * m;
+        for (var c = 0u; c < 2u; c++) {
+            let column = tile_column + own_column + 8u * c;
+            if (row < params.rows && column < stride) {
+                let at = row * stride + column;
+                let a = activate(ACTIVATION, acc[2u * m + c]);
+                if (ACTIVATION == 5u) {
+                    // The one activation that is not 0 at 0: the padding must stay zero.
+                    output[at] = inside_only(a.value, column, params.outputs);
+                } else {
+                    output[at] = a.value;
+                }
+                if (SLOPE == 1u) {
+                    slope[at] = a.slope;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+// Gradient of one dense layer with respect to its input by tiles in workgroup memory, for GPUs: what
+// nn/dense_input_gradient.wgsl computes, from the same bindings.
+//
+//   out[r, i] = (sum_o dz[r, o] W[i, o]) * slope[r, i] + skip[r, i]
+//   (slope = 1 when SLOPE = 0; skip = 0 when SKIP = 0, else the gradient that a residual block passes on)
+//
+// dz : packed [rows, 4 outputs4] read      parameters : flat, W k-major [4 inputs4, 4 outputs4], read
+// slope, skip : packed [rows, 4 inputs4] read (SLOPE = 1, SKIP = 1, otherwise any buffer)
+// out : packed [rows, 4 inputs4] written
+// Defines: SLOPE, SKIP.
+// Workgroup 64 x 1 x 1, 9.3 KiB of workgroup memory. Grid (ceil(rows / 64), ceil(inputs4 / 16), 1). A workgroup owns 64 x 64
+// of out, each lane 8 rows and 2 vec4 of columns, both 8 apart; slabs of 16 outputs pass through workgroup memory, where W
+// lies transposed, their rows padded by a vec4 against bank conflicts.
+// Numerics: one sum per input, o ascending. Zero padding of W gives zero padding of out.
+
+struct Params {
+    rows: u32,
+    inputs4: u32,
+    outputs4: u32,
+    weight_offset: u32, // vec4 units
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dz: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> slope: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> skip: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+
+const LANES: u32 = 64u;
+const TILE_ROWS: u32 = 64u;
+const TILE_COLUMNS4: u32 = 16u;
+const SLAB4: u32 = 4u;
+const DZ_STRIDE: u32 = SLAB4 + 1u;
+const W_STRIDE: u32 = TILE_COLUMNS4 + 1u;
+
+var<workgroup> dz_tile: array<vec4<f32>, TILE_ROWS * DZ_STRIDE>;
+// Element (o, i) of the slab: row o, column i.
+var<workgroup> w_tile: array<vec4<f32>, 4u * SLAB4 * W_STRIDE>;
+var<private> acc: array<vec4<f32>, 16>;
+var<private> w: array<vec4<f32>, 8>;
+
+@compute @workgroup_size(LANES, 1, 1)
+fn dense_input_gradient_tiled(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let stride = params.outputs4;
+    let tile_row = group.x * TILE_ROWS;
+    let tile_column = group.y * TILE_COLUMNS4;
+    let own_row = lane / 8u;
+    let own_column = lane % 8u;
+    let last_row = params.rows - 1u;
+    let last_column = params.inputs4 - 1u;
+
+    let slabs = (stride + SLAB4 - 1u) / SLAB4;
+    for (var slab = 0u; slab < slabs; slab++) {
+        // Rows and columns past the end repeat the last ones and are not stored; outputs past the end are zero on both sides.
+        for (var i = 0u; i < 4u; i++) {
+            let at = lane + LANES * i;
+            let k4 = SLAB4 * slab + at % SLAB4;
+            let row = min(tile_row + at / SLAB4, last_row);
+            let value = dz[row * stride + min(k4, stride - 1u)];
+            dz_tile[at / SLAB4 * DZ_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < stride);
+        }
+        // Each lane turns one block of 4 x 4.
+        let k4 = SLAB4 * slab + lane % SLAB4;
+        let column = min(tile_column + lane / SLAB4, last_column);
+        let from = params.weight_offset + 4u * column * stride + min(k4, stride - 1u);
+        let t = transpose(mat4x4<f32>(
+            parameters[from], parameters[from + stride], parameters[from + 2u * stride], parameters[from + 3u * stride]));
+        let to = 4u * (lane % SLAB4) * W_STRIDE + lane / SLAB4;
+        let inside = k4 < stride;
+        w_tile[to] = select(vec4<f32>(0.0), t[0], inside);
+        w_tile[to + W_STRIDE] = select(vec4<f32>(0.0), t[1], inside);
+        w_tile[to + 2u * W_STRIDE] = select(vec4<f32>(0.0), t[2], inside);
+        w_tile[to + 3u * W_STRIDE] = select(vec4<f32>(0.0), t[3], inside);
+        workgroupBarrier();
+        for (var k = 0u; k < SLAB4; k++) {
+            for (var j = 0u; j < 4u; j++) {
+                let at = (4u * k + j) * W_STRIDE + own_column;
+                w[2u * j] = w_tile[at];
+                w[2u * j + 1u] = w_tile[at + 8u];
+            }
+            for (var m = 0u; m < 8u; m++) {
+                let a = dz_tile[(own_row + 8u * m) * DZ_STRIDE + k];
+                for (var c = 0u; c < 2u; c++) {
+                    acc[2u * m + c] += a.x * w[c] + a.y * w[2u + c] + a.z * w[4u + c] + a.w * w[6u + c];
+                }
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var m = 0u; m < 8u; m++) {
+        let row = tile_row + own_row + 8u * m;
+        for (var c = 0u; c < 2u; c++) {
+            let column = tile_column + own_column + 8u * c;
+            if (row < params.rows && column < params.inputs4) {
+                let at = row * params.inputs4 + column;
+                var v = acc[2u * m + c];
+                if (SLOPE == 1u) {
+                    v = v * slope[at];
+                }
+                if (SKIP == 1u) {
+                    v = v + skip[at];
+                }
+                out[at] = v;
+            }
+        }
+    }
+}

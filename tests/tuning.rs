@@ -1,0 +1,224 @@
+//! How kernel variants are chosen: the table is deterministic, measuring is quick and can be restored from its file, files that
+//! do not fit are errors, and nothing of it touches a random number.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use gibbs::gpu::{Recording, RunState, Tuning, TuningFile, VariantChoices, shape_class};
+use gibbs::nn::{
+    ACTION, Activation, Affine, DenseOperation, Input, Keep, Model, Network, NetworkEnergy, Points,
+    evaluate_energy,
+};
+use gibbs::sampler::{ChainOptions, ChainSampler, Dynamics, LangevinOptions};
+use gibbs::train::{Dataset, EnergyOptions, ProposalOptions, RnceOptions, RnceTrainer};
+use gibbs::{Error, Gpu};
+use tempfile::TempDir;
+
+fn gpu() -> &'static Gpu {
+    &common::lavapipe().gpu
+}
+
+/// Figures of time do not mix.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn network(width: usize) -> Network {
+    let input = Input::normalised(ACTION, Affine::identity(width));
+    Network::mlp(vec![input], &[width, width], Activation::Silu, 1)
+}
+
+/// The variants that the energy of so many points takes.
+fn variants(gpu: &Gpu, width: usize, rows: usize) -> VariantChoices {
+    let model = Model::zeros(gpu, "energy", network(width)).unwrap();
+    let mut recording = Recording::tuned("energy", gpu.target());
+    let y = recording.slot("y", gibbs::gpu::DType::F32, [1, rows, width]).unwrap();
+    let parameters = model.value(&mut recording).unwrap();
+    let forward = model.network().record_forward(&mut recording, parameters, &[y], Keep::Slopes).unwrap();
+    assert!(recording.is_written(forward.output()));
+    recording.variants().clone()
+}
+
+#[test]
+fn the_table_chooses_the_same_every_time() {
+    let first = variants(gpu(), 64, 100);
+    let layer = shape_class("dense_forward", [100, 64, 64]);
+    assert!(first.contains_key(&layer), "{first:?}");
+    assert_eq!(first, variants(gpu(), 64, 100));
+    let table = gpu().with_tuning(Tuning::Table).unwrap();
+    assert_eq!(first, variants(&table, 64, 100));
+    assert_eq!(table.tuning_name(), "table");
+    assert!(gpu().tuning_file().choices().is_empty());
+}
+
+#[test]
+fn measuring_is_quick_and_its_file_restores_it() {
+    let _alone = ALONE.lock().unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tuning.json");
+    let measured = gpu().with_tuning(Tuning::Measure { file: Some(path.clone()) }).unwrap();
+    for (width, rows) in [(64, 2048), (24, 300)] {
+        let before = measured.tuning_file().choices().len();
+        let begun = Instant::now();
+        let chosen = variants(&measured, width, rows);
+        let seconds = begun.elapsed().as_secs_f64();
+        let fresh = measured.tuning_file().choices().len() - before;
+        common::say(&format!(
+            "tuning of {fresh} shape classes at {rows}x{width} took {seconds:.2} s: {chosen:?}"
+        ));
+        // The hidden layers are one class, the output another.
+        assert_eq!((fresh, chosen.len()), (2, 2), "{chosen:?}");
+        assert!(seconds < 3.0 * fresh as f64, "{seconds} s for {fresh} shape classes");
+        // Nothing is measured twice.
+        let begun = Instant::now();
+        assert_eq!(variants(&measured, width, rows), chosen);
+        assert!(begun.elapsed() < Duration::from_millis(200));
+    }
+    let file = TuningFile::read(&path).unwrap();
+    assert_eq!(file, measured.tuning_file());
+    let candidates = |class: &str| file.choices()[class].milliseconds.len();
+    assert_eq!(candidates(&shape_class("dense_forward", [2048, 64, 64])), 3);
+    assert_eq!(candidates(&shape_class("dense_forward", [300, 24, 24])), 2);
+    for choice in file.choices().values() {
+        let figures = &choice.milliseconds;
+        assert!(figures.contains_key(&choice.variant), "{choice:?}");
+        assert!(figures.values().all(|ms| *ms > 0.0 && *ms < 3000.0), "{choice:?}");
+    }
+    let restored = gpu().with_tuning(Tuning::Exactly(file.clone())).unwrap();
+    let again = gpu().with_tuning(Tuning::Measure { file: Some(path.clone()) }).unwrap();
+    for (width, rows) in [(64, 2048), (24, 300)] {
+        let expected = variants(&measured, width, rows);
+        assert_eq!(variants(&restored, width, rows), expected);
+        assert_eq!(variants(&again, width, rows), expected);
+    }
+    assert_eq!(TuningFile::read(&path).unwrap(), file, "known classes are not measured again");
+    // What the file lacks, the table chooses.
+    assert_eq!(variants(&restored, 8, 9), variants(gpu(), 8, 9));
+    let beside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(beside.len(), 1, "{beside:?}");
+}
+
+#[test]
+fn all_three_operations_are_measured() {
+    let _alone = ALONE.lock().unwrap();
+    let measured = gpu().with_tuning(Tuning::Measure { file: None }).unwrap();
+    let begun = Instant::now();
+    let trainer = RnceTrainer::new(&measured, &data(), options()).unwrap();
+    let classes = trainer.variants();
+    common::say(&format!("tuning of {} shape classes took {:?}", classes.len(), begun.elapsed()));
+    for operation in DenseOperation::ALL {
+        let stem = format!("{} ", operation.stem());
+        assert!(classes.keys().any(|class| class.starts_with(&stem)), "{classes:?}");
+    }
+    let file = measured.tuning_file();
+    for (class, names) in &classes {
+        assert!(names.contains(&file.choices()[class].variant) && names.len() == 1, "{class}: {names:?}");
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tuning.json");
+    let fault = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let measure = gpu().with_tuning(Tuning::Measure { file: Some(path.clone()) }).map(drop);
+        let restore =
+            path.to_str().unwrap().parse::<Tuning>().and_then(|tuning| gpu().with_tuning(tuning)).map(drop);
+        let [measure, restore] = [measure, restore].map(|result| match result {
+            Err(Error::Tuning { problem, .. }) => problem,
+            other => panic!("{text}: {other:?}"),
+        });
+        assert_eq!(measure, restore);
+        measure
+    };
+    let good = serde_json::to_string(&TuningFile::new(gpu().info())).unwrap();
+    for text in ["", "{", "[]", "{\"format\": 1}", &good.replace("\"choices\":{}", "\"choices\":{\"a\":1}")] {
+        let problem = fault(text);
+        assert!(problem.contains("is no tuning file"), "{problem}");
+    }
+    let problem = fault(&good.replace("\"format\":1", "\"format\":7"));
+    assert!(problem.contains("format 7"), "{problem}");
+    let foreign = good.replace(&gpu().info().name, "Another Adapter 3000");
+    assert_ne!(foreign, good);
+    let problem = fault(&foreign);
+    assert!(problem.contains("Another Adapter 3000") && problem.contains(&gpu().info().name), "{problem}");
+    // No file is damaged by an attempt to use it.
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
+    let missing = Path::new("no such folder/tuning.json");
+    assert!(matches!(TuningFile::read(missing), Err(Error::Io { .. })));
+    let unwritable = Tuning::Measure { file: Some(missing.into()) };
+    let unwritable = gpu().with_tuning(unwritable).unwrap();
+    let energy = NetworkEnergy::new(Model::zeros(&unwritable, "energy", network(4)).unwrap()).unwrap();
+    let points = Points { context: &[], contexts: 1, y: &[0.0; 8], dims: 4 };
+    let written = evaluate_energy(&unwritable, &energy, &points);
+    assert!(matches!(written, Err(Error::Io { .. })), "{written:?}");
+    // Another driver or version is worth a warning, no more; so is a variant that nobody knows.
+    let older = good.replace("\"driver\":\"", "\"driver\":\"older ");
+    let file: TuningFile = serde_json::from_str(&older).unwrap();
+    let file = file.with("dense_forward", [9, 8, 8], "portable w9");
+    let restored = gpu().with_tuning(Tuning::Exactly(file)).unwrap();
+    assert_eq!(variants(&restored, 8, 9), variants(gpu(), 8, 9));
+}
+
+/// Any variant but the table's, for every layer of a chain's energy.
+fn other_than_the_table(rows: usize, width: usize) -> Gpu {
+    let mut file = TuningFile::new(gpu().info());
+    for (operation, name) in [
+        (DenseOperation::Forward, "tiled 64x64"),
+        (DenseOperation::InputGradient, "tiled 64x64"),
+        (DenseOperation::WeightGradient, "tiled 64x64"),
+    ] {
+        for shape in [[rows, width, width], [rows, width, 1]] {
+            file = file.with(operation.stem(), shape, name);
+        }
+    }
+    gpu().with_tuning(Tuning::Exactly(file)).unwrap()
+}
+
+#[test]
+fn random_numbers_do_not_depend_on_it() {
+    let (chains, width) = (70, 8);
+    // Parameters of zero: the gradient is 0 in every variant, and what the chains hold is their noise alone.
+    let model = Model::zeros(gpu(), "energy", network(width)).unwrap();
+    let energy = NetworkEnergy::new(model).unwrap();
+    let start = vec![0.25; chains * width];
+    let sample = |gpu: &Gpu| {
+        let dynamics = Dynamics::Langevin(LangevinOptions { steps: 3, ..Default::default() });
+        let options = ChainOptions { contexts: 1, chains, ..ChainOptions::new(dynamics) };
+        let mut sampler = ChainSampler::new(gpu, &energy, None, &options, 7).unwrap();
+        let result = sampler.sample(None, Some(&start)).unwrap();
+        (result, sampler.plan().variants().clone())
+    };
+    let (table, by_table) = sample(gpu());
+    let (other, by_other) = sample(&other_than_the_table(chains, width));
+    assert_ne!(by_table, by_other);
+    assert!(table.iter().any(|v| *v != 0.25));
+    assert_eq!(table, other);
+    // Initial parameters come from the run alone.
+    let fresh = |gpu: &Gpu| {
+        let run = RunState::new(gpu, 5).unwrap();
+        let model = Model::new(gpu, "energy", network(width), &run).unwrap();
+        gpu.read::<f32>(model.parameters()).unwrap()
+    };
+    assert_eq!(fresh(gpu()), fresh(&other_than_the_table(chains, width)));
+}
+
+fn data() -> Dataset {
+    let values: Vec<f32> = (0..400).map(|at| (at as f32 * 0.37).sin()).collect();
+    let (x, y) = values.split_at(200);
+    Dataset::new(x, y, 200).unwrap()
+}
+
+fn options() -> RnceOptions {
+    RnceOptions {
+        batch: 32,
+        negatives: 15,
+        steps: 20,
+        warmup: 0,
+        energy: EnergyOptions { hidden: vec![40, 40], activation: Activation::Silu },
+        proposal: ProposalOptions::Uniform { low: vec![-2.0], high: vec![2.0] },
+        ..RnceOptions::default()
+    }
+}
