@@ -80,7 +80,7 @@ fn title(variant: &KernelVariant) -> String {
 fn validated(variant: &KernelVariant) -> Result<(naga::Module, ModuleInfo), String> {
     let module = variant.module().map_err(|error| error.to_string())?;
     // No capability at all: a host with a plain device must be able to run it.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
         .validate(&module)
         .map_err(|error| error.emit_to_string(variant.source.text()))?;
     Ok((module, info))

@@ -8,16 +8,19 @@ use std::fmt;
 pub enum OptionalPath {
     /// Timing of plans on the device, by timestamps at the borders of passes.
     Timestamps,
+    /// Kernels that share what they load within a subgroup; each also says which subgroup size it takes.
+    Subgroups,
 }
 
 impl OptionalPath {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Timestamps];
+    pub const ALL: &[Self] = &[Self::Timestamps, Self::Subgroups];
 
     /// Its name in tables and test names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Timestamps => "timestamps",
+            Self::Subgroups => "subgroups",
         }
     }
 
@@ -25,6 +28,7 @@ impl OptionalPath {
     pub const fn switch(self) -> &'static str {
         match self {
             Self::Timestamps => "GIBBS_NO_TIMESTAMPS",
+            Self::Subgroups => "GIBBS_NO_SUBGROUPS",
         }
     }
 
@@ -32,6 +36,7 @@ impl OptionalPath {
     pub const fn features(self) -> wgpu::Features {
         match self {
             Self::Timestamps => wgpu::Features::TIMESTAMP_QUERY,
+            Self::Subgroups => wgpu::Features::SUBGROUP,
         }
     }
 

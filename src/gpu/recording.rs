@@ -204,6 +204,26 @@ impl Recording {
         Ok(self.add(label, dtype, rows, Role::View { root, offset }, Written::default()))
     }
 
+    /// A view of `shape` elements of a value, from element `first` on, for kernels that bind a part of a flat buffer; none if it
+    /// does not begin at a multiple of 256 bytes or reaches past the end.
+    pub(crate) fn window(
+        &mut self,
+        value: Value,
+        first: usize,
+        shape: impl Into<Shape>,
+    ) -> Result<Option<Value>> {
+        let shape = shape.into();
+        let length = self.shape(value)?.len();
+        let info = &self.values[value.index as usize];
+        let (root, start) = self.root(value.index as usize);
+        let offset = start + (first * info.dtype.size()) as u64;
+        if !offset.is_multiple_of(ALIGNMENT) || first + shape.len() > length {
+            return Ok(None);
+        }
+        let (label, dtype) = (format!("{}[{first}..{}]", info.label, first + shape.len()), info.dtype);
+        Ok(Some(self.add(label, dtype, shape, Role::View { root, offset }, Written::default())))
+    }
+
     /// The value that holds the memory of a value, and the first byte there.
     pub(super) fn root(&self, index: usize) -> (usize, u64) {
         match self.values[index].role {

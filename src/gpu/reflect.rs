@@ -160,7 +160,9 @@ impl Library {
 }
 
 fn validator() -> naga::valid::Validator {
-    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::IMMEDIATES)
+    // What a device lacks of these is an error of its pipeline.
+    let capabilities = naga::valid::Capabilities::IMMEDIATES | naga::valid::Capabilities::SUBGROUP;
+    naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
 }
 
 /// naga accepts 1.5 for a `u32` override; we do not.

@@ -11,6 +11,9 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_forward.wgsl");
 /// By tiles in workgroup memory.
 pub const TILED: KernelSource = embedded_kernel!("nn/dense_forward_tiled.wgsl");
 
+/// By subgroups of 8 that share what they load.
+pub const SUBGROUP: KernelSource = embedded_kernel!("nn/dense_forward_subgroup.wgsl");
+
 /// What a layer's sums start from.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a> {
@@ -137,8 +140,9 @@ pub(crate) fn record_into(
     };
     let size = DenseSize { rows, inputs, outputs, splits: 1 };
     let variant = choose(recording, DenseOperation::Forward, size)?;
-    recording
-        .dispatch(&variant.kernel, &format!("forward {}", layer.weight.name))
+    let operation = format!("forward {}", layer.weight.name);
+    variant
+        .bind_weights(recording, &operation, layer.parameters, layer.weight)?
         .defines(&variant.defines(size))
         .define("ACTIVATION", layer.activation.code())
         .define("INIT", init)

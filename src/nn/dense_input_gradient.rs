@@ -11,6 +11,9 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_input_gradient.wgsl"
 /// By tiles in workgroup memory.
 pub const TILED: KernelSource = embedded_kernel!("nn/dense_input_gradient_tiled.wgsl");
 
+/// By subgroups of 8 that share what they load.
+pub const SUBGROUP: KernelSource = embedded_kernel!("nn/dense_input_gradient_subgroup.wgsl");
+
 /// What a gradient meets on its way to the layer in front: `gradient * slope + skip`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Onward {
@@ -56,8 +59,9 @@ pub fn record(
     let out = recording.scratch("input gradient", DType::F32, Shape::packed(rows, inputs));
     let size = DenseSize { rows, inputs, outputs, splits: 1 };
     let variant = choose(recording, DenseOperation::InputGradient, size)?;
-    recording
-        .dispatch(&variant.kernel, &format!("input gradient {}", weight.name))
+    let operation = format!("input gradient {}", weight.name);
+    variant
+        .bind_weights(recording, &operation, parameters, weight)?
         .defines(&variant.defines(size))
         .defines(&onward.defines())
         .bind("dz", dz)

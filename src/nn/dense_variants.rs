@@ -11,11 +11,11 @@
 use std::ops::RangeInclusive;
 
 use super::variants::{LaneBlock, RowBlock};
-use super::{dense_forward, dense_input_gradient, dense_weight_gradient, measure};
+use super::{Slice, dense_forward, dense_input_gradient, dense_weight_gradient, measure};
 use crate::Result;
 use crate::gpu::{
-    DeviceClass, KernelSource, KernelVariant, OptionalPath, OptionalPaths, Recording, Target, pad4,
-    shape_class,
+    DeviceClass, DispatchBuilder, KernelSource, KernelVariant, OptionalPath, OptionalPaths, Recording,
+    Target, Value, pad4, shape_class,
 };
 
 /// An operation of dense layers that has several kernels.
@@ -51,7 +51,18 @@ pub(crate) enum Block {
     Lanes(LaneBlock),
     /// A tile in workgroup memory per workgroup.
     Tile,
+    /// A block of rows by `8 x columns4` vec4s per subgroup of 8, whose lanes lie along columns.
+    Shared { rows: u32, columns4: u32 },
+    /// A block of 32 inputs by `8 x lane4` vec4s of outputs per subgroup of 8, whose lanes lie along outputs.
+    SharedLanes { lane4: u32 },
 }
+
+/// Lanes of the subgroups of [`Block::Shared`] and [`Block::SharedLanes`].
+const SHARED_BY: usize = 8;
+/// Inputs of [`Block::SharedLanes`].
+const SHARED_INPUTS: usize = 32;
+/// Largest uniform buffer that every device binds.
+const UNIFORM_BYTES: usize = 64 << 10;
 
 /// One way to run a dense operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +113,6 @@ impl Variant {
     }
 
     /// Takes it only where a path is on and, with `subgroup_size`, all subgroups have that size.
-    #[allow(dead_code, reason = "for variants that need what not every device has")]
     fn needing(self, path: OptionalPath, subgroup_size: Option<u32>) -> Self {
         Self { paths: self.paths.with(path), subgroup_size, ..self }
     }
@@ -119,6 +129,8 @@ impl Variant {
             }
             Block::Lanes(b) => format!("{file} w{} {}x{}", b.workgroup, 4 * b.lane4, 4 * b.uniform4),
             Block::Tile => format!("{file} {TILE}x{TILE}"),
+            Block::Shared { rows, columns4 } => format!("{file} {rows}x{}", 32 * columns4),
+            Block::SharedLanes { lane4 } => format!("{file} {SHARED_INPUTS}x{}", 32 * lane4),
         }
     }
 
@@ -128,6 +140,8 @@ impl Variant {
             Block::Rows(block) => block.defines().into(),
             Block::Lanes(block) => block.defines(size.lanes_on_outputs()).into(),
             Block::Tile => Vec::new(),
+            Block::Shared { rows, columns4 } => vec![("ROW_BLOCK", rows), ("COLUMN_BLOCK4", columns4)],
+            Block::SharedLanes { lane4 } => vec![("LANE_BLOCK4", lane4)],
         }
     }
 
@@ -144,7 +158,44 @@ impl Variant {
             }
             (Block::Tile, DenseOperation::WeightGradient) => [tiles(outputs), tiles(inputs), splits],
             (Block::Tile, _) => [rows.div_ceil(TILE), tiles(size.columns(self.operation)), 1],
+            (Block::Shared { rows: block, columns4 }, _) => {
+                let columns = pad4(size.columns(self.operation)) / 4;
+                [rows.div_ceil(block as usize), columns.div_ceil(SHARED_BY * columns4 as usize), 1]
+            }
+            (Block::SharedLanes { lane4 }, _) => {
+                let across = (pad4(outputs) / 4).div_ceil(SHARED_BY * lane4 as usize);
+                [across, inputs.div_ceil(SHARED_INPUTS), splits]
+            }
         }
+    }
+
+    /// Binds what a variant has beyond the portable kernel: a small matrix once more as a uniform buffer, which software renderers
+    /// read several times faster than a storage buffer.
+    pub(crate) fn bind_weights<'a>(
+        &self,
+        recording: &'a mut Recording,
+        operation: &str,
+        parameters: Value,
+        weight: &Slice,
+    ) -> Result<DispatchBuilder<'a>> {
+        if !matches!(self.block, Block::Shared { .. }) {
+            return Ok(recording.dispatch(&self.kernel, operation));
+        }
+        // Powers of two, so that matrices of many sizes share a pipeline.
+        let length = (pad4(weight.rows) * weight.stride).next_power_of_two();
+        let window = match 4 * length <= UNIFORM_BYTES {
+            true => recording.window(parameters, weight.offset, [length])?,
+            false => None,
+        };
+        let (uniform, length, weights) = match window {
+            Some(window) => (1, length as u32 / 4, Some(window)),
+            // What is not read must still be bound.
+            None => (0, 1, recording.window(parameters, 0, [4])?),
+        };
+        let weights = weights
+            .ok_or_else(|| crate::Error::argument(operation, "the parameters", "hold less than a vec4"))?;
+        let dispatch = recording.dispatch(&self.kernel, operation).bind("weights", weights);
+        Ok(dispatch.define("UNIFORM_WEIGHTS", uniform).define("WEIGHTS4", length))
     }
 
     /// Whether a device can run it.
@@ -200,10 +251,16 @@ impl DenseOperation {
     /// Its variants; the first that fits is the table's choice.
     pub(crate) fn table(self) -> Vec<Variant> {
         use DeviceClass::{Cpu, Gpu};
-        let (portable, tiled) = match self {
-            Self::Forward => (dense_forward::KERNEL, dense_forward::TILED),
-            Self::InputGradient => (dense_input_gradient::KERNEL, dense_input_gradient::TILED),
-            Self::WeightGradient => (dense_weight_gradient::KERNEL, dense_weight_gradient::TILED),
+        let (portable, tiled, subgroup) = match self {
+            Self::Forward => (dense_forward::KERNEL, dense_forward::TILED, dense_forward::SUBGROUP),
+            Self::InputGradient => {
+                use dense_input_gradient::{KERNEL, SUBGROUP, TILED};
+                (KERNEL, TILED, SUBGROUP)
+            }
+            Self::WeightGradient => {
+                use dense_weight_gradient::{KERNEL, SUBGROUP, TILED};
+                (KERNEL, TILED, SUBGROUP)
+            }
         };
         let rows = |class, workgroup, lane_columns, rows, columns4| {
             row(self, class, &portable, Block::Rows(RowBlock { workgroup, lane_columns, rows, columns4 }))
@@ -212,6 +269,9 @@ impl DenseOperation {
             row(self, class, &portable, Block::Lanes(LaneBlock { workgroup, lane4, uniform4 }))
         };
         let tile = row(self, Gpu, &tiled, Block::Tile).rows(512..=usize::MAX).narrowest(32);
+        let shared =
+            |block| row(self, Cpu, &subgroup, block).needing(OptionalPath::Subgroups, Some(SHARED_BY as u32));
+        let by_rows = |rows, columns4| shared(Block::Shared { rows, columns4 });
         match self {
             Self::Forward | Self::InputGradient => vec![
                 tile,
@@ -219,6 +279,12 @@ impl DenseOperation {
                 rows(Gpu, 64, 8, 8, 1),
                 rows(Cpu, 8, 1, 8, 1).rows(0..=512).columns(0..=4),
                 rows(Cpu, 8, 1, 16, 1).columns(0..=4),
+                by_rows(8, 1).rows(0..=512).columns(5..=32),
+                by_rows(32, 1).columns(5..=32),
+                by_rows(8, 2).rows(0..=512).columns(33..=64),
+                by_rows(32, 2).columns(33..=64),
+                by_rows(8, 4).rows(0..=512),
+                by_rows(16, 4).rows(513..=usize::MAX),
                 rows(Cpu, 8, 8, 8, 1).rows(0..=512).columns(5..=32),
                 rows(Cpu, 8, 8, 16, 1).columns(5..=32),
                 rows(Cpu, 8, 8, 8, 4).rows(0..=512),
@@ -230,6 +296,8 @@ impl DenseOperation {
                 lanes(Gpu, 32, 1, 1).columns(0..=4),
                 lanes(Gpu, 32, 1, 4),
                 lanes(Cpu, 8, 4, 1).columns(0..=4),
+                shared(Block::SharedLanes { lane4: 4 }).columns(33..=usize::MAX),
+                shared(Block::SharedLanes { lane4: 1 }),
                 lanes(Cpu, 8, 4, 4).columns(5..=64),
                 lanes(Cpu, 8, 4, 8),
             ],
@@ -300,6 +368,16 @@ pub(super) fn kernels(
                 [(1, 2), (2, 1)].map(|(inputs, outputs)| DenseSize { rows: 1, inputs, outputs, splits: 1 });
             let mut blocks: Vec<_> = sizes.map(|size| variant.defines(size)).into();
             blocks.dedup();
+            if matches!(variant.block, Block::Shared { .. }) {
+                // The matrix in a storage buffer, and as large as a uniform one may be.
+                let most = (UNIFORM_BYTES / 16) as u32;
+                blocks = [(0, 1), (1, most)]
+                    .map(|(uniform, length)| {
+                        let own = [("UNIFORM_WEIGHTS", uniform), ("WEIGHTS4", length)];
+                        [blocks[0].clone(), own.to_vec()].concat()
+                    })
+                    .into();
+            }
             for block in blocks {
                 for choice in choices(operation) {
                     let kernel = KernelVariant::new(&variant.kernel, &[block.clone(), choice].concat());

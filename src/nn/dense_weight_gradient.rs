@@ -11,6 +11,9 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/dense_weight_gradient.wgsl
 /// By tiles in workgroup memory.
 pub const TILED: KernelSource = embedded_kernel!("nn/dense_weight_gradient_tiled.wgsl");
 
+/// By subgroups of 8 that share what they load.
+pub const SUBGROUP: KernelSource = embedded_kernel!("nn/dense_weight_gradient_subgroup.wgsl");
+
 /// Records the sums over row ranges of `h^T dz` and, with a bias, of `dz`, into the layer's slices of `partials`.
 ///
 /// * `h`: packed `[rows, inputs]`; `dz`: packed `[rows, outputs]`; `partials`: `[splits, parameters]`, each of the `splits`

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, DeviceClass, KernelVariant, MetricsRing, Shape, Tuning, TuningFile, pad4};
+use gibbs::gpu::{
+    DType, DeviceClass, KernelVariant, MetricsRing, Recording, Shape, Tuning, TuningFile, pad4,
+};
 use gibbs::nn::adam::{AdamBuffers, AdamConstants};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
@@ -248,10 +250,11 @@ impl Layer {
             fan_in: inputs,
             initial: Initial::Uniform,
         };
-        let weight = slice("weight", 8, inputs);
-        let bias = slice("bias", 12 + pad4(inputs) * pad4(outputs), 1);
+        // Where a uniform buffer may begin; behind the bias, room for what it may hold beyond the matrix.
+        let weight = slice("weight", 64, inputs);
+        let bias = slice("bias", 68 + pad4(inputs) * pad4(outputs), 1);
         let (weights, biases) = (data(3, inputs * outputs), data(4, outputs));
-        let mut flat = vec![f32::NAN; bias.offset + bias.stride + 4];
+        let mut flat = vec![f32::NAN; 2 * (bias.offset + bias.stride)];
         flat[weight.offset..weight.offset + pad4(inputs) * weight.stride].fill(0.0);
         for (i, row) in weights.chunks_exact(outputs).enumerate() {
             flat[weight.offset + i * weight.stride..][..outputs].copy_from_slice(row);
@@ -307,7 +310,9 @@ pub struct Coverage {
 
 impl Coverage {
     pub fn add(&mut self, kernel: &KernelVariant) {
-        let all = kernel.defines.iter().map(|define| (define.name, define.value));
+        // The length of a uniform matrix goes by the shape.
+        let own = kernel.defines.iter().filter(|define| define.name != "WEIGHTS4");
+        let all = own.map(|define| (define.name, define.value));
         let choice = |name: &str| ["ACTIVATION", "INIT", "SLOPE", "SKIP", "BIAS"].contains(&name);
         let (mut choices, mut blocks): (Vec<_>, Vec<_>) = all.partition(|(name, _)| choice(name));
         choices.sort_unstable();
@@ -326,36 +331,48 @@ impl Coverage {
 }
 
 /// How a test's dense layer is chosen its variant.
-#[derive(Clone, Copy, Debug)]
-enum Chosen<'a> {
+#[derive(Clone, Debug)]
+enum Chosen {
     /// By the table of a class of devices.
     Table(DeviceClass),
     /// By its name.
-    Named(&'a str),
+    Named(String),
 }
 
 /// One dense test.
-#[derive(Clone, Copy, Debug)]
-struct Dense<'a> {
+#[derive(Clone, Debug)]
+struct Dense {
     index: usize,
-    chosen: Chosen<'a>,
+    chosen: Chosen,
     shape: (usize, usize, usize),
 }
 
-/// [`DENSE`] for each class of devices and for the tiled variant, numbered.
-fn dense_cases() -> impl Iterator<Item = Dense<'static>> {
-    let tables = CLASSES.map(Chosen::Table).into_iter();
-    let all = tables.chain([Chosen::Named("tiled 64x64")]);
-    let all = all.flat_map(|chosen| DENSE.into_iter().map(move |shape| (chosen, shape)));
-    all.enumerate().map(|(index, (chosen, shape))| Dense { index, chosen, shape })
+/// [`DENSE`] for each class of devices, for the tiled variant and for those by subgroups that the device can run, numbered.
+fn dense_cases(adapter: &Adapter, operation: DenseOperation) -> Vec<Dense> {
+    let names = operation.variants(&adapter.gpu.target());
+    let named = |kind: &str| -> Vec<Chosen> {
+        names.iter().filter(|name| name.starts_with(kind)).cloned().map(Chosen::Named).collect()
+    };
+    let all = CLASSES.into_iter().map(Chosen::Table).chain(named("tiled"));
+    let all = all.flat_map(|chosen| DENSE.into_iter().map(move |shape| (chosen.clone(), shape)));
+    // The blocks of the others take turns: each compiles for seconds, and `every_dense_variant_equals_the_reference` runs all shapes.
+    let blocks = named("subgroup");
+    let turns = blocks.iter().cycle().take(DENSE.len() * blocks.len().min(2)).cloned();
+    let all = all.chain(turns.zip(DENSE.into_iter().cycle()));
+    all.enumerate().map(|(index, (chosen, shape))| Dense { index, chosen, shape }).collect()
 }
 
-impl Dense<'_> {
+impl Dense {
     /// A case whose recording takes the variant.
     fn case(&self, adapter: &Adapter, operation: DenseOperation, label: &str) -> Case {
         let label = format!("{label} {:?} {:?}", self.shape, self.chosen);
-        match self.chosen {
-            Chosen::Table(class) => Case::tuned(adapter, class, label),
+        match &self.chosen {
+            // Without optional paths: what they add comes by its name.
+            Chosen::Table(class) => {
+                let mut case = Case::tuned(adapter, *class, &label);
+                case.recording = Recording::tuned(label, *class);
+                case
+            }
             Chosen::Named(name) => {
                 let (rows, inputs, outputs) = self.shape;
                 let file =
@@ -371,7 +388,7 @@ impl Dense<'_> {
     fn check(&self, case: &Case, operation: DenseOperation, coverage: &mut Covered) {
         let (rows, inputs, outputs) = self.shape;
         let wide = rows >= 512 && inputs.min(outputs) >= 32;
-        let suffix = match self.chosen {
+        let suffix = match &self.chosen {
             Chosen::Table(DeviceClass::Gpu) if wide => "tiled",
             Chosen::Table(_) => "portable",
             Chosen::Named(name) => name.split(' ').next().unwrap_or_default(),
@@ -380,7 +397,7 @@ impl Dense<'_> {
         let file = if suffix == "portable" { stem.into() } else { format!("{stem}_{suffix}") };
         case.expect_kernels(&[&file]);
         coverage.entry(file).or_default().add(&case.recording.kernels()[0]);
-        if let Chosen::Named(name) = self.chosen {
+        if let Chosen::Named(name) = &self.chosen {
             let names: Vec<_> = case.recording.variants().values().flatten().collect();
             assert_eq!(names, [name], "{stem}");
         }
@@ -393,7 +410,10 @@ type Covered = BTreeMap<String, Coverage>;
 fn expect_complete(covered: &Covered, operation: DenseOperation) {
     let stem = operation.stem();
     let kernels: Vec<_> = covered.keys().map(String::as_str).collect();
-    assert_eq!(kernels, [stem, &format!("{stem}_tiled")]);
+    let subgroups = format!("{stem}_subgroup");
+    let known = [stem, &subgroups, &format!("{stem}_tiled")];
+    let ran = known.into_iter().filter(|known| *known != subgroups || covered.contains_key(*known));
+    assert_eq!(kernels, ran.collect::<Vec<_>>());
     covered.iter().for_each(|(stem, coverage)| coverage.expect_complete(stem));
 }
 
@@ -407,7 +427,7 @@ enum From {
 
 fn dense_forward_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Covered::new();
-    for dense in dense_cases() {
+    for dense in &dense_cases(adapter, DenseOperation::Forward) {
         let index = dense.index;
         // Every activation comes at least six times.
         let (chosen, keep) = (ACTIVATIONS[index % 6], index / 6 % 2 == 0);
@@ -427,7 +447,7 @@ fn dense_forward_equals_the_reference(adapter: &Adapter) {
 
 fn forward_equals_the_reference(
     adapter: &Adapter,
-    dense: Dense<'_>,
+    dense: &Dense,
     from: From,
     (activation, expected_activation): (Activation, reference::Activation),
     keep_slope: bool,
@@ -575,7 +595,7 @@ impl Way {
 
 fn dense_input_gradient_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Covered::new();
-    for dense in dense_cases() {
+    for dense in &dense_cases(adapter, DenseOperation::InputGradient) {
         let ways = (dense.index % 2 == 0, dense.index / 2 % 2 == 0);
         input_gradient_equals_the_reference(adapter, dense, ways, &mut coverage);
     }
@@ -584,7 +604,7 @@ fn dense_input_gradient_equals_the_reference(adapter: &Adapter) {
 
 fn input_gradient_equals_the_reference(
     adapter: &Adapter,
-    dense: Dense<'_>,
+    dense: &Dense,
     (with_slope, with_skip): (bool, bool),
     coverage: &mut Covered,
 ) {
@@ -608,7 +628,7 @@ fn input_gradient_equals_the_reference(
 
 fn dense_weight_gradient_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Covered::new();
-    for dense in dense_cases() {
+    for dense in &dense_cases(adapter, DenseOperation::WeightGradient) {
         weight_gradient_equals_the_reference(adapter, dense, dense.index % 3 != 1, &mut coverage);
     }
     expect_complete(&coverage, DenseOperation::WeightGradient);
@@ -616,7 +636,7 @@ fn dense_weight_gradient_equals_the_reference(adapter: &Adapter) {
 
 fn weight_gradient_equals_the_reference(
     adapter: &Adapter,
-    dense: Dense<'_>,
+    dense: &Dense,
     with_bias: bool,
     coverage: &mut Covered,
 ) {
@@ -668,18 +688,18 @@ fn every_dense_variant_equals_the_reference(adapter: &Adapter) {
         for (index, name) in names.iter().enumerate() {
             let mut coverage = Covered::new();
             for shape in DENSE {
-                let dense = Dense { index, chosen: Chosen::Named(name), shape };
+                let dense = Dense { index, chosen: Chosen::Named(name.clone()), shape };
                 match operation {
                     // The same pipeline for all shapes.
                     DenseOperation::Forward => {
                         let layer = ACTIVATIONS[index % 6];
-                        forward_equals_the_reference(adapter, dense, From::Bias, layer, true, &mut coverage);
+                        forward_equals_the_reference(adapter, &dense, From::Bias, layer, true, &mut coverage);
                     }
                     DenseOperation::InputGradient => {
-                        input_gradient_equals_the_reference(adapter, dense, (true, true), &mut coverage);
+                        input_gradient_equals_the_reference(adapter, &dense, (true, true), &mut coverage);
                     }
                     DenseOperation::WeightGradient => {
-                        weight_gradient_equals_the_reference(adapter, dense, true, &mut coverage);
+                        weight_gradient_equals_the_reference(adapter, &dense, true, &mut coverage);
                     }
                 }
             }

@@ -1,0 +1,171 @@
+// One dense layer, each operand loaded once per subgroup of 8: `dense_forward.wgsl` for renderers whose loads cost most.
+//
+//   z[r, o] = init[r, o] + sum_i h[r, i] W[i, o]      output = act(z)      slope = act'(z)
+//   init = bias[o] | context[(first_row + r) / candidates, o] | bias[o] + context[(first_row + r) / candidates, o]
+//
+// h, parameters, context, output, slope : as in dense_forward.wgsl
+// weights : from the matrix W on, [WEIGHTS4 vec4], uniform (UNIFORM_WEIGHTS = 1, otherwise any tensor)
+// Defines: ROW_BLOCK (8, 16 or 32), COLUMN_BLOCK4 (vec4, at most 4), UNIFORM_WEIGHTS, WEIGHTS4 (at least the vec4s of W, 1 if not uniform),
+// ACTIVATION (codes of lib/activation.wgsl), INIT (1, 2 and 3 in the order above), SLOPE.
+// Workgroup 8 x 1 x 1: one subgroup of exactly 8, no workgroup memory. Grid (ceil(rows / ROW_BLOCK),
+// ceil(outputs4 / (8 COLUMN_BLOCK4)), 1). Lanes lie along columns: each owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of output, loads its own
+// columns of W and one of eight rows of h, which it shares by broadcast.
+// Numerics: one sum per output, i ascending: the order of dense_forward.wgsl.
+//#include "lib/activation.wgsl"
+//#include "lib/padding.wgsl"
+
+struct Params {
+    rows: u32,
+    inputs4: u32,
+    outputs4: u32,
+    outputs: u32,
+    weight_offset: u32, // vec4 units
+    bias_offset: u32, // vec4 units
+    candidates: u32, // rows per context row, at least 1
+    first_row: u32, // what row 0 of h counts as among the candidates of the contexts
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> context: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> slope: array<vec4<f32>>;
+@group(0) @binding(6) var<uniform> weights: array<vec4<f32>, WEIGHTS4>;
+
+var<private> acc: array<vec4<f32>, ROW_BLOCK * COLUMN_BLOCK4>;
+var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
+
+fn column_of(first_column: u32, c: u32) -> u32 {
+    // Columns past the end repeat the last one: no branch around the loads.
+    return min(first_column + 8u * c, params.outputs4 - 1u);
+}
+
+fn context_row(row: u32) -> u32 {
+    return (params.first_row + min(row, params.rows - 1u)) / params.candidates;
+}
+
+fn start_of(c: u32, row: u32, first_column: u32) -> vec4<f32> {
+    let column = column_of(first_column, c);
+    if (INIT == 1u) {
+        return parameters[params.bias_offset + column];
+    }
+    let shared_part = context[row * params.outputs4 + column];
+    if (INIT == 3u) {
+        return parameters[params.bias_offset + column] + shared_part;
+    }
+    return shared_part;
+}
+
+// Driver loops are unrolled up to a fixed cost only, so rows are walked in groups: one loop that stayed rolled
+// would put the accumulators into memory.
+fn start_rows(begin: u32, first_row: u32, first_column: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            acc[m * COLUMN_BLOCK4 + c] = start_of(c, context_row(first_row + m), first_column);
+        }
+    }
+}
+
+fn load_weights(k: u32, first_column: u32) {
+    for (var j = 0u; j < 4u; j++) {
+        let at = (4u * k + j) * params.outputs4;
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            if (UNIFORM_WEIGHTS == 1u) {
+                w[j * COLUMN_BLOCK4 + c] = weights[at + column_of(first_column, c)];
+            } else {
+                w[j * COLUMN_BLOCK4 + c] = parameters[params.weight_offset + at + column_of(first_column, c)];
+            }
+        }
+    }
+}
+
+fn multiply_row(m: u32, a: vec4<f32>) {
+    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+        acc[m * COLUMN_BLOCK4 + c] += a.x * w[c] + a.y * w[COLUMN_BLOCK4 + c]
+            + a.z * w[2u * COLUMN_BLOCK4 + c] + a.w * w[3u * COLUMN_BLOCK4 + c];
+    }
+}
+
+fn multiply_rows(begin: u32, first_row: u32, lane: u32, k: u32) {
+    if (begin < ROW_BLOCK) {
+        let a = h[min(first_row + begin + lane, params.rows - 1u) * params.inputs4 + k];
+        multiply_row(begin, subgroupBroadcast(a, 0u));
+        multiply_row(begin + 1u, subgroupBroadcast(a, 1u));
+        multiply_row(begin + 2u, subgroupBroadcast(a, 2u));
+        multiply_row(begin + 3u, subgroupBroadcast(a, 3u));
+        multiply_row(begin + 4u, subgroupBroadcast(a, 4u));
+        multiply_row(begin + 5u, subgroupBroadcast(a, 5u));
+        multiply_row(begin + 6u, subgroupBroadcast(a, 6u));
+        multiply_row(begin + 7u, subgroupBroadcast(a, 7u));
+    }
+}
+
+fn finish_row(m: u32, first_row: u32, first_column: u32) {
+    let row = first_row + m;
+    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+        let column = first_column + 8u * c;
+        let at = row * params.outputs4 + column;
+        let a = activate(ACTIVATION, acc[m * COLUMN_BLOCK4 + c]);
+        var value = a.value;
+        if (ACTIVATION == 5u) {
+            // The one activation that is not 0 at 0: the padding must stay zero.
+            value = inside_only(value, column, params.outputs);
+        }
+        if (row < params.rows && column < params.outputs4) {
+            output[at] = value;
+            if (SLOPE == 1u) {
+                slope[at] = a.slope;
+            }
+        }
+    }
+}
+
+// Eight calls instead of a loop, which with an activation in it would stay rolled.
+fn finish_rows(begin: u32, first_row: u32, first_column: u32) {
+    if (begin < ROW_BLOCK) {
+        finish_row(begin, first_row, first_column);
+        finish_row(begin + 1u, first_row, first_column);
+        finish_row(begin + 2u, first_row, first_column);
+        finish_row(begin + 3u, first_row, first_column);
+        finish_row(begin + 4u, first_row, first_column);
+        finish_row(begin + 5u, first_row, first_column);
+        finish_row(begin + 6u, first_row, first_column);
+        finish_row(begin + 7u, first_row, first_column);
+    }
+}
+
+@compute @workgroup_size(8, 1, 1)
+fn dense_forward_subgroup(@builtin(workgroup_id) group: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let first_row = group.x * ROW_BLOCK;
+    let first_column = group.y * (8u * COLUMN_BLOCK4) + lane;
+
+    if (INIT == 1u || context_row(first_row) == context_row(first_row + ROW_BLOCK - 1u)) {
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let start = start_of(c, context_row(first_row), first_column);
+            for (var m = 0u; m < ROW_BLOCK; m++) {
+                acc[m * COLUMN_BLOCK4 + c] = start;
+            }
+        }
+    } else {
+        start_rows(0u, first_row, first_column);
+        start_rows(4u, first_row, first_column);
+        start_rows(8u, first_row, first_column);
+        start_rows(12u, first_row, first_column);
+        start_rows(16u, first_row, first_column);
+        start_rows(20u, first_row, first_column);
+        start_rows(24u, first_row, first_column);
+        start_rows(28u, first_row, first_column);
+    }
+    for (var k = 0u; k < params.inputs4; k++) {
+        load_weights(k, first_column);
+        multiply_rows(0u, first_row, lane, k);
+        multiply_rows(8u, first_row, lane, k);
+        multiply_rows(16u, first_row, lane, k);
+        multiply_rows(24u, first_row, lane, k);
+    }
+    finish_rows(0u, first_row, first_column);
+    finish_rows(8u, first_row, first_column);
+    finish_rows(16u, first_row, first_column);
+    finish_rows(24u, first_row, first_column);
+}

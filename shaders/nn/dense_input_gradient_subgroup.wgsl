@@ -1,0 +1,121 @@
+// Gradient of one dense layer with respect to its input, each operand loaded once per subgroup of 8:
+// `dense_input_gradient.wgsl` for renderers whose loads cost most.
+//
+//   out[r, i] = (sum_o dz[r, o] W[i, o]) * slope[r, i] + skip[r, i]
+//   (slope = 1 when SLOPE = 0; skip = 0 when SKIP = 0, else the gradient that a residual block passes on)
+//
+// dz, parameters, slope, skip, out : as in dense_input_gradient.wgsl
+// weights : from the matrix W on, [WEIGHTS4 vec4], uniform (UNIFORM_WEIGHTS = 1, otherwise any tensor)
+// Defines: ROW_BLOCK (8, 16 or 32), COLUMN_BLOCK4 (vec4 of inputs, at most 4), UNIFORM_WEIGHTS, WEIGHTS4 (at least the vec4s of W, 1
+// if not uniform), SLOPE, SKIP.
+// Workgroup 8 x 1 x 1: one subgroup of exactly 8, no workgroup memory. Grid (ceil(rows / ROW_BLOCK),
+// ceil(inputs4 / (8 COLUMN_BLOCK4)), 1). Lanes lie along columns of out: each owns ROW_BLOCK x COLUMN_BLOCK4 vec4, loads its own part
+// of W and one of eight rows of dz, which it shares by broadcast.
+// Numerics: one sum per input, o ascending: the order of dense_input_gradient.wgsl. Zero padding of W gives zero padding of out.
+
+struct Params {
+    rows: u32,
+    inputs4: u32,
+    outputs4: u32,
+    weight_offset: u32, // vec4 units
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dz: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> slope: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> skip: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(6) var<uniform> weights: array<vec4<f32>, WEIGHTS4>;
+
+var<private> acc: array<vec4<f32>, ROW_BLOCK * COLUMN_BLOCK4>;
+var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
+
+fn weight(at: u32) -> vec4<f32> {
+    if (UNIFORM_WEIGHTS == 1u) {
+        return weights[at];
+    }
+    return parameters[params.weight_offset + at];
+}
+
+// The block is transposed so that the sums run over vec4s of out.
+fn load_weights(k: u32, first_column: u32) {
+    let stride = params.outputs4;
+    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+        // Columns past the end repeat the last one: no branch around the loads.
+        let at = 4u * min(first_column + 8u * c, params.inputs4 - 1u) * stride + k;
+        let t = transpose(mat4x4<f32>(
+            weight(at), weight(at + stride), weight(at + 2u * stride), weight(at + 3u * stride)));
+        w[c] = t[0];
+        w[COLUMN_BLOCK4 + c] = t[1];
+        w[2u * COLUMN_BLOCK4 + c] = t[2];
+        w[3u * COLUMN_BLOCK4 + c] = t[3];
+    }
+}
+
+fn multiply_row(m: u32, a: vec4<f32>) {
+    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+        acc[m * COLUMN_BLOCK4 + c] += a.x * w[c] + a.y * w[COLUMN_BLOCK4 + c]
+            + a.z * w[2u * COLUMN_BLOCK4 + c] + a.w * w[3u * COLUMN_BLOCK4 + c];
+    }
+}
+
+fn multiply_rows(begin: u32, first_row: u32, lane: u32, k: u32) {
+    if (begin < ROW_BLOCK) {
+        let a = dz[min(first_row + begin + lane, params.rows - 1u) * params.outputs4 + k];
+        multiply_row(begin, subgroupBroadcast(a, 0u));
+        multiply_row(begin + 1u, subgroupBroadcast(a, 1u));
+        multiply_row(begin + 2u, subgroupBroadcast(a, 2u));
+        multiply_row(begin + 3u, subgroupBroadcast(a, 3u));
+        multiply_row(begin + 4u, subgroupBroadcast(a, 4u));
+        multiply_row(begin + 5u, subgroupBroadcast(a, 5u));
+        multiply_row(begin + 6u, subgroupBroadcast(a, 6u));
+        multiply_row(begin + 7u, subgroupBroadcast(a, 7u));
+    }
+}
+
+// Driver loops are unrolled up to a fixed cost only, so rows are walked in groups of four: one loop that
+// stayed rolled would put the accumulators into memory.
+fn finish_rows(begin: u32, first_row: u32, first_column: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        let row = first_row + m;
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let column = first_column + 8u * c;
+            let at = min(row, params.rows - 1u) * params.inputs4 + min(column, params.inputs4 - 1u);
+            var v = acc[m * COLUMN_BLOCK4 + c];
+            if (SLOPE == 1u) {
+                v = v * slope[at];
+            }
+            if (SKIP == 1u) {
+                v = v + skip[at];
+            }
+            if (row < params.rows && column < params.inputs4) {
+                out[at] = v;
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(8, 1, 1)
+fn dense_input_gradient_subgroup(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let first_row = group.x * ROW_BLOCK;
+    let first_column = group.y * (8u * COLUMN_BLOCK4) + lane;
+    for (var k = 0u; k < params.outputs4; k++) {
+        load_weights(k, first_column);
+        multiply_rows(0u, first_row, lane, k);
+        multiply_rows(8u, first_row, lane, k);
+        multiply_rows(16u, first_row, lane, k);
+        multiply_rows(24u, first_row, lane, k);
+    }
+    finish_rows(0u, first_row, first_column);
+    finish_rows(4u, first_row, first_column);
+    finish_rows(8u, first_row, first_column);
+    finish_rows(12u, first_row, first_column);
+    finish_rows(16u, first_row, first_column);
+    finish_rows(20u, first_row, first_column);
+    finish_rows(24u, first_row, first_column);
+    finish_rows(28u, first_row, first_column);
+}

@@ -1,0 +1,111 @@
+// Gradient of one dense layer with respect to its weights and bias, as partial sums over row ranges, each operand loaded once per
+// subgroup of 8: `dense_weight_gradient.wgsl` for renderers whose loads cost most.
+//
+//   partials[s, W(i, o)] = sum_{r in split s} h[r, i] dz[r, o]      partials[s, b(o)] = sum_{r in split s} dz[r, o]
+//   split s = rows [s * rows_per_split, min(rows, (s + 1) * rows_per_split))
+//
+// h, dz, partials : as in dense_weight_gradient.wgsl
+// Defines: LANE_BLOCK4 (vec4 of outputs, at most 4), BIAS.
+// Workgroup 8 x 1 x 1: one subgroup of exactly 8, no workgroup memory. Grid (ceil(outputs4 / (8 LANE_BLOCK4)), ceil(inputs4 / 8), splits).
+// Lanes lie along outputs: each owns 32 inputs x LANE_BLOCK4 vec4 of W, loads its own columns of dz and one vec4 of the inputs,
+// which it shares by broadcast. Rows go in pairs.
+// Numerics: one sum per parameter and split over pairs of rows, ascending.
+
+struct Params {
+    rows: u32,
+    inputs4: u32,
+    outputs4: u32,
+    rows_per_split: u32,
+    parameter_stride: u32, // vec4 units per split
+    weight_offset: u32, // vec4 units
+    bias_offset: u32, // vec4 units
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> h: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dz: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+
+// acc[(4 u + j) * LANE_BLOCK4 + l]: element j of input vec4 u against output vec4 l of the lane.
+var<private> acc: array<vec4<f32>, 32u * LANE_BLOCK4>;
+var<private> first: array<vec4<f32>, LANE_BLOCK4>;
+var<private> second: array<vec4<f32>, LANE_BLOCK4>;
+var<private> bias_sum: array<vec4<f32>, LANE_BLOCK4>;
+
+fn multiply_input(u: u32, p: vec4<f32>, q: vec4<f32>) {
+    for (var l = 0u; l < LANE_BLOCK4; l++) {
+        let i = 4u * u * LANE_BLOCK4 + l;
+        acc[i] += p.x * first[l] + q.x * second[l];
+        acc[i + LANE_BLOCK4] += p.y * first[l] + q.y * second[l];
+        acc[i + 2u * LANE_BLOCK4] += p.z * first[l] + q.z * second[l];
+        acc[i + 3u * LANE_BLOCK4] += p.w * first[l] + q.w * second[l];
+    }
+}
+
+fn store_input(u: u32, weights: u32, first_input: u32, first_output: u32) {
+    for (var l = 0u; l < LANE_BLOCK4; l++) {
+        let output = first_output + 8u * l;
+        let i = 4u * u * LANE_BLOCK4 + l;
+        let at = weights + 4u * (first_input + u) * params.outputs4 + output;
+        if (output < params.outputs4 && first_input + u < params.inputs4) {
+            partials[at] = acc[i];
+            partials[at + params.outputs4] = acc[i + LANE_BLOCK4];
+            partials[at + 2u * params.outputs4] = acc[i + 2u * LANE_BLOCK4];
+            partials[at + 3u * params.outputs4] = acc[i + 3u * LANE_BLOCK4];
+        }
+    }
+}
+
+@compute @workgroup_size(8, 1, 1)
+fn dense_weight_gradient_subgroup(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let first_output = group.x * (8u * LANE_BLOCK4) + lane;
+    let first_input = group.y * 8u;
+    // Indices past the end repeat the last one: no branch around the loads.
+    let own_input = min(first_input + lane, params.inputs4 - 1u);
+    let begin = group.z * params.rows_per_split;
+    let end = min(params.rows, begin + params.rows_per_split);
+
+    for (var r = begin; r < end; r += 2u) {
+        // A last row without a partner is paired with itself times zero.
+        let next = min(r + 1u, end - 1u);
+        let both = f32(next - r);
+        for (var l = 0u; l < LANE_BLOCK4; l++) {
+            let output = min(first_output + 8u * l, params.outputs4 - 1u);
+            first[l] = dz[r * params.outputs4 + output];
+            second[l] = both * dz[next * params.outputs4 + output];
+            bias_sum[l] += first[l] + second[l];
+        }
+        let p = h[r * params.inputs4 + own_input];
+        let q = h[next * params.inputs4 + own_input];
+        multiply_input(0u, subgroupBroadcast(p, 0u), subgroupBroadcast(q, 0u));
+        multiply_input(1u, subgroupBroadcast(p, 1u), subgroupBroadcast(q, 1u));
+        multiply_input(2u, subgroupBroadcast(p, 2u), subgroupBroadcast(q, 2u));
+        multiply_input(3u, subgroupBroadcast(p, 3u), subgroupBroadcast(q, 3u));
+        multiply_input(4u, subgroupBroadcast(p, 4u), subgroupBroadcast(q, 4u));
+        multiply_input(5u, subgroupBroadcast(p, 5u), subgroupBroadcast(q, 5u));
+        multiply_input(6u, subgroupBroadcast(p, 6u), subgroupBroadcast(q, 6u));
+        multiply_input(7u, subgroupBroadcast(p, 7u), subgroupBroadcast(q, 7u));
+    }
+
+    let weights = group.z * params.parameter_stride + params.weight_offset;
+    store_input(0u, weights, first_input, first_output);
+    store_input(1u, weights, first_input, first_output);
+    store_input(2u, weights, first_input, first_output);
+    store_input(3u, weights, first_input, first_output);
+    store_input(4u, weights, first_input, first_output);
+    store_input(5u, weights, first_input, first_output);
+    store_input(6u, weights, first_input, first_output);
+    store_input(7u, weights, first_input, first_output);
+    if (BIAS == 1u) {
+        let bias = group.z * params.parameter_stride + params.bias_offset;
+        for (var l = 0u; l < LANE_BLOCK4; l++) {
+            let output = first_output + 8u * l;
+            if (group.y == 0u && output < params.outputs4) {
+                partials[bias + output] = bias_sum[l];
+            }
+        }
+    }
+}
