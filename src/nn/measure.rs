@@ -10,7 +10,7 @@ use super::layout::ParameterLayout;
 use super::{Activation, dense_forward, dense_input_gradient, dense_weight_gradient};
 use crate::gpu::{
     Bindings, DType, DeviceClass, Gpu, Plan, Recording, Shape, Target, Tensor, TunedChoice, Tuning,
-    TuningFile, Value,
+    TuningFile, Value, pad4,
 };
 use crate::{Error, Result};
 
@@ -43,7 +43,7 @@ pub(super) fn measure(
         return Ok(TunedChoice { variant: only.name(), milliseconds: BTreeMap::new() });
     }
     gpu.wait()?;
-    let trial = trial_of(size, target.class);
+    let trial = trial_of(size, target);
     let mut problem = Problem::new(gpu, operation, trial)?;
     let mut times: Vec<(String, f32)> = Vec::new();
     for candidate in &candidates {
@@ -68,17 +68,26 @@ pub(super) fn measure(
     Ok(TunedChoice { variant: chosen.0.clone(), milliseconds: times.iter().cloned().collect() })
 }
 
-/// The size that stands for a shape class.
-fn trial_of(size: DenseSize, class: DeviceClass) -> DenseSize {
+/// The size that stands for a shape class: its largest, as far as one binding holds it.
+fn trial_of(size: DenseSize, target: &Target) -> DenseSize {
+    let most = usize::try_from(target.max_binding_bytes / 4).unwrap_or(usize::MAX);
+    let parameters =
+        |inputs: usize, outputs: usize| pad4(inputs).saturating_add(1).saturating_mul(pad4(outputs));
     let [inputs, outputs] = [size.inputs, size.outputs].map(usize::next_power_of_two);
+    let (inputs, outputs) = match parameters(inputs, outputs) <= most {
+        true => (inputs, outputs),
+        false => (size.inputs, size.outputs),
+    };
     // Some 10 ms on either.
-    let most_products: usize = match class {
+    let most_products: usize = match target.class {
         DeviceClass::Cpu => 1 << 25,
         DeviceClass::Gpu => 1 << 33,
     };
-    let by_work = (most_products / inputs.saturating_mul(outputs).max(1)).next_multiple_of(ROW_GROUP);
-    let rows = size.rows.next_power_of_two().min(by_work.max(ROW_GROUP)).min(MOST_ROWS);
-    DenseSize { rows, inputs, outputs, splits: size.splits.min(rows.div_ceil(64)) }
+    let by_work = (most_products / inputs.saturating_mul(outputs)).next_multiple_of(ROW_GROUP).max(ROW_GROUP);
+    let by_memory = (most / pad4(inputs.max(outputs))).max(1);
+    let rows = size.rows.next_power_of_two().min(by_work).min(by_memory).min(MOST_ROWS);
+    let splits = size.splits.min(rows.div_ceil(64)).min(most / parameters(inputs, outputs));
+    DenseSize { rows, inputs, outputs, splits: splits.max(1) }
 }
 
 /// The fastest of a few timings of one replay.
@@ -170,5 +179,27 @@ impl Problem {
             }
         }
         recording.compile(gpu, &self.bindings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_the_largest_of_its_class_that_fits() {
+        let trial = |class: DeviceClass, [rows, inputs, outputs, splits]: [usize; 4]| {
+            let trial = trial_of(DenseSize { rows, inputs, outputs, splits }, &class.into());
+            [trial.rows, trial.inputs, trial.outputs, trial.splits]
+        };
+        use DeviceClass::{Cpu, Gpu};
+        assert_eq!(trial(Cpu, [1, 1, 1, 1]), [1, 1, 1, 1]);
+        assert_eq!(trial(Cpu, [2000, 33, 100, 8]), [2048, 64, 128, 8]);
+        // Fewer rows where the work is long, and fewer splits with them.
+        assert_eq!(trial(Cpu, [100_000, 1000, 1000, 64]), [256, 1024, 1024, 4]);
+        assert_eq!(trial(Gpu, [100_000, 1000, 1000, 1]), [8192, 1024, 1024, 1]);
+        // No tensor passes the largest binding.
+        assert_eq!(trial(Gpu, [100_000, 1000, 1, 1])[0], 32768);
+        assert_eq!(trial(Gpu, [100, 5000, 6000, 9]), [128, 5000, 6000, 1]);
     }
 }

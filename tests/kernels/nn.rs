@@ -659,13 +659,13 @@ fn weight_gradient_equals_the_reference(
     }
 }
 
-/// Those that a test above does not run on all shapes: the portable ones that the table would not choose for them.
+/// Those that the tests above do not run on all shapes: all but the tiled ones.
 fn every_dense_variant_equals_the_reference(adapter: &Adapter) {
     let target = adapter.gpu.target();
     for operation in DenseOperation::ALL {
         let names = operation.variants(&target);
         assert!(names.len() >= 6, "{operation:?}: {names:?}");
-        for (index, name) in names.iter().enumerate() {
+        for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.starts_with("tiled")) {
             let mut coverage = Covered::new();
             for shape in DENSE {
                 let dense = Dense { index, chosen: Chosen::Named(name), shape };
