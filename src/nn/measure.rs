@@ -18,7 +18,7 @@ use crate::{Error, Result};
 const BUDGET: Duration = Duration::from_millis(1500);
 /// Most rows that are measured.
 const MOST_ROWS: usize = 1 << 16;
-/// What a row group is a multiple of: of the rows of a workgroup in every variant.
+/// Rows come in multiples of this where the work limits them: whole workgroups of every variant.
 const ROW_GROUP: usize = 256;
 /// Repetitions, of which the fastest counts.
 const REPETITIONS: usize = 3;
@@ -100,7 +100,8 @@ fn milliseconds(plan: &Plan) -> Result<f32> {
     let first = time(1)?;
     let times = (2.0 / first.max(1e-6)).clamp(1.0, 64.0) as u64;
     let mut fastest = f64::MAX;
-    for _ in 0..if first < LONG { REPETITIONS } else { 1 } {
+    let repetitions = if first < LONG { REPETITIONS } else { 1 };
+    for _ in 0..repetitions {
         fastest = fastest.min(time(times)?);
     }
     Ok(fastest as f32)
