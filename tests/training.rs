@@ -3,12 +3,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gibbs::energy::Objective;
-use gibbs::gpu::{Counters, PlanTiming};
+use gibbs::gpu::{Counters, PlanTiming, Tuning, TuningFile};
 use gibbs::nn::{Activation, AdamOptions, Energy, Points, Schedule, evaluate_energy};
 use gibbs::tasks::density::{Density, measure};
 use gibbs::train::{
@@ -230,6 +230,40 @@ fn resumes_exactly(options: RnceOptions, stop: u64) {
         record.steps_per_second = 0.0;
     }
     assert_eq!(records, resumed_records);
+}
+
+#[test]
+fn a_checkpoint_names_its_kernel_variants_and_one_without_them_loads() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let data = pinwheel(60, 3);
+    let mut trainer = fresh(&data, &tiny(4));
+    train(&mut trainer, 2, 2).unwrap();
+    trainer.save(&path).unwrap();
+    let parts = Parts::read(&path);
+    let variants: BTreeMap<String, BTreeSet<String>> =
+        serde_json::from_value(parts.description()["variants"].clone()).unwrap();
+    assert_eq!(variants, trainer.variants());
+    assert!(variants.keys().any(|class| class.starts_with("dense_weight_gradient ")), "{variants:?}");
+    std::fs::write(&path, parts.described(|json| drop(json.as_object_mut().unwrap().remove("variants"))))
+        .unwrap();
+    let mut resumed = RnceTrainer::resume(gpu(), &data, &path).unwrap();
+    train(&mut trainer, 4, 4).unwrap();
+    train(&mut resumed, 4, 4).unwrap();
+    let other = folder.path().join("other.safetensors");
+    trainer.save(&path).unwrap();
+    resumed.save(&other).unwrap();
+    assert_same_run(&path, &other);
+    // Another tuning goes on as well, if not with the same bits.
+    let all = trainer.variants().keys().fold(TuningFile::new(gpu().info()), |file, class| {
+        let (operation, shape) = class.split_once(' ').unwrap();
+        let shape: Vec<usize> = shape.split('x').map(|size| size.parse().unwrap()).collect();
+        file.with(operation, shape.try_into().unwrap(), "tiled 64x64")
+    });
+    let tiled = gpu().with_tuning(Tuning::Exactly(all)).unwrap();
+    let resumed = RnceTrainer::resume(&tiled, &data, &path).unwrap();
+    assert_eq!(resumed.variants().len(), variants.len());
+    assert!(resumed.variants().values().flatten().all(|name| name == "tiled 64x64"));
 }
 
 #[test]

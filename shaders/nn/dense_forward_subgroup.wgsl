@@ -101,37 +101,35 @@ fn multiply_rows(begin: u32, first_row: u32, lane: u32, k: u32) {
     }
 }
 
-fn finish_row(m: u32, first_row: u32, first_column: u32) {
-    let row = first_row + m;
-    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-        let column = first_column + 8u * c;
-        let at = row * params.outputs4 + column;
-        let a = activate(ACTIVATION, acc[m * COLUMN_BLOCK4 + c]);
-        var value = a.value;
-        if (ACTIVATION == 5u) {
-            // The one activation that is not 0 at 0: the padding must stay zero.
-            value = inside_only(value, column, params.outputs);
-        }
-        if (row < params.rows && column < params.outputs4) {
-            output[at] = value;
-            if (SLOPE == 1u) {
-                slope[at] = a.slope;
+// Pre-activations go to memory first: an activation inside the unrolled loops would make the compiler take minutes.
+fn store_rows(begin: u32, first_row: u32, first_column: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        let row = first_row + m;
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let column = first_column + 8u * c;
+            if (row < params.rows && column < params.outputs4) {
+                output[row * params.outputs4 + column] = acc[m * COLUMN_BLOCK4 + c];
             }
         }
     }
 }
 
-// Eight calls instead of a loop, which with an activation in it would stay rolled.
-fn finish_rows(begin: u32, first_row: u32, first_column: u32) {
-    if (begin < ROW_BLOCK) {
-        finish_row(begin, first_row, first_column);
-        finish_row(begin + 1u, first_row, first_column);
-        finish_row(begin + 2u, first_row, first_column);
-        finish_row(begin + 3u, first_row, first_column);
-        finish_row(begin + 4u, first_row, first_column);
-        finish_row(begin + 5u, first_row, first_column);
-        finish_row(begin + 6u, first_row, first_column);
-        finish_row(begin + 7u, first_row, first_column);
+fn activate_row(row: u32, first_column: u32) {
+    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+        let column = first_column + 8u * c;
+        let at = row * params.outputs4 + column;
+        if (row < params.rows && column < params.outputs4) {
+            let a = activate(ACTIVATION, output[at]);
+            if (ACTIVATION == 5u) {
+                // The one activation that is not 0 at 0: the padding must stay zero.
+                output[at] = inside_only(a.value, column, params.outputs);
+            } else {
+                output[at] = a.value;
+            }
+            if (SLOPE == 1u) {
+                slope[at] = a.slope;
+            }
+        }
     }
 }
 
@@ -164,8 +162,17 @@ fn dense_forward_subgroup(@builtin(workgroup_id) group: vec3<u32>, @builtin(subg
         multiply_rows(16u, first_row, lane, k);
         multiply_rows(24u, first_row, lane, k);
     }
-    finish_rows(0u, first_row, first_column);
-    finish_rows(8u, first_row, first_column);
-    finish_rows(16u, first_row, first_column);
-    finish_rows(24u, first_row, first_column);
+    store_rows(0u, first_row, first_column);
+    store_rows(4u, first_row, first_column);
+    store_rows(8u, first_row, first_column);
+    store_rows(12u, first_row, first_column);
+    store_rows(16u, first_row, first_column);
+    store_rows(20u, first_row, first_column);
+    store_rows(24u, first_row, first_column);
+    store_rows(28u, first_row, first_column);
+    if (ACTIVATION != 0u || SLOPE == 1u) {
+        for (var m = 0u; m < ROW_BLOCK; m++) {
+            activate_row(first_row + m, first_column);
+        }
+    }
 }

@@ -66,9 +66,9 @@ fn dense_input_gradient_tiled(
         // Each lane turns one block of 4 x 4.
         let k4 = SLAB4 * slab + lane % SLAB4;
         let column = min(tile_column + lane / SLAB4, last_column);
-        let from = params.weight_offset + 4u * column * stride + min(k4, stride - 1u);
+        let first = params.weight_offset + 4u * column * stride + min(k4, stride - 1u);
         let t = transpose(mat4x4<f32>(
-            parameters[from], parameters[from + stride], parameters[from + 2u * stride], parameters[from + 3u * stride]));
+            parameters[first], parameters[first + stride], parameters[first + 2u * stride], parameters[first + 3u * stride]));
         let to = 4u * (lane % SLAB4) * W_STRIDE + lane / SLAB4;
         let inside = k4 < stride;
         w_tile[to] = select(vec4<f32>(0.0), t[0], inside);

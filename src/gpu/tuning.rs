@@ -65,7 +65,7 @@ pub struct TunedChoice {
     pub variant: String,
     /// What each candidate took on the device, in milliseconds; empty if nothing was measured.
     #[serde(default)]
-    pub milliseconds: BTreeMap<String, f64>,
+    pub milliseconds: BTreeMap<String, f32>,
 }
 
 /// Choices of kernel variants for one adapter, and what they were measured with.

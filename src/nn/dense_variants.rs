@@ -80,9 +80,13 @@ pub(crate) struct Variant {
     rows: RangeInclusive<usize>,
     /// The same of what the operation writes: the narrower side of the weights for their gradient.
     columns: RangeInclusive<usize>,
+    /// Widths at which measuring tries it, whatever the number of rows.
+    tried: RangeInclusive<usize>,
     /// The least width of both inputs and outputs.
     narrowest: usize,
 }
+
+const MAX: usize = usize::MAX;
 
 /// A row for any size, to be narrowed down.
 fn row(operation: DenseOperation, class: DeviceClass, kernel: &KernelSource, block: Block) -> Variant {
@@ -93,8 +97,9 @@ fn row(operation: DenseOperation, class: DeviceClass, kernel: &KernelSource, blo
         class,
         paths: OptionalPaths::NONE,
         subgroup_size: None,
-        rows: 0..=usize::MAX,
-        columns: 0..=usize::MAX,
+        rows: 0..=MAX,
+        columns: 0..=MAX,
+        tried: 0..=MAX,
         narrowest: 0,
     }
 }
@@ -105,7 +110,11 @@ impl Variant {
     }
 
     fn columns(self, columns: RangeInclusive<usize>) -> Self {
-        Self { columns, ..self }
+        Self { tried: columns.clone(), columns, ..self }
+    }
+
+    fn tried(self, tried: RangeInclusive<usize>) -> Self {
+        Self { tried, ..self }
     }
 
     fn narrowest(self, narrowest: usize) -> Self {
@@ -204,14 +213,15 @@ impl Variant {
         self.paths.is_within(target.paths) && size
     }
 
-    /// Whether the table offers it for these widths at some number of rows.
-    fn fits_width(&self, size: DenseSize) -> bool {
-        self.columns.contains(&size.columns(self.operation))
-            && size.inputs.min(size.outputs) >= self.narrowest
+    /// Whether the table offers it for this size.
+    fn fits(&self, size: DenseSize) -> bool {
+        let wide = size.inputs.min(size.outputs) >= self.narrowest;
+        wide && self.rows.contains(&size.rows) && self.columns.contains(&size.columns(self.operation))
     }
 
-    fn fits(&self, size: DenseSize) -> bool {
-        self.rows.contains(&size.rows) && self.fits_width(size)
+    fn is_tried(&self, size: DenseSize) -> bool {
+        let wide = size.inputs.min(size.outputs) >= self.narrowest;
+        wide && self.tried.contains(&size.columns(self.operation))
     }
 }
 
@@ -268,7 +278,7 @@ impl DenseOperation {
         let lanes = |class, workgroup, lane4, uniform4| {
             row(self, class, &portable, Block::Lanes(LaneBlock { workgroup, lane4, uniform4 }))
         };
-        let tile = row(self, Gpu, &tiled, Block::Tile).rows(512..=usize::MAX).narrowest(32);
+        let tile = row(self, Gpu, &tiled, Block::Tile).rows(512..=MAX).narrowest(32);
         let shared =
             |block| row(self, Cpu, &subgroup, block).needing(OptionalPath::Subgroups, Some(SHARED_BY as u32));
         let by_rows = |rows, columns4| shared(Block::Shared { rows, columns4 });
@@ -276,28 +286,30 @@ impl DenseOperation {
             Self::Forward | Self::InputGradient => vec![
                 tile,
                 rows(Gpu, 64, 1, 2, 1).columns(0..=4),
-                rows(Gpu, 64, 8, 8, 1),
+                rows(Gpu, 64, 8, 8, 1).columns(5..=MAX),
                 rows(Cpu, 8, 1, 8, 1).rows(0..=512).columns(0..=4),
                 rows(Cpu, 8, 1, 16, 1).columns(0..=4),
                 by_rows(8, 1).rows(0..=512).columns(5..=32),
                 by_rows(32, 1).columns(5..=32),
                 by_rows(8, 2).rows(0..=512).columns(33..=64),
                 by_rows(32, 2).columns(33..=64),
-                by_rows(8, 4).rows(0..=512),
-                by_rows(16, 4).rows(513..=usize::MAX),
+                by_rows(8, 4).rows(0..=512).columns(65..=MAX),
+                // Matrices too large for a uniform buffer: more rows share their loads.
+                by_rows(32, 4).rows(513..=MAX).columns(65..=MAX).narrowest(129),
+                by_rows(16, 4).rows(513..=MAX).columns(65..=MAX),
                 rows(Cpu, 8, 8, 8, 1).rows(0..=512).columns(5..=32),
-                rows(Cpu, 8, 8, 16, 1).columns(5..=32),
-                rows(Cpu, 8, 8, 8, 4).rows(0..=512),
-                rows(Cpu, 8, 8, 16, 4).rows(513..=4095),
-                rows(Cpu, 8, 8, 32, 4),
+                rows(Cpu, 8, 8, 16, 1).columns(5..=32).tried(5..=64),
+                rows(Cpu, 8, 8, 8, 4).rows(0..=512).columns(33..=MAX),
+                rows(Cpu, 8, 8, 16, 4).rows(513..=4095).columns(33..=MAX),
+                rows(Cpu, 8, 8, 32, 4).columns(33..=MAX),
             ],
             Self::WeightGradient => vec![
                 tile,
                 lanes(Gpu, 32, 1, 1).columns(0..=4),
-                lanes(Gpu, 32, 1, 4),
+                lanes(Gpu, 32, 1, 4).columns(5..=MAX),
                 lanes(Cpu, 8, 4, 1).columns(0..=4),
-                shared(Block::SharedLanes { lane4: 4 }).columns(33..=usize::MAX),
-                shared(Block::SharedLanes { lane4: 1 }),
+                shared(Block::SharedLanes { lane4: 4 }).columns(33..=MAX),
+                shared(Block::SharedLanes { lane4: 1 }).columns(5..=32),
                 lanes(Cpu, 8, 4, 4).columns(5..=64),
                 lanes(Cpu, 8, 4, 8),
             ],
@@ -316,12 +328,12 @@ impl DenseOperation {
         })
     }
 
-    /// What is worth measuring: the table's choice first, then what it takes at other numbers of rows. Widths part the
-    /// variants far more clearly than rows do.
+    /// What is worth measuring: the table's choice first, then what the table marks for these widths. Widths part the variants
+    /// far more clearly than rows do.
     pub(super) fn candidates(self, target: &Target, size: DenseSize) -> Result<Vec<Variant>> {
         let mut all = vec![self.by_table(target, size)?];
         for variant in self.table() {
-            let fits = variant.class == target.class && variant.runs_on(target) && variant.fits_width(size);
+            let fits = variant.class == target.class && variant.runs_on(target) && variant.is_tried(size);
             if fits && !all.contains(&variant) {
                 all.push(variant);
             }
@@ -449,7 +461,7 @@ mod tests {
                             let chosen = operation.by_table(&target, size).unwrap();
                             let candidates = operation.candidates(&target, size).unwrap();
                             assert_eq!(candidates[0], chosen);
-                            assert!(candidates.len() <= 3, "{candidates:?}");
+                            assert!(candidates.len() <= 4, "{candidates:?}");
                             assert!(candidates.iter().all(|c| c.class == class));
                         }
                     }

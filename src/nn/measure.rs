@@ -10,7 +10,7 @@ use super::layout::ParameterLayout;
 use super::{Activation, dense_forward, dense_input_gradient, dense_weight_gradient};
 use crate::gpu::{
     Bindings, DType, DeviceClass, Gpu, Plan, Recording, Shape, Target, Tensor, TunedChoice, Tuning,
-    TuningFile, Value,
+    TuningFile, Value, pad4,
 };
 use crate::{Error, Result};
 
@@ -18,12 +18,14 @@ use crate::{Error, Result};
 const BUDGET: Duration = Duration::from_millis(1500);
 /// Most rows that are measured.
 const MOST_ROWS: usize = 1 << 16;
-/// What a row group is a multiple of: of the rows of a workgroup in every variant.
+/// Rows come in multiples of this where the work limits them: whole workgroups of every variant.
 const ROW_GROUP: usize = 256;
 /// Repetitions, of which the fastest counts.
 const REPETITIONS: usize = 3;
+/// What takes so many milliseconds is repeated once only.
+const LONG: f64 = 60.0;
 /// Least share by which another variant must beat the table's choice.
-const MARGIN: f64 = 0.03;
+const MARGIN: f32 = 0.03;
 
 /// Measures the candidates for a shape class with its largest size, at fewer rows where that would take long: forward with the
 /// bias, ReLU and its slope, the gradient to the inputs with a slope, the gradient to the weights with the bias.
@@ -41,9 +43,9 @@ pub(super) fn measure(
         return Ok(TunedChoice { variant: only.name(), milliseconds: BTreeMap::new() });
     }
     gpu.wait()?;
-    let trial = trial_of(size, target.class);
+    let trial = trial_of(size, target);
     let mut problem = Problem::new(gpu, operation, trial)?;
-    let mut times: Vec<(String, f64)> = Vec::new();
+    let mut times: Vec<(String, f32)> = Vec::new();
     for candidate in &candidates {
         if begun.elapsed() > BUDGET {
             log::warn!("tuning {class}: no time left for `{}`", candidate.name());
@@ -66,21 +68,30 @@ pub(super) fn measure(
     Ok(TunedChoice { variant: chosen.0.clone(), milliseconds: times.iter().cloned().collect() })
 }
 
-/// The size that stands for a shape class.
-fn trial_of(size: DenseSize, class: DeviceClass) -> DenseSize {
+/// The size that stands for a shape class: its largest, as far as one binding holds it.
+fn trial_of(size: DenseSize, target: &Target) -> DenseSize {
+    let most = usize::try_from(target.max_binding_bytes / 4).unwrap_or(usize::MAX);
+    let parameters =
+        |inputs: usize, outputs: usize| pad4(inputs).saturating_add(1).saturating_mul(pad4(outputs));
     let [inputs, outputs] = [size.inputs, size.outputs].map(usize::next_power_of_two);
+    let (inputs, outputs) = match parameters(inputs, outputs) <= most {
+        true => (inputs, outputs),
+        false => (size.inputs, size.outputs),
+    };
     // Some 10 ms on either.
-    let most_products: usize = match class {
-        DeviceClass::Cpu => 1 << 26,
+    let most_products: usize = match target.class {
+        DeviceClass::Cpu => 1 << 25,
         DeviceClass::Gpu => 1 << 33,
     };
-    let by_work = (most_products / inputs.saturating_mul(outputs).max(1)).next_multiple_of(ROW_GROUP);
-    let rows = size.rows.next_power_of_two().min(by_work.max(ROW_GROUP)).min(MOST_ROWS);
-    DenseSize { rows, inputs, outputs, splits: size.splits.min(rows.div_ceil(64)) }
+    let by_work = (most_products / inputs.saturating_mul(outputs)).next_multiple_of(ROW_GROUP).max(ROW_GROUP);
+    let by_memory = (most / pad4(inputs.max(outputs))).max(1);
+    let rows = size.rows.next_power_of_two().min(by_work).min(by_memory).min(MOST_ROWS);
+    let splits = size.splits.min(rows.div_ceil(64)).min(most / parameters(inputs, outputs));
+    DenseSize { rows, inputs, outputs, splits: splits.max(1) }
 }
 
 /// The fastest of a few timings of one replay.
-fn milliseconds(plan: &Plan) -> Result<f64> {
+fn milliseconds(plan: &Plan) -> Result<f32> {
     let time = |times: u64| -> Result<f64> {
         let timing = plan.run_timed(times)?;
         Ok(timing.gpu.unwrap_or(timing.wall).as_secs_f64() * 1e3 / times as f64)
@@ -89,10 +100,11 @@ fn milliseconds(plan: &Plan) -> Result<f64> {
     let first = time(1)?;
     let times = (2.0 / first.max(1e-6)).clamp(1.0, 64.0) as u64;
     let mut fastest = f64::MAX;
-    for _ in 0..REPETITIONS {
+    let repetitions = if first < LONG { REPETITIONS } else { 1 };
+    for _ in 0..repetitions {
         fastest = fastest.min(time(times)?);
     }
-    Ok(fastest)
+    Ok(fastest as f32)
 }
 
 /// One dense operation on tensors of its own.
@@ -168,5 +180,27 @@ impl Problem {
             }
         }
         recording.compile(gpu, &self.bindings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_the_largest_of_its_class_that_fits() {
+        let trial = |class: DeviceClass, [rows, inputs, outputs, splits]: [usize; 4]| {
+            let trial = trial_of(DenseSize { rows, inputs, outputs, splits }, &class.into());
+            [trial.rows, trial.inputs, trial.outputs, trial.splits]
+        };
+        use DeviceClass::{Cpu, Gpu};
+        assert_eq!(trial(Cpu, [1, 1, 1, 1]), [1, 1, 1, 1]);
+        assert_eq!(trial(Cpu, [2000, 33, 100, 8]), [2048, 64, 128, 8]);
+        // Fewer rows where the work is long, and fewer splits with them.
+        assert_eq!(trial(Cpu, [100_000, 1000, 1000, 64]), [256, 1024, 1024, 4]);
+        assert_eq!(trial(Gpu, [100_000, 1000, 1000, 1]), [8192, 1024, 1024, 1]);
+        // No tensor passes the largest binding.
+        assert_eq!(trial(Gpu, [100_000, 1000, 1, 1])[0], 32768);
+        assert_eq!(trial(Gpu, [100, 5000, 6000, 9]), [128, 5000, 6000, 1]);
     }
 }

@@ -372,3 +372,23 @@ fn read_guarded(path: &Path) -> Result<Vec<u8>> {
     file.read_to_end(&mut bytes).map_err(|error| io("read", error))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_other_variants_are_worth_a_warning() {
+        let choices = |list: &[(&str, &str)]| -> VariantChoices {
+            list.iter().map(|(class, name)| ((*class).into(), [(*name).into()].into())).collect()
+        };
+        let then = choices(&[("a 1x1x1", "portable"), ("b 2x2x2", "portable")]);
+        assert_eq!(difference(&then, &then.clone()), None);
+        let now = choices(&[("a 1x1x1", "tiled"), ("c 4x4x4", "portable")]);
+        let words = difference(&then, &now).unwrap();
+        assert_eq!(
+            words,
+            "a 1x1x1: portable, now tiled; b 2x2x2: portable, now none; c 4x4x4: none, now portable"
+        );
+    }
+}
