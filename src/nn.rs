@@ -54,7 +54,7 @@ pub use layout::{Initial, ParameterLayout, Slice};
 pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
 pub use narrow::Fusion;
-pub(crate) use narrow::{MAX_NARROW_DEPTH, Narrow, NarrowLayer};
+pub(crate) use narrow::{Narrow, NarrowLayer};
 pub use network::{Input, Network};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use quadratic_energy::QuadraticEnergy;

@@ -38,7 +38,7 @@ pub(crate) struct Narrow<'a> {
 }
 
 /// Most hidden layers of a narrow network.
-pub(crate) const MAX_NARROW_DEPTH: usize = 8;
+const MAX_NARROW_DEPTH: usize = 8;
 
 impl Network {
     /// The network as narrow kernels take it, if it is plain and no input, hidden layer or output is wider than `widest`.

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_propose, mixture_sample};
+use super::{
+    Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_propose, mixture_sample,
+};
 use crate::gpu::{Bindings, Gpu, Recording, RunState, Value};
 use crate::nn::{Activation, Affine, CONTEXT, Fusion, GradientMode, Input, Keep, Model, Network};
 use crate::{Error, Result};

@@ -45,7 +45,8 @@ pub(crate) fn fits(mixture: &Mixture, class: DeviceClass, candidates: usize) -> 
     let draw = 10 * (1 + dims.div_ceil(4)) + 4 * components + 5 * dims.div_ceil(4);
     let density = components * (dims + 2);
     let points = (rows * candidates).div_ceil(lanes).saturating_mul(draw + density + 1);
-    let layers: usize = narrow.rest.iter().map(|layer| layer.outputs.div_ceil(4 * lanes) * layer.inputs).sum();
+    let layers: usize =
+        narrow.rest.iter().map(|layer| layer.outputs.div_ceil(4 * lanes) * layer.inputs).sum();
     (points.saturating_add(layers) + 4 * MAX_WIDTH <= MAX_ROUNDS).then_some(narrow)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::dataset::DeviceData;
 use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
 use crate::Result;
-use crate::energy::record_contrastive;
+use crate::energy::record_ranked_gradient;
 use crate::gpu::metrics::CAPACITY;
 use crate::gpu::{
     Bindings, Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, Value,
@@ -382,21 +382,19 @@ impl Parts<'_> {
         let candidates = 1 + self.options.negatives;
         let drawn = draw_batch::record(recording, data, choice, batch, candidates, &stream)?;
         let stream = format!("train/energy/{index}/negatives");
-        let step = record_contrastive(
+        let step = record_ranked_gradient(
             recording,
             self.options.objective,
             self.energy,
             self.negatives.proposal(),
             drawn,
             &stream,
+            self.options.fusion,
         )?;
-        let losses = Column::all(recording, step.loss)?;
-        let ess = Column::all(recording, step.ess)?;
-        let watched = WatchedLoss { losses, metric: self.ring.slot(METRICS[0])? };
-        let (gradient, slot) = (FlatGradient::Whole(step.gradient), self.ring.slot(METRICS[3])?);
-        let model = self.energy.model();
-        let optimiser = self.energy_optimiser;
-        let prepared = optimiser.record_watched_step(recording, model, gradient, slot, Some(watched))?;
-        Ok((prepared, ess))
+        let watched = WatchedLoss { losses: step.loss, metric: self.ring.slot(METRICS[0])? };
+        let slot = self.ring.slot(METRICS[3])?;
+        let (model, optimiser) = (self.energy.model(), self.energy_optimiser);
+        let prepared = optimiser.record_watched_step(recording, model, step.gradient, slot, Some(watched))?;
+        Ok((prepared, step.ess))
     }
 }

@@ -701,7 +701,8 @@ fn prepare(adapter: &Adapter, gradient: &[f32], max_norm: f32, count: u32, latch
     case.output("prepared", prepared);
     case.expect_kernels(&["gradient_norm"]);
     let results = case.run();
-    let values = results.get("prepared");
+    let mut values: Vec<f32> = results.get("prepared");
+    assert_eq!(values.split_off(8), [0.0; 4], "no losses were watched");
     let count = results.get::<u32>("count")[0];
     let latch = results.get(MetricsRing::LATCH_SLOT);
     Prepared { results, values, table, count, latch }
