@@ -10,8 +10,8 @@
 // network : LAYER_WORDS words per hidden layer (see `Hidden`), then bits of shift and scale of x, shift and scale of y, read
 // work : [contexts] of vec4 (loss, ess, 0, 0) written, then from work_first4 on scratch memory of each workgroup
 // partials : [groups, parameters] written (all in vec4s; the network's padding holds zeros and its gradient, too)
-// Defines: WORKGROUP, a power of two; ROW_BLOCK (at most 8), COLUMN_BLOCK4: rows and vec4s of columns per task; ACTIVATION (codes of
-// lib/activation.wgsl); CORRECTION.
+// Defines: WORKGROUP, a power of two; ROW_BLOCK (at most 16), COLUMN_BLOCK4: rows and vec4s of columns per task; INPUT_BLOCK4 (at
+// most 4): vec4s of inputs per task of a weight gradient; ACTIVATION (codes of lib/activation.wgsl); CORRECTION.
 // Workgroup WORKGROUP x 1 x 1, at most 5 KiB. Grid ceil(contexts / per_group), folded over x and y. A workgroup walks over its
 // contexts; its lanes share the tasks of a layer, through storage scratch. Widths at most 64.
 // Numerics: forward sums as those of dense_forward.wgsl, i ascending in groups of four; gradients rows ascending, then contexts;
@@ -49,8 +49,6 @@ const LAYER_WORDS: u32 = 8u;
 // normalised actions, then the layers' matrices.
 const SHARED4: u32 = 16u;
 const RANKS4: u32 = 32u;
-// Vec4s of inputs per task of a weight gradient.
-const INPUT_BLOCK4: u32 = 2u;
 
 // Offsets of parameters in vec4s, offsets of matrices from the workgroup's scratch on.
 struct Hidden {
@@ -129,6 +127,15 @@ fn share_context(lane: u32, base: u32) {
 }
 
 // Driver loops are unrolled up to a fixed cost only, so rows are walked in groups of four.
+// All rows of a block begin with `w`.
+fn start_rows(begin: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            acc[m * COLUMN_BLOCK4 + c] = w[c];
+        }
+    }
+}
+
 fn multiply_rows(begin: u32, first_row: u32, source: u32, stride: u32, k: u32) {
     for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
         // Rows past the end repeat the last one: no branch around the loads.
@@ -167,10 +174,12 @@ fn forward_layer(lane: u32, layer: u32, base: u32) {
             } else {
                 start = parameters[h.bias + column];
             }
-            for (var m = 0u; m < ROW_BLOCK; m++) {
-                acc[m * COLUMN_BLOCK4 + c] = start;
-            }
+            w[c] = start;
         }
+        start_rows(0u);
+        start_rows(4u);
+        start_rows(8u);
+        start_rows(12u);
         for (var k = 0u; k < h.inputs4; k++) {
             for (var j = 0u; j < 4u; j++) {
                 let at = h.weight + (4u * k + j) * h.outputs4;
@@ -180,10 +189,14 @@ fn forward_layer(lane: u32, layer: u32, base: u32) {
             }
             multiply_rows(0u, first_row, base + h.source, h.inputs4, k);
             multiply_rows(4u, first_row, base + h.source, h.inputs4, k);
+            multiply_rows(8u, first_row, base + h.source, h.inputs4, k);
+            multiply_rows(12u, first_row, base + h.source, h.inputs4, k);
         }
         // The sums go to memory first: an activation inside the unrolled loops is too large for them.
         store_rows(0u, first_row, first_column, base + h.output, h.outputs4);
         store_rows(4u, first_row, first_column, base + h.output, h.outputs4);
+        store_rows(8u, first_row, first_column, base + h.output, h.outputs4);
+        store_rows(12u, first_row, first_column, base + h.output, h.outputs4);
         let rows = min(ROW_BLOCK, params.candidates - first_row);
         for (var m = 0u; m < rows; m++) {
             for (var column = first_column; column < min(first_column + COLUMN_BLOCK4, h.outputs4); column++) {
@@ -264,6 +277,20 @@ fn multiply_back(begin: u32, first_row: u32, source: u32, stride: u32, k: u32) {
     }
 }
 
+// The slopes at `place` become gradients.
+fn scale_rows(begin: u32, first_row: u32, first_column: u32, place: u32, columns4: u32) {
+    for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
+        let row = first_row + m;
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let column = first_column + c;
+            if (row < params.candidates && column < columns4) {
+                let at = place + row * columns4 + column;
+                work[at] = work[at] * acc[m * COLUMN_BLOCK4 + c];
+            }
+        }
+    }
+}
+
 // From the gradient in front of a layer's activation to that in front of the layer's below.
 fn backward_layer(lane: u32, layer: u32, base: u32) {
     let h = hidden(layer);
@@ -273,9 +300,13 @@ fn backward_layer(lane: u32, layer: u32, base: u32) {
     for (var task = lane; task < tasks; task += WORKGROUP) {
         let first_row = task / blocks * ROW_BLOCK;
         let first_column = task % blocks * COLUMN_BLOCK4;
-        for (var m = 0u; m < ROW_BLOCK * COLUMN_BLOCK4; m++) {
-            acc[m] = vec4<f32>(0.0);
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            w[c] = vec4<f32>(0.0);
         }
+        start_rows(0u);
+        start_rows(4u);
+        start_rows(8u);
+        start_rows(12u);
         for (var k = 0u; k < h.outputs4; k++) {
             for (var c = 0u; c < COLUMN_BLOCK4; c++) {
                 let row = 4u * min(first_column + c, h.inputs4 - 1u);
@@ -285,17 +316,14 @@ fn backward_layer(lane: u32, layer: u32, base: u32) {
             }
             multiply_back(0u, first_row, base + h.slope, h.outputs4, k);
             multiply_back(4u, first_row, base + h.slope, h.outputs4, k);
+            multiply_back(8u, first_row, base + h.slope, h.outputs4, k);
+            multiply_back(12u, first_row, base + h.slope, h.outputs4, k);
         }
-        for (var m = 0u; m < ROW_BLOCK; m++) {
-            let row = first_row + m;
-            for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-                let column = first_column + c;
-                if (row < params.candidates && column < h.inputs4) {
-                    let at = base + below.slope + row * h.inputs4 + column;
-                    work[at] = work[at] * acc[m * COLUMN_BLOCK4 + c];
-                }
-            }
-        }
+        let place = base + below.slope;
+        scale_rows(0u, first_row, first_column, place, h.inputs4);
+        scale_rows(4u, first_row, first_column, place, h.inputs4);
+        scale_rows(8u, first_row, first_column, place, h.inputs4);
+        scale_rows(12u, first_row, first_column, place, h.inputs4);
     }
 }
 
@@ -341,6 +369,33 @@ fn bias_gradient(lane: u32, layer: u32, base: u32, part: u32, fresh: bool) {
     }
 }
 
+fn store_products(block: u32, first_input: u32, first_column: u32, h: Hidden, weights: u32, fresh: bool) {
+    if (block < INPUT_BLOCK4 && first_input + block < h.inputs4) {
+        for (var i = 4u * block; i < min(4u * block + 4u, 4u * INPUT_BLOCK4); i++) {
+            for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+                let column = first_column + c;
+                if (column < h.outputs4) {
+                    let at = weights + (4u * first_input + i) * h.outputs4 + column;
+                    add_partial(at, products[i * COLUMN_BLOCK4 + c], fresh);
+                }
+            }
+        }
+    }
+}
+
+fn multiply_products(begin: u32, row: u32, first_input: u32, source: u32, inputs4: u32) {
+    for (var i = begin; i < min(begin + 2u, INPUT_BLOCK4); i++) {
+        let a = work[source + row * inputs4 + min(first_input + i, inputs4 - 1u)];
+        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
+            let at = 4u * i * COLUMN_BLOCK4 + c;
+            products[at] += a.x * w[c];
+            products[at + COLUMN_BLOCK4] += a.y * w[c];
+            products[at + 2u * COLUMN_BLOCK4] += a.z * w[c];
+            products[at + 3u * COLUMN_BLOCK4] += a.w * w[c];
+        }
+    }
+}
+
 fn weight_gradient(lane: u32, layer: u32, base: u32, part: u32, fresh: bool) {
     let h = hidden(layer);
     let blocks = (h.outputs4 + COLUMN_BLOCK4 - 1u) / COLUMN_BLOCK4;
@@ -356,27 +411,13 @@ fn weight_gradient(lane: u32, layer: u32, base: u32, part: u32, fresh: bool) {
                 let column = min(first_column + c, h.outputs4 - 1u);
                 w[c] = work[base + h.slope + row * h.outputs4 + column];
             }
-            for (var i = 0u; i < INPUT_BLOCK4; i++) {
-                let a = work[base + h.source + row * h.inputs4 + min(first_input + i, h.inputs4 - 1u)];
-                for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-                    let at = 4u * i * COLUMN_BLOCK4 + c;
-                    products[at] += a.x * w[c];
-                    products[at + COLUMN_BLOCK4] += a.y * w[c];
-                    products[at + 2u * COLUMN_BLOCK4] += a.z * w[c];
-                    products[at + 3u * COLUMN_BLOCK4] += a.w * w[c];
-                }
-            }
+            multiply_products(0u, row, first_input, base + h.source, h.inputs4);
+            multiply_products(2u, row, first_input, base + h.source, h.inputs4);
         }
-        for (var i = 0u; i < 4u * INPUT_BLOCK4; i++) {
-            let row = 4u * first_input + i;
-            for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-                let column = first_column + c;
-                if (row < 4u * h.inputs4 && column < h.outputs4) {
-                    let at = part + h.weight + row * h.outputs4 + column;
-                    add_partial(at, products[i * COLUMN_BLOCK4 + c], fresh);
-                }
-            }
-        }
+        store_products(0u, first_input, first_column, h, part + h.weight, fresh);
+        store_products(1u, first_input, first_column, h, part + h.weight, fresh);
+        store_products(2u, first_input, first_column, h, part + h.weight, fresh);
+        store_products(3u, first_input, first_column, h, part + h.weight, fresh);
     }
 }
 

@@ -24,45 +24,59 @@ const MAX_PARTIALS: usize = 64;
 /// Where a workgroup's scratch holds ranks, and words per layer: as in the kernel.
 const RANKS4: usize = 32;
 const LAYER_WORDS: usize = 8;
-const INPUT_BLOCK4: usize = 2;
 
-/// Invocations per workgroup and the block of a task.
+/// Invocations per workgroup and the blocks of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
     workgroup: usize,
     rows: usize,
     columns4: usize,
-    /// Workgroups that share the contexts.
-    groups: usize,
-    /// Most candidates of a batch for which one dispatch beats one per layer.
-    most_rows: usize,
+    /// Of inputs, in a weight gradient.
+    inputs4: usize,
 }
 
-/// A software renderer runs 8 lanes at once and pays for loads and barriers; a GPU wants many invocations.
-fn block(class: DeviceClass) -> Block {
-    match class {
-        DeviceClass::Cpu => Block { workgroup: 8, rows: 8, columns4: 2, groups: 32, most_rows: 4096 },
-        DeviceClass::Gpu => Block { workgroup: 64, rows: 4, columns4: 1, groups: 128, most_rows: 1 << 20 },
+/// A software renderer runs 8 lanes at once and pays for loads, which large blocks share; a GPU wants many invocations.
+impl Block {
+    const ALL: [(DeviceClass, Block); 3] = [
+        (DeviceClass::Cpu, Block { workgroup: 8, rows: 4, columns4: 2, inputs4: 2 }),
+        (DeviceClass::Cpu, Block { workgroup: 8, rows: 8, columns4: 2, inputs4: 2 }),
+        (DeviceClass::Gpu, Block { workgroup: 64, rows: 4, columns4: 1, inputs4: 1 }),
+    ];
+
+    fn choose(class: DeviceClass, candidates: usize) -> Self {
+        match (class, candidates) {
+            (DeviceClass::Cpu, 0..=4) => Self::ALL[0].1,
+            (DeviceClass::Cpu, _) => Self::ALL[1].1,
+            (DeviceClass::Gpu, _) => Self::ALL[2].1,
+        }
+    }
+
+    fn defines(self) -> [(&'static str, u32); 4] {
+        [
+            ("WORKGROUP", self.workgroup as u32),
+            ("ROW_BLOCK", self.rows as u32),
+            ("COLUMN_BLOCK4", self.columns4 as u32),
+            ("INPUT_BLOCK4", self.inputs4 as u32),
+        ]
     }
 }
 
-fn defines(class: DeviceClass) -> [(&'static str, u32); 3] {
-    let block = block(class);
-    [
-        ("WORKGROUP", block.workgroup as u32),
-        ("ROW_BLOCK", block.rows as u32),
-        ("COLUMN_BLOCK4", block.columns4 as u32),
-    ]
+/// Workgroups that share the contexts, and the largest batch, in candidates, for which one dispatch beats one per layer.
+fn extent(class: DeviceClass) -> (usize, usize) {
+    match class {
+        DeviceClass::Cpu => (32, 1024),
+        DeviceClass::Gpu => (128, 1 << 20),
+    }
 }
 
 /// The kernel in every variant that can be recorded.
 pub(super) fn variants() -> Vec<KernelVariant> {
     let mut all = Vec::new();
-    for class in [DeviceClass::Cpu, DeviceClass::Gpu] {
+    for (class, block) in Block::ALL {
         for activation in 0..Activation::COUNT {
             for correction in 0..2 {
                 let choices = [("ACTIVATION", activation), ("CORRECTION", correction)];
-                let defines = [&defines(class)[..], &choices].concat();
+                let defines = [&block.defines()[..], &choices].concat();
                 all.push(KernelVariant::new(&KERNEL, &defines).for_class(class));
             }
         }
@@ -82,6 +96,7 @@ struct Hidden {
 
 /// A network and a batch that the kernel holds.
 struct Fit<'a> {
+    block: Block,
     context: Option<(&'a Input, NarrowLayer)>,
     action: &'a Input,
     activation: Activation,
@@ -98,7 +113,7 @@ fn rounds(block: &Block, x_width: usize, y_width: usize, hidden: &[Hidden], cand
     let each = |tasks: usize| tasks.div_ceil(block.workgroup);
     let (x4, y4) = (pad4(x_width) / 4, pad4(y_width) / 4);
     let row_blocks = candidates.div_ceil(block.rows);
-    let epilogue = block.rows * (block.columns4 + 1) + 4;
+    let epilogue = block.rows * (block.columns4 + 1) + 8;
     let mut sum = 5 * (each(x4) + each(candidates * y4)) + 2 * each(candidates);
     for (index, hidden) in hidden.iter().enumerate() {
         let column_blocks = hidden.outputs4.div_ceil(block.columns4);
@@ -109,8 +124,8 @@ fn rounds(block: &Block, x_width: usize, y_width: usize, hidden: &[Hidden], cand
         } else {
             sum += each(hidden.outputs4) * (x4 + 1) + each(4 * x4 * hidden.outputs4);
         }
-        let store = 4 * INPUT_BLOCK4 * (block.columns4 + 1);
-        sum += each(column_blocks * hidden.inputs4.div_ceil(INPUT_BLOCK4)) * (candidates + store);
+        let store = 4 * block.inputs4 * (block.columns4 + 1);
+        sum += each(column_blocks * hidden.inputs4.div_ceil(block.inputs4)) * (candidates + store);
         sum += each(hidden.outputs4) * (candidates + 1);
     }
     let last4 = hidden.last().map_or(0, |hidden| hidden.outputs4);
@@ -120,8 +135,9 @@ fn rounds(block: &Block, x_width: usize, y_width: usize, hidden: &[Hidden], cand
 impl<'a> Fit<'a> {
     /// How the kernel would run a batch of `contexts` with `candidates` each, if it can and should.
     fn new(network: &'a Network, target: Target, contexts: usize, candidates: usize) -> Option<Self> {
-        let block = block(target.class);
-        if contexts == 0 || candidates < 2 || contexts.checked_mul(candidates)? > block.most_rows {
+        let block = Block::choose(target.class, candidates);
+        let (most_groups, most_rows) = extent(target.class);
+        if contexts == 0 || candidates < 2 || contexts.checked_mul(candidates)? > most_rows {
             return None;
         }
         let Narrow { activation, inputs, rest } = network.narrow(MAX_WIDTH)?;
@@ -144,7 +160,7 @@ impl<'a> Fit<'a> {
         }
         let x_width = context.map_or(0, |(input, _)| input.width);
         let rounds = rounds(&block, x_width, action.width, &hidden, candidates);
-        let per_group = contexts.div_ceil(block.groups).min(MAX_ROUNDS / rounds);
+        let per_group = contexts.div_ceil(most_groups).min(MAX_ROUNDS / rounds);
         if per_group == 0 {
             return None;
         }
@@ -154,6 +170,7 @@ impl<'a> Fit<'a> {
         let bytes = |vec4s: usize| 16 * vec4s as u64;
         let fits = bytes(contexts + groups * at) <= most && bytes(groups * parameters4) <= most;
         fits.then_some(Self {
+            block,
             context,
             action,
             activation,
@@ -227,12 +244,11 @@ pub fn record(
     let table = recording.constant("network", [words.len()], &words)?;
     let work = recording.scratch("ranks", DType::F32, [contexts + groups * fit.scratch4, 4]);
     let partials = recording.scratch("partials", DType::F32, [groups, 4 * parameters4]);
-    let defines = defines(recording.class());
     let word = |value: usize| value as u32;
     let products = network.multiply_adds();
     recording
         .dispatch(&KERNEL, "ranking network")
-        .defines(&defines)
+        .defines(&fit.block.defines())
         .define("ACTIVATION", fit.activation.code())
         .define("CORRECTION", u32::from(objective == Objective::Rnce))
         .bind("parameters", parameters)
