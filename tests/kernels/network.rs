@@ -533,9 +533,11 @@ fn ranked_networks_equal_the_reference(adapter: &Adapter) {
     for (index, (contexts, candidates, hidden)) in RANKED.into_iter().enumerate() {
         let activation = activations[index % activations.len()];
         let model = Model::new(contexts, candidates, hidden, activation, 1);
-        for class in [DeviceClass::Cpu, DeviceClass::Gpu] {
-            ranks(adapter, class, &model, hidden.len());
-        }
+        // A pipeline of this kernel compiles for seconds on a software renderer: each choice is met, not each combination.
+        let objective = if index % 5 == 2 { Objective::InfoNce } else { Objective::Rnce };
+        let own = adapter.gpu.capabilities().class;
+        let other = if own == DeviceClass::Cpu { DeviceClass::Gpu } else { DeviceClass::Cpu };
+        ranks(adapter, if index % 3 == 1 { other } else { own }, objective, &model, hidden.len());
     }
 }
 
@@ -545,89 +547,85 @@ fn ranked_networks_without_a_context_equal_the_reference(adapter: &Adapter) {
             Network::mlp(inputs[1..].to_vec(), hidden, Activation::Gelu, 1)
         });
         model.x.clear();
-        ranks(adapter, adapter.gpu.capabilities().class, &model, hidden.len());
+        ranks(adapter, adapter.gpu.capabilities().class, Objective::Rnce, &model, hidden.len());
     }
 }
 
 /// Loss, effective sample sizes and gradient of the kernel that holds the whole network.
-fn ranks(adapter: &Adapter, class: DeviceClass, model: &Model, depth: usize) {
+fn ranks(adapter: &Adapter, class: DeviceClass, objective: Objective, model: &Model, depth: usize) {
     let (contexts, candidates) = (model.contexts, model.candidates);
     let log_q: Vec<f32> = data(97, contexts * candidates).iter().map(|v| 2.0 * v).collect();
-    for objective in [Objective::Rnce, Objective::InfoNce] {
-        let label =
-            format!("ranked {contexts}x{candidates} {:?} {objective:?} {class:?}", model.network.layers);
-        let mut case = Case::tuned(adapter, class, label);
-        let parameters = case.input("parameters", [model.flat.len()], &model.flat);
-        let x = (!model.x.is_empty()).then(|| case.input("x", [contexts, CONTEXT], &model.x));
-        let y = case.input("y", [contexts, candidates, ACTION], &model.y);
-        let q = case.input("log_q", [contexts, candidates], &log_q);
-        let (recording, network) = (&mut case.recording, &model.network);
-        let ranked = ranking_network::record(recording, objective, network, parameters, (x, y), q);
-        let ranked = ranked.unwrap().expect("a network that the kernel holds");
-        let splits = match ranked.gradient {
-            FlatGradient::Partials(partials) => {
-                case.expect_kernels(&["ranking_network"]);
-                let splits = case.recording.shape(partials).unwrap().rows();
-                case.output("gradient", partials);
-                splits
-            }
-            FlatGradient::Whole(gradient) => {
-                case.expect_kernels(&["ranking_network", "reduce_partials"]);
-                case.output("gradient", gradient);
-                1
-            }
-        };
-        assert_eq!((ranked.loss.value, ranked.loss.count), (ranked.ess.value, contexts));
-        case.output("ranks", ranked.loss.value);
-        let results = case.run();
+    let label = format!("ranked {contexts}x{candidates} {:?} {objective:?} {class:?}", model.network.layers);
+    let mut case = Case::tuned(adapter, class, label);
+    let parameters = case.input("parameters", [model.flat.len()], &model.flat);
+    let x = (!model.x.is_empty()).then(|| case.input("x", [contexts, CONTEXT], &model.x));
+    let y = case.input("y", [contexts, candidates, ACTION], &model.y);
+    let q = case.input("log_q", [contexts, candidates], &log_q);
+    let (recording, network) = (&mut case.recording, &model.network);
+    let ranked = ranking_network::record(recording, objective, network, parameters, (x, y), q);
+    let ranked = ranked.unwrap().expect("a network that the kernel holds");
+    let splits = match ranked.gradient {
+        FlatGradient::Partials(partials) => {
+            case.expect_kernels(&["ranking_network"]);
+            let splits = case.recording.shape(partials).unwrap().rows();
+            case.output("gradient", partials);
+            splits
+        }
+        FlatGradient::Whole(gradient) => {
+            case.expect_kernels(&["ranking_network", "reduce_partials"]);
+            case.output("gradient", gradient);
+            1
+        }
+    };
+    assert_eq!((ranked.loss.value, ranked.loss.count), (ranked.ess.value, contexts));
+    case.output("ranks", ranked.loss.value);
+    let results = case.run();
 
-        let (x, y) = match model.x.is_empty() {
-            false => model.normalised(),
-            true => {
-                let affine = &model.network.inputs[0].affine;
-                let y = reference::pack_inputs(&wide(&model.y), &wide(&affine.shift), &wide(&affine.scale));
-                (Vec::new(), y)
-            }
-        };
-        let correction = objective == Objective::Rnce;
-        let wide_q = wide(&log_q);
-        let expected =
-            ranking_network_reference(&model.mlp(), &x, &y, &wide_q, contexts, candidates, correction);
-        let ranks: Vec<f32> = results.get("ranks");
-        let column = |column: Column| -> Vec<f32> {
-            (0..contexts).map(|b| ranks[column.first + b * column.stride]).collect()
-        };
-        near(&results, "loss", &column(ranked.loss), &expected.loss);
-        near(&results, "ess", &column(ranked.ess), &expected.ess);
-        let partials: Vec<f32> = results.get("gradient");
-        let mut sums = vec![0.0f64; model.layout.len];
-        for partial in partials.chunks_exact(model.layout.len) {
-            sums.iter_mut().zip(partial).for_each(|(sum, v)| *sum += f64::from(*v));
+    let (x, y) = match model.x.is_empty() {
+        false => model.normalised(),
+        true => {
+            let affine = &model.network.inputs[0].affine;
+            let y = reference::pack_inputs(&wide(&model.y), &wide(&affine.shift), &wide(&affine.scale));
+            (Vec::new(), y)
         }
-        assert_eq!(partials.len(), splits * sums.len());
-        let flat: Vec<f32> = sums.iter().map(|&v| v as f32).collect();
-        let mut rest = &expected.gradient[..];
-        let mut padding = flat.clone();
-        let last = format!("layers.{depth}.bias");
-        for slice in &model.layout.slices {
-            let (head, tail) = rest.split_at(slice.rows * slice.columns);
-            let found = model.layout.extract(slice, &flat);
-            match slice.name == last {
-                // What rounding leaves of 0.
-                true => results.expect(&slice.name, &found, head, |_: usize| 1e-6),
-                // Seeds of a context sum to 0 and add up to at most 2 in size: behind a layer that tells candidates hardly apart
-                // their rounding stays where the gradient cancels.
-                false => {
-                    let largest = head.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
-                    let bound = 3e-5 * largest + 2.0 * f64::from(f32::EPSILON);
-                    results.expect(&slice.name, &found, head, |_: usize| bound);
-                }
-            }
-            model.layout.insert(slice, &vec![0.0; found.len()], &mut padding);
-            rest = tail;
-        }
-        assert!(padding.iter().all(|v| *v == 0.0), "the gradient's padding is not zero");
+    };
+    let correction = objective == Objective::Rnce;
+    let wide_q = wide(&log_q);
+    let expected = ranking_network_reference(&model.mlp(), &x, &y, &wide_q, contexts, candidates, correction);
+    let ranks: Vec<f32> = results.get("ranks");
+    let column = |column: Column| -> Vec<f32> {
+        (0..contexts).map(|b| ranks[column.first + b * column.stride]).collect()
+    };
+    near(&results, "loss", &column(ranked.loss), &expected.loss);
+    near(&results, "ess", &column(ranked.ess), &expected.ess);
+    let partials: Vec<f32> = results.get("gradient");
+    let mut sums = vec![0.0f64; model.layout.len];
+    for partial in partials.chunks_exact(model.layout.len) {
+        sums.iter_mut().zip(partial).for_each(|(sum, v)| *sum += f64::from(*v));
     }
+    assert_eq!(partials.len(), splits * sums.len());
+    let flat: Vec<f32> = sums.iter().map(|&v| v as f32).collect();
+    let mut rest = &expected.gradient[..];
+    let mut padding = flat.clone();
+    let last = format!("layers.{depth}.bias");
+    for slice in &model.layout.slices {
+        let (head, tail) = rest.split_at(slice.rows * slice.columns);
+        let found = model.layout.extract(slice, &flat);
+        match slice.name == last {
+            // What rounding leaves of 0.
+            true => results.expect(&slice.name, &found, head, |_: usize| 1e-6),
+            // Seeds of a context sum to 0 and add up to at most 2 in size: behind a layer that tells candidates hardly apart
+            // their rounding stays where the gradient cancels.
+            false => {
+                let largest = head.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+                let bound = 3e-5 * largest + 2.0 * f64::from(f32::EPSILON);
+                results.expect(&slice.name, &found, head, |_: usize| bound);
+            }
+        }
+        model.layout.insert(slice, &vec![0.0; found.len()], &mut padding);
+        rest = tail;
+    }
+    assert!(padding.iter().all(|v| *v == 0.0), "the gradient's padding is not zero");
 }
 
 fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
