@@ -66,7 +66,7 @@ pub use shader_options::{Gradient, ShaderEnergyOptions};
 use crate::gpu::{DeviceClass, KernelSource, KernelVariant};
 
 /// Version of the table that chooses kernel variants by shape: another one may round differently.
-pub const VARIANT_TABLE: u32 = 1;
+pub const VARIANT_TABLE: u32 = 2;
 
 /// The kernels of this floor, in every variant that the table can choose.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
