@@ -93,9 +93,9 @@ mod tests {
         assert_eq!(narrow.activation, Activation::Silu);
         let weights: Vec<usize> = narrow.inputs.iter().map(|(_, layer)| layer.weight4).collect();
         assert_eq!(weights, [0, 8]);
-        assert!(narrow.inputs.iter().all(|(_, layer)| layer.bias4 == 24 && layer.outputs == 7));
-        assert_eq!(narrow.rest[0], NarrowLayer { weight4: 26, bias4: 50, inputs: 7, outputs: 9 });
-        assert_eq!(narrow.rest[1], NarrowLayer { weight4: 53, bias4: 65, inputs: 9, outputs: 1 });
+        assert!(narrow.inputs.iter().all(|(_, layer)| layer.bias4 == 16 && layer.outputs == 7));
+        assert_eq!(narrow.rest[0], NarrowLayer { weight4: 18, bias4: 42, inputs: 7, outputs: 9 });
+        assert_eq!(narrow.rest[1], NarrowLayer { weight4: 45, bias4: 57, inputs: 9, outputs: 1 });
         assert!(network.narrow(8).is_none());
         assert!(plain(&[4; 8]).narrow(4).is_some() && plain(&[4; 9]).narrow(4).is_none());
         assert!(plain(&[]).narrow(4).unwrap().rest.is_empty());
