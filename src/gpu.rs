@@ -10,6 +10,7 @@ mod context;
 mod counters;
 mod dispatch;
 mod fault;
+pub mod finish_step;
 mod groups;
 mod kernel;
 mod memory;
@@ -37,6 +38,7 @@ pub use context::{AdoptOptions, Gpu, GpuOptions, describe};
 pub use counters::Counters;
 pub use dispatch::{DispatchBuilder, Param};
 pub use fault::{Fault, FaultRecord};
+pub use finish_step::{Column, StepReport};
 pub use metrics::{MetricsRing, MetricsRow};
 pub use optional::{OptionalPath, OptionalPaths, PathChoice, PathState};
 pub use plan::{Plan, PlanTiming};
@@ -107,6 +109,7 @@ impl KernelVariant {
 pub(crate) fn kernels() -> Vec<KernelVariant> {
     vec![
         KernelVariant::new(&advance::KERNEL, &[]),
+        KernelVariant::new(&finish_step::KERNEL, &[]),
         KernelVariant::new(&metrics::KERNEL, &[]),
         KernelVariant::new(&random::KERNEL, &[("NORMAL", 0)]),
         KernelVariant::new(&random::KERNEL, &[("NORMAL", 1)]),

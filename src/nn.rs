@@ -28,6 +28,7 @@ mod layout;
 mod measure;
 pub mod mixture_energy;
 mod model;
+mod narrow;
 mod network;
 mod optimiser;
 pub mod pack_inputs;
@@ -50,10 +51,13 @@ pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
 pub use forward::{Forward, Keep};
+pub use gradient_norm::{FlatGradient, WatchedLoss};
 pub use layer::{Activation, Dense, Layer, LayerNorm, Norms};
 pub use layout::{Initial, ParameterLayout, Slice};
 pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
+pub use narrow::Fusion;
+pub(crate) use narrow::{Narrow, NarrowLayer};
 pub use network::{Input, Network};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use quadratic_energy::QuadraticEnergy;
@@ -73,7 +77,6 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         adam::KERNEL,
         fourier_features::KERNEL,
         fourier_gradient::KERNEL,
-        gradient_norm::KERNEL,
         initialise::KERNEL,
         layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
@@ -95,6 +98,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
             });
         };
     for accumulate in 0..2 {
+        list(&gradient_norm::KERNEL, None, &[], &[("REDUCE", accumulate)]);
         list(&reduce_partials::KERNEL, None, &[], &[("ACCUMULATE", accumulate)]);
         list(&sum_candidates::KERNEL, None, &[], &[("CARRY", accumulate)]);
     }

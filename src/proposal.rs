@@ -4,9 +4,11 @@ mod evaluate;
 mod mixture;
 pub mod mixture_likelihood;
 pub mod mixture_log_density;
+pub mod mixture_propose;
 pub mod mixture_sample;
 mod uniform;
 pub mod uniform_log_density;
+pub mod uniform_propose;
 pub mod uniform_sample;
 
 pub use evaluate::{draw, evaluate_log_density};
@@ -15,6 +17,7 @@ pub use uniform::UniformBox;
 
 use crate::gpu::random::{check_counter, check_elements};
 use crate::gpu::{Bindings, KernelVariant, Recording, Value};
+use crate::nn::Fusion;
 use crate::{Error, Result};
 
 /// What a proposal computed once per batch of contexts, to sample from and to evaluate densities with.
@@ -70,6 +73,25 @@ pub trait Proposal {
     /// [`crate::Error::Shape`] if `y` does not fit.
     fn record_log_density(&self, recording: &mut Recording, prepared: &Prepared, y: Value) -> Result<Value>;
 
+    /// Records drawing candidates, then `log q(y | x)` of all of them: what the other three record one after the other, in
+    /// fewer dispatches where `fusion` allows and the proposal can. Random numbers do not depend on it.
+    ///
+    /// * `context`: `[contexts, width]`; returns `[contexts, candidates]`. Candidates that are not drawn must be there.
+    ///
+    /// # Errors
+    /// As those.
+    fn record_propose(
+        &self,
+        recording: &mut Recording,
+        context: Value,
+        draws: &Draws<'_>,
+        _fusion: Fusion,
+    ) -> Result<Value> {
+        let prepared = self.record_prepare(recording, context)?;
+        self.record_sample(recording, &prepared, draws)?;
+        self.record_log_density(recording, &prepared, draws.candidates)
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -99,14 +121,15 @@ fn check_draws(
 
 /// The kernels of this floor.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    [
+    let plain = [
         mixture_likelihood::KERNEL,
         mixture_log_density::KERNEL,
         mixture_sample::KERNEL,
         uniform_log_density::KERNEL,
+        uniform_propose::KERNEL,
         uniform_sample::KERNEL,
-    ]
-    .iter()
-    .map(|source| KernelVariant::new(source, &[]))
-    .collect()
+    ];
+    let mut all: Vec<_> = plain.iter().map(|source| KernelVariant::new(source, &[])).collect();
+    all.extend(mixture_propose::variants());
+    all
 }

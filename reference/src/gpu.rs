@@ -1,6 +1,7 @@
 //! References of `shaders/gpu/`: run state, random numbers, metrics.
 
 pub mod advance;
+pub mod finish_step;
 pub mod metrics;
 pub mod random;
 pub mod random_words;

@@ -2,14 +2,18 @@
 
 pub mod mixture_likelihood;
 pub mod mixture_log_density;
+pub mod mixture_propose;
 pub mod mixture_sample;
 pub mod uniform_log_density;
+pub mod uniform_propose;
 pub mod uniform_sample;
 
 pub use mixture_likelihood::mixture_likelihood;
 pub use mixture_log_density::mixture_log_density;
+pub use mixture_propose::{mixture_propose, mixture_propose_density};
 pub use mixture_sample::mixture_sample;
 pub use uniform_log_density::uniform_log_density;
+pub use uniform_propose::uniform_propose;
 pub use uniform_sample::uniform_sample;
 
 /// `0.5 ln(2 pi)`

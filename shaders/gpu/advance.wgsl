@@ -1,4 +1,4 @@
-// Advances a run by one step: the only kernel that writes the run state.
+// Advances a run by one step; besides finish_step.wgsl the only kernel that writes the run state.
 //
 //   step = step + 1 (64 bits); the seed stays
 //

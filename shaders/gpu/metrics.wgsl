@@ -26,20 +26,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> values: array<f32>;
 @group(0) @binding(3) var<storage, read_write> ring: array<u32>;
 @group(0) @binding(4) var<storage, read_write> latch: array<u32, 4>;
+//#include "lib/ring.wgsl"
 
 var<workgroup> sums: array<f32, 64>;
 var<workgroup> faults: array<u32, 64>;
-
-// step mod capacity for a 64-bit step, bit by bit: capacity is below 2^31.
-fn ring_row() -> u32 {
-    var rest = 0u;
-    for (var bit = 0u; bit < 64u; bit++) {
-        let word = select(state.step_high, state.step_low, bit >= 32u);
-        rest = 2u * rest + ((word >> (31u - (bit & 31u))) & 1u);
-        rest = select(rest, rest - params.capacity, rest >= params.capacity);
-    }
-    return rest;
-}
 
 @compute @workgroup_size(64, 1, 1)
 fn metrics(@builtin(local_invocation_index) lane: u32) {
@@ -68,7 +58,7 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
         workgroupBarrier();
     }
     if (lane == 0u) {
-        let row = ring_row() * params.columns;
+        let row = ring_row(state, params.capacity) * params.columns;
         let low = state.step_low + 1u;
         ring[row] = low;
         ring[row + 1u] = state.step_high + select(0u, 1u, low == 0u);
@@ -76,11 +66,8 @@ fn metrics(@builtin(local_invocation_index) lane: u32) {
         // A sum that overflowed is as bad as a value that was not finite.
         let bad = faults[0] != 0u || !is_finite(sums[0]);
         ring[row + 2u + params.slot] = select(bitcast<u32>(mean), 0x7fc00000u, bad);
-        if (bad && latch[0] == 0u) {
-            latch[0] = 1u;
-            latch[1] = state.step_low;
-            latch[2] = state.step_high;
-            latch[3] = params.slot;
+        if (bad) {
+            set_latch(state, params.slot);
         }
     }
 }

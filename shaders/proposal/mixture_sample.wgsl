@@ -9,8 +9,7 @@
 // Random: element b * draws + k owns the component's block (word 0); element (b * draws + k) * ceil(dims / 4) + j / 4
 // owns the normals of dimensions j .. j + 3. Two streams.
 // Workgroup 64. Grid over contexts * draws invocations, folded over x and y.
-//#include "lib/philox.wgsl"
-//#include "lib/logsumexp.wgsl"
+//#include "lib/run_state.wgsl"
 
 struct Params {
     contexts: u32,
@@ -32,7 +31,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> affine: array<f32>;
 @group(0) @binding(3) var<storage, read> state: RunState;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
-//#include "lib/mixture.wgsl"
+//#include "lib/mixture_draw.wgsl"
 
 @compute @workgroup_size(64, 1, 1)
 fn mixture_sample(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -42,26 +41,5 @@ fn mixture_sample(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     }
     let context = draw / params.draws;
     let place = context * params.candidates + params.first + draw % params.draws;
-    let u = uniform4(random_words4(state, draw, params.component_stream, params.inner)).x;
-    let normaliser = mixture_normaliser(context);
-    // The last component takes what rounding leaves over.
-    var chosen = params.components - 1u;
-    var cumulated = 0.0;
-    for (var c = 0u; c < params.components; c++) {
-        cumulated += exp_negative(mixture_logit(context, c) - normaliser.x) / normaliser.y;
-        if (cumulated >= u && chosen > c) {
-            chosen = c;
-        }
-    }
-    let blocks = (params.dims + 3u) / 4u;
-    for (var block = 0u; block < blocks; block++) {
-        let n = normal4(random_words4(state, draw * blocks + block, params.normal_stream, params.inner));
-        for (var lane = 0u; lane < 4u; lane++) {
-            let j = 4u * block + lane;
-            if (j < params.dims) {
-                let z = mixture_mean(context, chosen, j) + exp(mixture_log_std(context, chosen, j)) * n[lane];
-                y[place * params.dims + j] = affine[j] + z / affine[params.dims + j];
-            }
-        }
-    }
+    mixture_draw(context, draw, place * params.dims);
 }

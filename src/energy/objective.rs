@@ -1,8 +1,9 @@
 //! A whole gradient of a contrastive objective: negatives, densities, energies, loss, backward.
 
 use super::ranking_nce::{self, Objective};
-use crate::gpu::{Recording, Value};
-use crate::nn::{GradientMode, Keep, NetworkEnergy};
+use super::ranking_network::{self, RankedGradient};
+use crate::gpu::{Column, Recording, Value};
+use crate::nn::{FlatGradient, Fusion, GradientMode, Keep, NetworkEnergy};
 use crate::proposal::{Draws, Proposal};
 use crate::{Error, Result};
 
@@ -33,6 +34,48 @@ pub fn record_contrastive(
     (context, candidates): (Value, Value),
     stream: &str,
 ) -> Result<ContrastiveStep> {
+    let count = check_candidates(recording, candidates)?;
+    let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
+    let log_q = proposal.record_propose(recording, context, &draws, Fusion::Never)?;
+    record_layers(recording, objective, energy, (context, candidates), log_q)
+}
+
+/// As [`record_contrastive`], in as few dispatches as `fusion` allows: draws and densities in one, and network, loss and
+/// gradient of a narrow network in another. The gradient may still have to be added up, which the optimiser does.
+///
+/// # Errors
+/// As [`record_contrastive`].
+pub fn record_ranked_gradient(
+    recording: &mut Recording,
+    objective: Objective,
+    energy: &NetworkEnergy,
+    proposal: &dyn Proposal,
+    (context, candidates): (Value, Value),
+    stream: &str,
+    fusion: Fusion,
+) -> Result<RankedGradient> {
+    let count = check_candidates(recording, candidates)?;
+    let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
+    let log_q = proposal.record_propose(recording, context, &draws, fusion)?;
+    if fusion == Fusion::Auto {
+        let parameters = energy.model().value(recording)?;
+        let network = energy.model().network();
+        let inputs = (Some(context), candidates);
+        let ranked = ranking_network::record(recording, objective, network, parameters, inputs, log_q)?;
+        if let Some(ranked) = ranked {
+            return Ok(ranked);
+        }
+    }
+    let step = record_layers(recording, objective, energy, (context, candidates), log_q)?;
+    Ok(RankedGradient {
+        loss: Column::all(recording, step.loss)?,
+        ess: Column::all(recording, step.ess)?,
+        gradient: FlatGradient::Whole(step.gradient),
+    })
+}
+
+/// The number of candidates per context, demonstration included.
+fn check_candidates(recording: &Recording, candidates: Value) -> Result<usize> {
     let shape = recording.shape(candidates)?.clone();
     let [_, count, _] = *shape.dims() else {
         let hint = "the demonstration first, then room for the negatives";
@@ -55,10 +98,17 @@ pub fn record_contrastive(
         let problem = "hold nothing yet; write the demonstrations to candidate 0 first";
         return Err(Error::argument("contrastive step", "the candidates", problem));
     }
-    let prepared = proposal.record_prepare(recording, context)?;
-    let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
-    proposal.record_sample(recording, &prepared, &draws)?;
-    let log_q = proposal.record_log_density(recording, &prepared, candidates)?;
+    Ok(count)
+}
+
+/// Energies, loss and gradient, a dispatch per layer and direction.
+fn record_layers(
+    recording: &mut Recording,
+    objective: Objective,
+    energy: &NetworkEnergy,
+    (context, candidates): (Value, Value),
+    log_q: Value,
+) -> Result<ContrastiveStep> {
     let parameters = energy.model().value(recording)?;
     let network = energy.model().network();
     let inputs = energy.inputs(recording, Some(context), candidates)?;

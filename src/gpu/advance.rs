@@ -7,7 +7,7 @@ use crate::Result;
 pub const KERNEL: KernelSource = embedded_kernel!("gpu/advance.wgsl");
 
 /// Step counter and seed of a run. Made by the caller, shared by all plans of the run, written only by
-/// [`RunState::record_advance`].
+/// [`RunState::record_advance`] and [`super::MetricsRing::record_finish`].
 #[derive(Clone, Debug)]
 pub struct RunState {
     tensor: Tensor,

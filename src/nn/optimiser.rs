@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::{AdamBuffers, AdamConstants};
-use super::gradient_norm::GradientNorm;
+use super::gradient_norm::{FlatGradient, GradientNorm, PreparedStep, WatchedLoss};
 use super::{Model, Schedule, adam, gradient_norm};
 use crate::gpu::{Bindings, DType, Gpu, Recording, Tensor, Value};
 use crate::{Error, Result};
@@ -153,7 +153,7 @@ impl Optimiser {
     }
 
     /// Records one step on `model` with `gradient` (flat). `metric` is the metrics slot that a non-finite gradient is
-    /// reported as. Returns `[8]`, whose first element is the gradient's norm before clipping. Two dispatches.
+    /// reported as. Returns `[12]`, whose first element is the gradient's norm before clipping. Two dispatches.
     ///
     /// # Errors
     /// [`Error::Shape`] if the gradient does not fit the model.
@@ -164,7 +164,30 @@ impl Optimiser {
         gradient: Value,
         metric: u32,
     ) -> Result<Value> {
-        recording.expect_shape("optimiser", gradient, [model.layout().len])?;
+        self.record_watched_step(recording, model, FlatGradient::Whole(gradient), metric, None)
+    }
+
+    /// As [`Optimiser::record_step`], for a gradient that may still have to be added up; losses that are not finite call the
+    /// step off, too.
+    ///
+    /// # Errors
+    /// As [`Optimiser::record_step`]; [`Error::Argument`] if the losses lie outside their value.
+    pub fn record_watched_step(
+        &self,
+        recording: &mut Recording,
+        model: &Model,
+        gradient: FlatGradient,
+        metric: u32,
+        watched: Option<WatchedLoss>,
+    ) -> Result<Value> {
+        let length = model.layout().len;
+        match gradient {
+            FlatGradient::Whole(gradient) => recording.expect_shape("optimiser", gradient, [length])?,
+            FlatGradient::Partials(partials) => {
+                let splits = recording.shape(partials)?.rows();
+                recording.expect_shape("optimiser", partials, [splits, length])?;
+            }
+        }
         let mut slot =
             |tensor: &Tensor| recording.slot(tensor.label(), tensor.dtype(), tensor.shape().clone());
         let table = slot(&self.table)?;
@@ -175,7 +198,8 @@ impl Optimiser {
         let parameters = model.value(recording)?;
         let max_norm = self.options.max_norm as f32;
         let norm = GradientNorm { table, count, max_norm, metric };
-        let prepared = gradient_norm::record(recording, gradient, &norm)?;
+        let PreparedStep { gradient, prepared } =
+            gradient_norm::record_watching(recording, gradient, &norm, watched)?;
         let buffers = AdamBuffers { gradient, prepared, parameters, first_moment, second_moment, average };
         let constants = AdamConstants {
             beta1: self.options.beta1 as f32,

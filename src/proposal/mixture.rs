@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_sample};
+use super::{
+    Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_propose, mixture_sample,
+};
 use crate::gpu::{Bindings, Gpu, Recording, RunState, Value};
-use crate::nn::{Activation, Affine, CONTEXT, GradientMode, Input, Keep, Model, Network};
+use crate::nn::{Activation, Affine, CONTEXT, Fusion, GradientMode, Input, Keep, Model, Network};
 use crate::{Error, Result};
 
 /// What a mixture is made of, besides its network.
@@ -155,6 +157,26 @@ impl Proposal for Mixture {
 
     fn record_log_density(&self, recording: &mut Recording, prepared: &Prepared, y: Value) -> Result<Value> {
         mixture_log_density::record(recording, self.outputs(prepared)?, &self.shape, y)
+    }
+
+    fn record_propose(
+        &self,
+        recording: &mut Recording,
+        context: Value,
+        draws: &Draws<'_>,
+        fusion: Fusion,
+    ) -> Result<Value> {
+        let candidates = recording.shape(draws.candidates)?.dims().get(1).copied().unwrap_or(0);
+        let narrow = match fusion {
+            Fusion::Auto => mixture_propose::fits(self, recording.class(), candidates),
+            Fusion::Never => None,
+        };
+        if let Some(narrow) = narrow {
+            return mixture_propose::record(recording, self, &narrow, context, draws);
+        }
+        let prepared = self.record_prepare(recording, context)?;
+        self.record_sample(recording, &prepared, draws)?;
+        self.record_log_density(recording, &prepared, draws.candidates)
     }
 
     fn bindings(&self) -> Bindings {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draws, Prepared, Proposal, uniform_log_density, uniform_sample};
+use super::{Draws, Prepared, Proposal, uniform_log_density, uniform_propose, uniform_sample};
 use crate::gpu::{Bindings, Recording, Value};
+use crate::nn::Fusion;
 use crate::{Error, Result};
 
 /// A uniform density over a box, the same for every context, in data units.
@@ -83,6 +84,23 @@ impl Proposal for UniformBox {
 
     fn record_log_density(&self, recording: &mut Recording, _: &Prepared, y: Value) -> Result<Value> {
         uniform_log_density::record(recording, self, y)
+    }
+
+    fn record_propose(
+        &self,
+        recording: &mut Recording,
+        context: Value,
+        draws: &Draws<'_>,
+        fusion: Fusion,
+    ) -> Result<Value> {
+        match fusion {
+            Fusion::Auto => uniform_propose::record(recording, self, draws),
+            Fusion::Never => {
+                let prepared = self.record_prepare(recording, context)?;
+                self.record_sample(recording, &prepared, draws)?;
+                self.record_log_density(recording, &prepared, draws.candidates)
+            }
+        }
     }
 
     fn bindings(&self) -> Bindings {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Normalise};
 use crate::energy::Objective;
-use crate::nn::{Activation, AdamOptions, Schedule};
+use crate::nn::{Activation, AdamOptions, Fusion, Schedule};
 use crate::{Error, Result};
 
 /// The energy network of a run: a multilayer perceptron over context and action.
@@ -105,6 +105,8 @@ pub struct RnceOptions {
     pub energy: EnergyOptions,
     /// The negative sampler.
     pub proposal: ProposalOptions,
+    /// Whether whole-network kernels take the place of one dispatch per layer. It decides rounding, so it belongs to the run.
+    pub fusion: Fusion,
     /// The seed of everything random.
     pub seed: u64,
 }
@@ -125,6 +127,7 @@ impl Default for RnceOptions {
             action: Normalise::Standard { deviation: 1.0 },
             energy: EnergyOptions::default(),
             proposal: ProposalOptions::default(),
+            fusion: Fusion::default(),
             seed: 0,
         }
     }

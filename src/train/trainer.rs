@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::dataset::DeviceData;
 use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
 use crate::Result;
-use crate::energy::record_contrastive;
+use crate::energy::record_ranked_gradient;
 use crate::gpu::metrics::CAPACITY;
-use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, VariantChoices};
-use crate::nn::{ACTION, CONTEXT, Input, Model, Network, NetworkEnergy, Optimiser};
+use crate::gpu::{
+    Bindings, Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, Value,
+    VariantChoices,
+};
+use crate::nn::{
+    ACTION, CONTEXT, FlatGradient, Input, Model, Network, NetworkEnergy, Optimiser, WatchedLoss,
+};
 use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
 
 /// Metrics of a run, in the order of the ring's slots.
@@ -322,21 +327,40 @@ impl Parts<'_> {
 
     fn warm_plan(&self) -> Result<Plan> {
         let mut recording = self.recording("gibbs/train/warm-up");
-        self.proposal_update(&mut recording, 0)?;
-        RunState::record_advance(&mut recording)?;
+        let report = self.proposal_update(&mut recording, 0)?;
+        self.finish(&mut recording, report, None)?;
         self.compile(&recording)
     }
 
     fn plan(&self) -> Result<(Plan, String)> {
         let mut recording = self.recording("gibbs/train/step");
+        let (mut proposal, mut energy) = (None, None);
         for index in 0..self.options.proposal_updates {
-            recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
+            proposal = recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
         }
         for index in 0..self.options.energy_updates {
-            recording.scoped("energy", |recording| self.energy_update(recording, index))?;
+            energy = Some(recording.scoped("energy", |recording| self.energy_update(recording, index))?);
         }
-        RunState::record_advance(&mut recording)?;
+        self.finish(&mut recording, proposal, energy)?;
         Ok((self.compile(&recording)?, recording.describe()))
+    }
+
+    /// The metrics are those of the last update of each kind.
+    fn finish(
+        &self,
+        recording: &mut Recording,
+        proposal: Option<Value>,
+        energy: Option<(Value, Column)>,
+    ) -> Result<()> {
+        let mut reports = Vec::new();
+        if let Some(prepared) = proposal {
+            reports.push(StepReport { prepared, loss: Some(METRICS[1]), norm: METRICS[4] });
+        }
+        if let Some((prepared, _)) = energy {
+            reports.push(StepReport { prepared, loss: Some(METRICS[0]), norm: METRICS[3] });
+        }
+        let column = energy.map(|(_, ess)| (METRICS[2], ess));
+        self.ring.record_finish(recording, &reports, column)
     }
 
     /// A recording binds only the slots it has; a run's tensors are more than one plan may need.
@@ -344,21 +368,24 @@ impl Parts<'_> {
         recording.compile(self.gpu, &self.bindings.only(recording))
     }
 
-    fn proposal_update(&self, recording: &mut Recording, index: u32) -> Result<()> {
-        let Negatives::Learned { mixture, optimiser } = self.negatives else { return Ok(()) };
+    /// Returns the prepared optimiser step, if the proposal is learned.
+    fn proposal_update(&self, recording: &mut Recording, index: u32) -> Result<Option<Value>> {
+        let Negatives::Learned { mixture, optimiser } = self.negatives else { return Ok(None) };
         let data = self.data.values(recording)?;
         let stream = format!("train/proposal/{index}/batch");
         let batch = self.options.batch;
         let choice = self.data.choice(recording, self.options.draw)?;
         let (x, y) = draw_batch::record(recording, data, choice, batch, 1, &stream)?;
         let (loss, gradient) = mixture.record_likelihood(recording, x, y)?;
-        self.ring.record_mean(recording, METRICS[1], loss, 0..batch, (1.0, 0.0))?;
-        let slot = self.ring.slot(METRICS[4])?;
-        let prepared = optimiser.record_step(recording, mixture.model(), gradient, slot)?;
-        self.ring.record_mean(recording, METRICS[4], prepared, 0..1, (1.0, 0.0))
+        let losses = Column::all(recording, loss)?;
+        let watched = WatchedLoss { losses, metric: self.ring.slot(METRICS[1])? };
+        let (gradient, slot) = (FlatGradient::Whole(gradient), self.ring.slot(METRICS[4])?);
+        let model = mixture.model();
+        optimiser.record_watched_step(recording, model, gradient, slot, Some(watched)).map(Some)
     }
 
-    fn energy_update(&self, recording: &mut Recording, index: u32) -> Result<()> {
+    /// Returns the prepared optimiser step and the effective sample sizes.
+    fn energy_update(&self, recording: &mut Recording, index: u32) -> Result<(Value, Column)> {
         let data = self.data.values(recording)?;
         let stream = format!("train/energy/{index}/batch");
         let batch = self.options.batch;
@@ -366,19 +393,19 @@ impl Parts<'_> {
         let candidates = 1 + self.options.negatives;
         let drawn = draw_batch::record(recording, data, choice, batch, candidates, &stream)?;
         let stream = format!("train/energy/{index}/negatives");
-        let step = record_contrastive(
+        let step = record_ranked_gradient(
             recording,
             self.options.objective,
             self.energy,
             self.negatives.proposal(),
             drawn,
             &stream,
+            self.options.fusion,
         )?;
-        self.ring.record_mean(recording, METRICS[0], step.loss, 0..batch, (1.0, 0.0))?;
-        self.ring.record_mean(recording, METRICS[2], step.ess, 0..batch, (1.0, 0.0))?;
+        let watched = WatchedLoss { losses: step.loss, metric: self.ring.slot(METRICS[0])? };
         let slot = self.ring.slot(METRICS[3])?;
-        let model = self.energy.model();
-        let prepared = self.energy_optimiser.record_step(recording, model, step.gradient, slot)?;
-        self.ring.record_mean(recording, METRICS[3], prepared, 0..1, (1.0, 0.0))
+        let (model, optimiser) = (self.energy.model(), self.energy_optimiser);
+        let prepared = optimiser.record_watched_step(recording, model, step.gradient, slot, Some(watched))?;
+        Ok((prepared, step.ess))
     }
 }

@@ -2,7 +2,10 @@
 
 use gibbs::gpu::metrics::CAPACITY;
 use gibbs::gpu::random::{Distribution, stream_id};
-use gibbs::gpu::{DType, KernelSource, MetricsRing, RunState, random, random_words};
+use gibbs::gpu::{
+    Column, DType, KernelSource, MetricsRing, RunState, StepReport, Value, random, random_words,
+};
+use gibbs_reference::gpu::finish_step::finish_step;
 use gibbs_reference::gpu::metrics::{Ring, metrics};
 use gibbs_reference::gpu::random::{Draw, normal, normal_pair, philox4x32, uniform, uniform_of_word, words};
 use gibbs_reference::gpu::{advance as reference_advance, advance::RunState as ReferenceState};
@@ -17,7 +20,9 @@ every_adapter!(
     uniforms_are_exact_and_normals_within_rounding,
     extreme_words_give_finite_normals,
     metrics_write_the_mean_and_nothing_else,
-    metrics_latch_the_first_bad_step;
+    metrics_latch_the_first_bad_step,
+    a_finished_step_has_its_metrics_and_its_successor,
+    a_finished_step_latches_what_is_bad;
     once: streams_are_the_same_bits_on_every_adapter,
 );
 
@@ -300,6 +305,101 @@ fn metrics_latch_the_first_bad_step(adapter: &Adapter) {
             let written: Vec<u32> = results.get(MetricsRing::RING_SLOT);
             let value = f32::from_bits(written[(step % CAPACITY as u64) as usize * columns + 3]);
             assert!(value.is_nan(), "{}: a bad value is recorded as {value}", adapter.name);
+        }
+    }
+}
+
+/// What an optimiser prepared: norm, clip, go, 0, the table's row, mean loss, bad loss.
+fn prepared(case: &mut Case, name: &str, norm: f32, loss: f32, bad: bool) -> Value {
+    let bad = f32::from(u8::from(bad));
+    case.input(name, [12], &[norm, 0.5, 1.0, 0.0, 7.0, 7.0, 7.0, 7.0, loss, bad, 7.0, 7.0])
+}
+
+fn a_finished_step_has_its_metrics_and_its_successor(adapter: &Adapter) {
+    let steps = [0, 1023, 70_000, u64::from(u32::MAX), (3 << 32) + 1029];
+    for (index, count) in [1, 7, 64, 65, 257].into_iter().enumerate() {
+        let step = steps[index];
+        for both in [true, false] {
+            let (mut case, ring) = metrics_case(adapter, format!("{count} values at step {step}"), step);
+            case.input(MetricsRing::LATCH_SLOT, [4], &[0u32; 4]);
+            let first = prepared(&mut case, "first", 2.5, -0.75, false);
+            let (stride, begin) = (1 + index % 3, index);
+            let mut all = data(index as u32, begin + stride * count);
+            let inside: Vec<f32> = (0..count).map(|at| all[begin + stride * at]).collect();
+            // What lies between must not count, whatever it is.
+            for at in (0..all.len()).filter(|&at| at < begin || (at - begin) % stride != 0) {
+                all[at] = f32::NAN;
+            }
+            let value = case.input("values", [all.len()], &all);
+            let column = Column { value, first: begin, stride, count };
+            let mut reports = vec![StepReport { prepared: first, loss: Some("loss"), norm: "norm" }];
+            if both {
+                // The later report of a metric is the one that stays.
+                let second = prepared(&mut case, "second", 3.5, 9.0, false);
+                reports.push(StepReport { prepared: second, loss: None, norm: "norm" });
+            }
+            ring.record_finish(&mut case.recording, &reports, Some(("ess", column))).unwrap();
+            case.expect_kernels(&["finish_step"]);
+            let results = case.run();
+
+            let mut reference = Ring::new(CAPACITY, NAMES.len());
+            let before = reference_state(step);
+            let norm = if both { 3.5 } else { 2.5 };
+            let entries: [(usize, &[f64]); 3] = [(0, &[-0.75]), (1, &[norm]), (2, &wide(&inside))];
+            let after = finish_step(&mut reference, before, &entries);
+            let words: Vec<u32> = results.get(MetricsRing::RING_SLOT);
+            let columns = 2 + NAMES.len();
+            let row = (step % CAPACITY as u64) as usize;
+            let stamp = step + 1;
+            let mut exact = vec![POISON; CAPACITY * columns];
+            exact[row * columns..(row + 1) * columns]
+                .copy_from_slice(&words[row * columns..(row + 1) * columns]);
+            exact[row * columns] = stamp as u32;
+            exact[row * columns + 1] = (stamp >> 32) as u32;
+            results.expect_words("ring", &words, &exact);
+            let found: Vec<f32> =
+                (0..3).map(|slot| f32::from_bits(words[row * columns + 2 + slot])).collect();
+            let expected = &reference.values[row * NAMES.len()..(row + 1) * NAMES.len()];
+            results.expect("means", &found, expected, |_: usize| 8.0 * EPS);
+            results.expect_words("latch", &results.get::<u32>(MetricsRing::LATCH_SLOT), &[0; 4]);
+            let state = [after.step[0], after.step[1], after.seed[0], after.seed[1]];
+            results.expect_words("state", &results.get::<u32>(RunState::SLOT), &state);
+        }
+    }
+}
+
+/// The state of `metrics_case`.
+fn reference_state(step: u64) -> ReferenceState {
+    ReferenceState { step: [step as u32, (step >> 32) as u32], seed: [5, 0] }
+}
+
+fn a_finished_step_latches_what_is_bad(adapter: &Adapter) {
+    let step = (2 << 32) + 11;
+    for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, 64), (f32::NEG_INFINITY, 256), (3e38, 0)] {
+        let mut values = data(9, 257);
+        values[at] = bad;
+        if bad.is_finite() {
+            values.fill(bad);
+        }
+        for already in [false, true] {
+            let (mut case, ring) = metrics_case(adapter, format!("finish with {bad}"), step);
+            let before = if already { [1u32, 5, 0, 0] } else { [0; 4] };
+            case.input(MetricsRing::LATCH_SLOT, [4], &before);
+            let report = prepared(&mut case, "report", 1.0, 0.0, true);
+            let reports = [StepReport { prepared: report, loss: Some("loss"), norm: "norm" }];
+            let value = case.input("values", [257], &values);
+            let column = Column { value, first: 0, stride: 1, count: 257 };
+            ring.record_finish(&mut case.recording, &reports, Some(("ess", column))).unwrap();
+            let results = case.run();
+            let expected = if already { before } else { [1, 11, 2, 2] };
+            results.expect_words("latch", &results.get::<u32>(MetricsRing::LATCH_SLOT), &expected);
+            let columns = 2 + NAMES.len();
+            let written: Vec<u32> = results.get(MetricsRing::RING_SLOT);
+            let row = &written[(step % CAPACITY as u64) as usize * columns..][..columns];
+            for slot in [0, 2] {
+                let value = f32::from_bits(row[2 + slot]);
+                assert!(value.is_nan(), "{}: a bad value is recorded as {value}", adapter.name);
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Kernels in concert: forward and backward passes of networks, repeated runs, checked shaders.
 
-use gibbs::energy::{Objective, ranking_nce};
+use gibbs::energy::{Objective, ranking_nce, ranking_network};
 use gibbs::gpu::random::{Distribution, stream_id};
-use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, random};
+use gibbs::gpu::{Column, DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::{
-    Activation, Affine, Encoding, Fourier, FourierColumns, GradientMode, Initial, Input, Keep, LayerNorm,
-    Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient, pack_inputs,
+    Activation, Affine, Encoding, FlatGradient, Fourier, FourierColumns, GradientMode, Initial, Input, Keep,
+    LayerNorm, Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient,
+    pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
 use gibbs_reference::compose::{self, Block, Layer, Mlp, ranking_nce_gradient};
+use gibbs_reference::energy::ranking_network as ranking_network_reference;
 use gibbs_reference::nn as reference;
 
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -19,6 +21,9 @@ every_adapter!(
     networks_equal_the_reference,
     gradients_of_a_weighted_sum_are_difference_quotients,
     gradients_of_the_ranking_loss_equal_the_reference,
+    ranked_networks_equal_the_reference,
+    ranked_networks_without_a_context_equal_the_reference,
+    a_network_that_no_kernel_holds_is_left_to_its_layers,
     the_gradient_of_a_scaled_output_within_a_larger_sum,
     gradients_of_two_batches_add_up,
     the_same_seed_gives_the_same_bits,
@@ -503,6 +508,146 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             }
         }
     }
+}
+
+/// Contexts, candidates, widths of the hidden layers. The one with 257 candidates is near what the loops of one workgroup can do,
+/// that with 70 contexts has more partial gradients than the optimiser adds up on a GPU.
+const RANKED: [(usize, usize, &[usize]); 12] = [
+    (1, 2, &[1]),
+    (7, 7, &[3, 5]),
+    (16, 16, &[64, 64]),
+    (65, 7, &[33]),
+    (3, 64, &[64]),
+    (5, 65, &[12, 9, 7]),
+    (3, 17, &[33, 64, 1, 40]),
+    (2, 33, &[7, 6, 5, 4, 3, 2, 1, 8]),
+    (2, 65, &[64, 64, 64, 64]),
+    (3, 257, &[64, 33]),
+    (70, 2, &[5, 5]),
+    (129, 2, &[4]),
+];
+
+fn ranked_networks_equal_the_reference(adapter: &Adapter) {
+    let activations =
+        [Activation::Relu, Activation::Silu, Activation::Tanh, Activation::Gelu, Activation::Softplus];
+    for (index, (contexts, candidates, hidden)) in RANKED.into_iter().enumerate() {
+        let activation = activations[index % activations.len()];
+        let model = Model::new(contexts, candidates, hidden, activation, 1);
+        // A pipeline of this kernel compiles for seconds on a software renderer: each choice is met, not each combination.
+        let objective = if index % 5 == 2 { Objective::InfoNce } else { Objective::Rnce };
+        let own = adapter.gpu.capabilities().class;
+        let other = if own == DeviceClass::Cpu { DeviceClass::Gpu } else { DeviceClass::Cpu };
+        ranks(adapter, if index % 3 == 1 { other } else { own }, objective, &model, hidden.len());
+    }
+}
+
+fn ranked_networks_without_a_context_equal_the_reference(adapter: &Adapter) {
+    for (contexts, candidates, hidden) in [(1, 7, &[7usize][..]), (9, 16, &[33, 18])] {
+        let mut model = Model::of(contexts, candidates, |inputs| {
+            Network::mlp(inputs[1..].to_vec(), hidden, Activation::Gelu, 1)
+        });
+        model.x.clear();
+        ranks(adapter, adapter.gpu.capabilities().class, Objective::Rnce, &model, hidden.len());
+    }
+}
+
+/// Loss, effective sample sizes and gradient of the kernel that holds the whole network.
+fn ranks(adapter: &Adapter, class: DeviceClass, objective: Objective, model: &Model, depth: usize) {
+    let (contexts, candidates) = (model.contexts, model.candidates);
+    let log_q: Vec<f32> = data(97, contexts * candidates).iter().map(|v| 2.0 * v).collect();
+    let label = format!("ranked {contexts}x{candidates} {:?} {objective:?} {class:?}", model.network.layers);
+    let mut case = Case::tuned(adapter, class, label);
+    let parameters = case.input("parameters", [model.flat.len()], &model.flat);
+    let x = (!model.x.is_empty()).then(|| case.input("x", [contexts, CONTEXT], &model.x));
+    let y = case.input("y", [contexts, candidates, ACTION], &model.y);
+    let q = case.input("log_q", [contexts, candidates], &log_q);
+    let (recording, network) = (&mut case.recording, &model.network);
+    let ranked = ranking_network::record(recording, objective, network, parameters, (x, y), q);
+    let ranked = ranked.unwrap().expect("a network that the kernel holds");
+    let splits = match ranked.gradient {
+        FlatGradient::Partials(partials) => {
+            case.expect_kernels(&["ranking_network"]);
+            let splits = case.recording.shape(partials).unwrap().rows();
+            case.output("gradient", partials);
+            splits
+        }
+        FlatGradient::Whole(gradient) => {
+            case.expect_kernels(&["ranking_network", "reduce_partials"]);
+            case.output("gradient", gradient);
+            1
+        }
+    };
+    assert_eq!((ranked.loss.value, ranked.loss.count), (ranked.ess.value, contexts));
+    case.output("ranks", ranked.loss.value);
+    let results = case.run();
+
+    let (x, y) = match model.x.is_empty() {
+        false => model.normalised(),
+        true => {
+            let affine = &model.network.inputs[0].affine;
+            let y = reference::pack_inputs(&wide(&model.y), &wide(&affine.shift), &wide(&affine.scale));
+            (Vec::new(), y)
+        }
+    };
+    let correction = objective == Objective::Rnce;
+    let wide_q = wide(&log_q);
+    let expected = ranking_network_reference(&model.mlp(), &x, &y, &wide_q, contexts, candidates, correction);
+    let ranks: Vec<f32> = results.get("ranks");
+    let column = |column: Column| -> Vec<f32> {
+        (0..contexts).map(|b| ranks[column.first + b * column.stride]).collect()
+    };
+    near(&results, "loss", &column(ranked.loss), &expected.loss);
+    near(&results, "ess", &column(ranked.ess), &expected.ess);
+    let partials: Vec<f32> = results.get("gradient");
+    let mut sums = vec![0.0f64; model.layout.len];
+    for partial in partials.chunks_exact(model.layout.len) {
+        sums.iter_mut().zip(partial).for_each(|(sum, v)| *sum += f64::from(*v));
+    }
+    assert_eq!(partials.len(), splits * sums.len());
+    let flat: Vec<f32> = sums.iter().map(|&v| v as f32).collect();
+    let mut rest = &expected.gradient[..];
+    let mut padding = flat.clone();
+    let last = format!("layers.{depth}.bias");
+    for slice in &model.layout.slices {
+        let (head, tail) = rest.split_at(slice.rows * slice.columns);
+        let found = model.layout.extract(slice, &flat);
+        match slice.name == last {
+            // What rounding leaves of 0.
+            true => results.expect(&slice.name, &found, head, |_: usize| 1e-6),
+            // Seeds of a context sum to 0 and add up to at most 2 in size: behind a layer that tells candidates hardly apart
+            // their rounding stays where the gradient cancels.
+            false => {
+                let largest = head.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+                let bound = 3e-5 * largest + 2.0 * f64::from(f32::EPSILON);
+                results.expect(&slice.name, &found, head, |_: usize| bound);
+            }
+        }
+        model.layout.insert(slice, &vec![0.0; found.len()], &mut padding);
+        rest = tail;
+    }
+    assert!(padding.iter().all(|v| *v == 0.0), "the gradient's padding is not zero");
+}
+
+fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
+    let holds = |network: &Network, contexts: usize, candidates: usize| {
+        let mut case = Case::new(adapter, "left to its layers");
+        let length = network.layout().len;
+        let parameters = case.input("parameters", [length], &vec![0.0; length]);
+        let x = case.input("x", [contexts, CONTEXT], &vec![0.0; contexts * CONTEXT]);
+        let y = case.input("y", [contexts, candidates, ACTION], &vec![0.0; contexts * candidates * ACTION]);
+        let q = case.input("log_q", [contexts, candidates], &vec![0.0; contexts * candidates]);
+        let inputs = (Some(x), y);
+        let recording = &mut case.recording;
+        ranking_network::record(recording, Objective::Rnce, network, parameters, inputs, q).unwrap().is_some()
+    };
+    let plain = |hidden: &[usize]| Model::new(1, 2, hidden, Activation::Relu, 1).network;
+    assert!(holds(&plain(&[64; 8]), 2, 16));
+    assert!(!holds(&plain(&[64; 9]), 2, 16), "too deep");
+    assert!(!holds(&plain(&[65]), 2, 16), "too wide");
+    assert!(!holds(&plain(&[]), 2, 16), "no hidden layer");
+    assert!(!holds(&plain(&[64; 8]), 1, 1024), "loops too long");
+    let residual = Model::of(1, 2, |inputs| Network::residual(inputs, 8, 1, Activation::Relu, 1)).network;
+    assert!(!holds(&residual, 2, 16), "not plain");
 }
 
 /// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph, whose seed

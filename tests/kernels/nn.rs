@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gibbs::gpu::random::stream_id;
 use gibbs::gpu::{
-    DType, DeviceClass, KernelVariant, MetricsRing, Recording, Shape, Tuning, TuningFile, pad4,
+    Column, DType, DeviceClass, KernelVariant, MetricsRing, Recording, Shape, Tuning, TuningFile, pad4,
 };
 use gibbs::nn::adam::{AdamBuffers, AdamConstants};
 use gibbs::nn::dense_forward::{DenseForward, Start};
@@ -12,10 +12,10 @@ use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::gradient_norm::GradientNorm;
 use gibbs::nn::sum_candidates::{CandidateRange, Carry};
 use gibbs::nn::{
-    Activation, Affine, DenseOperation, Fourier, FourierColumns, GradientMode, Initial, Input, Network,
-    Slice, adam, dense_forward, dense_input_gradient, dense_weight_gradient, fourier_features,
-    fourier_gradient, gradient_norm, initialise, pack_inputs, reduce_partials, sum_candidates,
-    unpack_gradient,
+    Activation, Affine, DenseOperation, FlatGradient, Fourier, FourierColumns, GradientMode, Initial, Input,
+    Network, Slice, WatchedLoss, adam, dense_forward, dense_input_gradient, dense_weight_gradient,
+    fourier_features, fourier_gradient, gradient_norm, initialise, pack_inputs, reduce_partials,
+    sum_candidates, unpack_gradient,
 };
 use gibbs::testing::Bound;
 use gibbs_reference::gpu::random::{Draw, uniform};
@@ -47,6 +47,8 @@ every_adapter!(
     gradient_norm_clips_and_counts,
     gradient_norm_does_not_overflow,
     gradient_norm_calls_a_bad_step_off,
+    gradient_norm_adds_partial_gradients_up,
+    gradient_norm_watches_losses,
     adam_equals_the_reference,
     adam_waits_while_called_off,
     initialise_draws_every_slice_and_leaves_the_padding,
@@ -843,7 +845,8 @@ fn prepare(adapter: &Adapter, gradient: &[f32], max_norm: f32, count: u32, latch
     case.output("prepared", prepared);
     case.expect_kernels(&["gradient_norm"]);
     let results = case.run();
-    let values = results.get("prepared");
+    let mut values: Vec<f32> = results.get("prepared");
+    assert_eq!(values.split_off(8), [0.0; 4], "no losses were watched");
     let count = results.get::<u32>("count")[0];
     let latch = results.get(MetricsRing::LATCH_SLOT);
     Prepared { results, values, table, count, latch }
@@ -890,6 +893,105 @@ fn gradient_norm_does_not_overflow(adapter: &Adapter) {
     let prepared = prepare(adapter, &gradient, 0.0, 1, [0; 4]);
     assert_eq!(prepared.latch, [1, 8, 6, 3], "{}", adapter.name);
     assert_eq!(prepared.count, 1, "{}", adapter.name);
+}
+
+/// The same bits as those of a sum taken beforehand.
+fn gradient_norm_adds_partial_gradients_up(adapter: &Adapter) {
+    for (splits, length) in [(1, 4), (7, 64), (16, 260), (3, 1028), (64, 68)] {
+        let all = data(15, splits * length);
+        let settle = |reduced: bool| {
+            let mut case = Case::new(adapter, format!("{splits} partial gradients of {length}, {reduced}"));
+            case.run_state(3, 1);
+            case.input(MetricsRing::LATCH_SLOT, [4], &[0u32; 4]);
+            let options = GradientNorm {
+                table: case.input("table", [TABLE_ROWS, 4], &data(13, 4 * TABLE_ROWS)),
+                count: case.input("count", [1], &[2u32]),
+                max_norm: 0.5,
+                metric: 3,
+            };
+            let partials = case.input("partials", [splits, length], &all);
+            let recording = &mut case.recording;
+            let gradient = match reduced {
+                true => {
+                    let mode = GradientMode::Overwrite;
+                    FlatGradient::Whole(reduce_partials::record(recording, partials, mode).unwrap())
+                }
+                false => FlatGradient::Partials(partials),
+            };
+            let settled = gradient_norm::record_watching(recording, gradient, &options, None).unwrap();
+            // Both lie in one value; the optimiser takes its parts.
+            let adam = |case: &mut Case, name: &str| case.input(name, [length], &vec![0.25; length]);
+            let buffers = AdamBuffers {
+                gradient: settled.gradient,
+                prepared: settled.prepared,
+                parameters: adam(&mut case, "parameters"),
+                first_moment: adam(&mut case, "first"),
+                second_moment: adam(&mut case, "second"),
+                average: adam(&mut case, "average"),
+            };
+            let constants = AdamConstants { beta1: 0.5, beta2: 0.9, epsilon: 1e-8, weight_decay: 0.0 };
+            adam::record(&mut case.recording, &buffers, constants).unwrap();
+            match reduced {
+                true => case.expect_kernels(&["reduce_partials", "gradient_norm", "adam"]),
+                false => case.expect_kernels(&["gradient_norm", "adam"]),
+            }
+            let results = case.run();
+            ["parameters", "first", "second"].map(|name| results.bits(name))
+        };
+        assert!(settle(true) == settle(false), "{}: {splits} of {length}", adapter.name);
+    }
+}
+
+fn gradient_norm_watches_losses(adapter: &Adapter) {
+    for count in [1usize, 7, 64, 257, 600] {
+        for bad in [None, Some(f32::NAN), Some(f32::INFINITY), Some(3e38)] {
+            let (first, stride) = (count % 3, 1 + count % 4);
+            let mut values = vec![f32::NAN; first + stride * count];
+            let losses = data(16, count);
+            for (at, loss) in losses.iter().enumerate() {
+                values[first + stride * at] = *loss;
+            }
+            if let Some(bad) = bad {
+                // A finite one is bad as a sum alone.
+                let all = bad.is_finite();
+                (0..count)
+                    .filter(|at| all || *at == count / 2)
+                    .for_each(|at| values[first + stride * at] = bad);
+                if all && count < 2 {
+                    continue;
+                }
+            }
+            let mut case = Case::new(adapter, format!("{count} losses, {bad:?}"));
+            case.run_state(3, (6 << 32) + 8);
+            case.input(MetricsRing::LATCH_SLOT, [4], &[0u32; 4]);
+            let gradient = case.input("gradient", [8], &data(14, 8));
+            let value = case.input("losses", [values.len()], &values);
+            let options = GradientNorm {
+                table: case.input("table", [TABLE_ROWS, 4], &data(13, 4 * TABLE_ROWS)),
+                count: case.input("count", [1], &[1u32]),
+                max_norm: 0.0,
+                metric: 3,
+            };
+            let watched = WatchedLoss { losses: Column { value, first, stride, count }, metric: 5 };
+            let gradient = FlatGradient::Whole(gradient);
+            let step = gradient_norm::record_watching(&mut case.recording, gradient, &options, Some(watched));
+            case.output("prepared", step.unwrap().prepared);
+            case.expect_kernels(&["gradient_norm"]);
+            let results = case.run();
+            let prepared: Vec<f32> = results.get("prepared");
+            let latch: Vec<u32> = results.get(MetricsRing::LATCH_SLOT);
+            let good = bad.is_none();
+            let expected = if good { [0; 4] } else { [1, 8, 6, 5] };
+            assert_eq!(latch, expected, "{}: {count} {bad:?}", adapter.name);
+            let flag = f32::from(u8::from(good));
+            assert_eq!((prepared[2], prepared[9]), (flag, 1.0 - flag), "{}: {count} {bad:?}", adapter.name);
+            assert_eq!(results.get::<u32>("count"), [if good { 2 } else { 1 }]);
+            if good {
+                let mean = wide(&losses).iter().sum::<f64>() / count as f64;
+                results.expect("mean", &prepared[8..9], &[mean], |_: usize| 8.0 * EPS);
+            }
+        }
+    }
 }
 
 fn gradient_norm_calls_a_bad_step_off(adapter: &Adapter) {

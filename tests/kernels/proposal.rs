@@ -1,14 +1,16 @@
 //! Floor 3: negative samplers.
 
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, Shape};
-use gibbs::nn::Affine;
+use gibbs::gpu::{DType, DeviceClass, Shape};
+use gibbs::nn::{Activation, Affine, Fusion, Input, Model, Network};
 use gibbs::proposal::{
-    Draws, MixtureShape, UniformBox, mixture_likelihood, mixture_log_density, mixture_sample,
+    Draws, MixtureShape, Proposal, UniformBox, mixture_likelihood, mixture_log_density, mixture_sample,
     uniform_log_density, uniform_sample,
 };
 use gibbs::testing::Bound;
+use gibbs_reference::compose::{Layer, Mlp};
 use gibbs_reference::gpu::random::{Draw, normal, uniform};
+use gibbs_reference::nn::{Activation as ReferenceActivation, pack_inputs};
 use gibbs_reference::proposal as reference;
 use gibbs_reference::proposal::{ActionScale, uniform_log_density::OUTSIDE};
 
@@ -20,7 +22,10 @@ every_adapter!(
     mixture_log_density_equals_the_reference,
     mixture_likelihood_and_its_seed_equal_the_reference,
     mixtures_stand_logits_and_densities_far_apart,
+    mixture_proposals_equal_their_layers_and_the_reference,
+    a_mixture_too_wide_is_left_to_its_layers,
     uniform_draws_equal_the_reference,
+    uniform_proposals_equal_draws_and_densities,
     uniform_log_density_knows_inside_and_outside,
 );
 
@@ -318,5 +323,208 @@ fn uniform_log_density_knows_inside_and_outside(adapter: &Adapter) {
         let expected = reference::uniform_log_density(&wide(bounds.low()), &wide(bounds.high()), &wide(&y));
         assert!(expected.contains(&OUTSIDE), "nothing lies outside");
         results.expect("log_q", &results.get("log_q"), &expected, Bound::relative(EPS, 0.0));
+    }
+}
+
+const X_WIDTH: usize = 3;
+
+/// A mixture with its network: contexts, components, dimensions, candidates, hidden layers.
+const PROPOSALS: [(usize, usize, usize, usize, &[usize]); 7] = [
+    (1, 1, 1, 2, &[1]),
+    (7, 1, 2, 16, &[128]),
+    (16, 8, 2, 7, &[64, 64]),
+    (5, 3, 5, 65, &[33, 7, 17]),
+    (65, 2, 2, 3, &[256]),
+    (3, 7, 7, 257, &[12]),
+    (2, 5, 3, 64, &[]),
+];
+
+fn proposal_of(
+    adapter: &Adapter,
+    components: usize,
+    dims: usize,
+    hidden: &[usize],
+) -> gibbs::proposal::Mixture {
+    let affine = |seed, width| Affine {
+        shift: data(seed, width),
+        scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect(),
+    };
+    let shape = MixtureShape { low: -1.25, high: 0.75, ..MixtureShape::new(components, affine(80, dims)) };
+    let input = Input::normalised("context", affine(60, X_WIDTH));
+    let network = Network::mlp(vec![input], hidden, Activation::Silu, shape.outputs());
+    let model = Model::zeros(&adapter.gpu, "proposal", network).unwrap();
+    let layout = model.layout().clone();
+    let mut flat = vec![0.0; layout.len];
+    for (index, slice) in layout.slices.iter().enumerate() {
+        let limit = 2.0 / (slice.fan_in as f32).sqrt();
+        let sign = |at: usize| if (at / 3).is_multiple_of(2) { limit } else { -limit };
+        let values: Vec<f32> = data(62 + index as u32, slice.rows * slice.columns)
+            .iter()
+            .enumerate()
+            .map(|(at, v)| sign(at) * v)
+            .collect();
+        layout.insert(slice, &values, &mut flat);
+    }
+    model.set_parameters(&adapter.gpu, &flat).unwrap();
+    gibbs::proposal::Mixture::new(model, shape).unwrap()
+}
+
+/// The whole proposal as a network of the reference.
+fn proposal_network(adapter: &Adapter, mixture: &gibbs::proposal::Mixture) -> Mlp {
+    let model = mixture.model();
+    let flat: Vec<f32> = adapter.gpu.read(model.parameters()).unwrap();
+    let mut inputs = X_WIDTH;
+    let mut values = Vec::new();
+    for slice in &model.layout().slices {
+        values.extend(wide(&model.layout().extract(slice, &flat)));
+    }
+    let mut layers: Vec<Layer> = Vec::new();
+    for slice in model.layout().slices.iter().filter(|slice| slice.name.ends_with("bias")) {
+        let outputs = slice.columns;
+        let activation = ReferenceActivation::Silu;
+        let (weights, bias) = (vec![0.0; inputs * outputs], vec![0.0; outputs]);
+        layers.push(Layer { inputs, outputs, weights, bias, activation });
+        inputs = outputs;
+    }
+    layers.last_mut().unwrap().activation = ReferenceActivation::Identity;
+    Mlp { layers }.with_parameters(&values)
+}
+
+fn mixture_proposals_equal_their_layers_and_the_reference(adapter: &Adapter) {
+    for (contexts, components, dims, candidates, hidden) in PROPOSALS {
+        let mixture = proposal_of(adapter, components, dims, hidden);
+        let x = data(70, contexts * X_WIDTH);
+        // Every candidate is there before; the draws replace all but the first.
+        let before: Vec<f32> = data(71, contexts * candidates * dims).iter().map(|v| 2.0 * v).collect();
+        let (seed, step, inner) = (0xabcd_0000_0011, (9 << 32) + 1, 3);
+        let propose = |class: DeviceClass, fusion: Fusion| {
+            let label = format!(
+                "{contexts}x{candidates}, {components} components, {dims} dims, {hidden:?} {class:?}"
+            );
+            let mut case = Case::tuned(adapter, class, label);
+            case.run_state(seed, step);
+            case.bind(&mixture.model().slot(), mixture.model().parameters());
+            let context = case.input("x", [contexts, X_WIDTH], &x);
+            let y = case.input("y", [contexts, candidates, dims], &before);
+            let draws =
+                Draws { candidates: y, first: 1, count: candidates - 1, stream: "test/propose", inner };
+            let log_q = mixture.record_propose(&mut case.recording, context, &draws, fusion).unwrap();
+            case.output("log_q", log_q);
+            if fusion == Fusion::Auto {
+                case.expect_kernels(&["mixture_propose"]);
+            }
+            case.run()
+        };
+        let layers = propose(DeviceClass::Cpu, Fusion::Never);
+        let plain = layers.get::<f32>("y");
+        for class in [DeviceClass::Cpu, DeviceClass::Gpu] {
+            let results = propose(class, Fusion::Auto);
+            let (y, log_q) = (results.get::<f32>("y"), results.get::<f32>("log_q"));
+            match adapter.gpu.capabilities().class {
+                // Nothing is contracted or reordered there: the same bits.
+                DeviceClass::Cpu => {
+                    assert!(layers.bits("y") == results.bits("y"), "{}: draws differ", adapter.name);
+                    assert!(layers.bits("log_q") == results.bits("log_q"), "{}: densities", adapter.name);
+                }
+                DeviceClass::Gpu => results
+                    .expect("y", &y, &wide(&plain), |at: usize| 1e-4 * (1.0 + f64::from(plain[at].abs()))),
+            }
+            let shape = reference::MixtureShape {
+                components,
+                dims,
+                log_std_low: f64::from(mixture.shape().low),
+                log_std_high: f64::from(mixture.shape().high),
+            };
+            let affine = &mixture.shape().affine;
+            let (shift, scale) = (wide(&affine.shift), wide(&affine.scale));
+            let action = ActionScale { shift: &shift, scale: &scale };
+            let network = proposal_network(adapter, &mixture);
+            let input = &mixture.model().network().inputs[0].affine;
+            let packed = pack_inputs(&wide(&x), &wide(&input.shift), &wide(&input.scale));
+            let density = reference::mixture_propose_density(&network, &shape, action, &packed, &wide(&y));
+            // The outputs are sums of at most 256 terms below 2 in size, which move a density by their error times the
+            // distance in standard deviations.
+            let bound = |at: usize| 2e-4 * (1.0 + density.magnitude[at]);
+            results.expect("log_q", &log_q, &density.value, bound);
+            let draw = |name: &str| Draw { seed, step, stream: u32::from(stream_id(name)), inner };
+            let count = candidates - 1;
+            let (rows, blocks) = (contexts * count, dims.div_ceil(4));
+            let u: Vec<f64> = uniform(draw("test/propose/component"), rows as u32)
+                .chunks_exact(4)
+                .map(|block| block[0])
+                .collect();
+            let normals: Vec<f64> = normal(draw("test/propose/normal"), (rows * blocks) as u32)
+                .chunks_exact(4 * blocks)
+                .flat_map(|block| &block[..dims])
+                .copied()
+                .collect();
+            let drawn = reference::mixture_propose(&network, &shape, action, &packed, &u, &normals);
+            let clear: Vec<usize> = (0..rows * dims).filter(|at| drawn.margin[at / dims] > 1e-4).collect();
+            assert!(clear.len() * 50 >= rows * dims * 49, "too many draws near an edge");
+            let place = |at: usize| {
+                let row = at / dims;
+                (row / count * candidates + 1 + row % count) * dims + at % dims
+            };
+            let found: Vec<f32> = clear.iter().map(|&at| y[place(at)]).collect();
+            let wanted: Vec<f64> = clear.iter().map(|&at| drawn.y[at]).collect();
+            results.expect("y", &found, &wanted, |at: usize| 2e-5 * (1.0 + drawn.magnitude[clear[at]]));
+            for b in 0..contexts {
+                let own = b * candidates * dims;
+                assert_eq!(y[own..own + dims], before[own..own + dims], "a demonstration was overwritten");
+            }
+        }
+    }
+}
+
+fn a_mixture_too_wide_is_left_to_its_layers(adapter: &Adapter) {
+    for (hidden, candidates) in [(&[257usize][..], 3), (&[8][..], 40_000)] {
+        let mixture = proposal_of(adapter, 2, 2, hidden);
+        let mut case = Case::new(adapter, format!("{hidden:?} {candidates}"));
+        let parameters = case.bind(&mixture.model().slot(), mixture.model().parameters());
+        assert!(case.recording.is_written(parameters));
+        let context = case.input("x", [1, X_WIDTH], &[0.0; X_WIDTH]);
+        let y = case.input("y", [1, candidates, 2], &vec![0.0; 2 * candidates]);
+        let draws = Draws { candidates: y, first: 1, count: candidates - 1, stream: "test/wide", inner: 0 };
+        mixture.record_propose(&mut case.recording, context, &draws, Fusion::Auto).unwrap();
+        let count = case.recording.kernels().len();
+        assert!(count >= 5, "{}: {count} dispatches", adapter.name);
+    }
+}
+
+fn uniform_proposals_equal_draws_and_densities(adapter: &Adapter) {
+    for (contexts, dims, candidates) in [(1, 1, 2), (7, 7, 17), (63, 2, 7), (3, 5, 65), (1, 3, 257)] {
+        let bounds = borders(dims);
+        // Demonstrations inside and outside.
+        let before: Vec<f32> = data(88, contexts * candidates * dims).iter().map(|v| 2.5 * v).collect();
+        let propose = |fusion: Fusion| {
+            let mut case = Case::new(adapter, format!("uniform {contexts}x{candidates}, {dims} dims"));
+            case.run_state(17, 1 << 35);
+            let context = case.input("x", [contexts, 1], &vec![0.0; contexts]);
+            let y = case.input("y", [contexts, candidates, dims], &before);
+            let draws =
+                Draws { candidates: y, first: 1, count: candidates - 1, stream: "test/box", inner: 5 };
+            let log_q = bounds.record_propose(&mut case.recording, context, &draws, fusion).unwrap();
+            case.output("log_q", log_q);
+            match fusion {
+                Fusion::Auto => case.expect_kernels(&["uniform_propose"]),
+                Fusion::Never => case.expect_kernels(&["uniform_sample", "uniform_log_density"]),
+            }
+            case.run()
+        };
+        let (whole, parts) = (propose(Fusion::Auto), propose(Fusion::Never));
+        assert!(whole.bits("log_q") == parts.bits("log_q"), "{}: densities differ", adapter.name);
+        let draw = Draw { seed: 17, step: 1 << 35, stream: u32::from(stream_id("test/box")), inner: 5 };
+        let (rows, blocks) = (contexts * (candidates - 1), dims.div_ceil(4));
+        let u: Vec<f64> = uniform(draw, (rows * blocks) as u32)
+            .chunks_exact(4 * blocks)
+            .flat_map(|block| &block[..dims])
+            .copied()
+            .collect();
+        let demonstrations: Vec<f64> =
+            before.chunks_exact(candidates * dims).flat_map(|of| wide(&of[..dims])).collect();
+        let (y, log_q) =
+            reference::uniform_propose(&wide(bounds.low()), &wide(bounds.high()), &demonstrations, &u);
+        whole.expect("y", &whole.get("y"), &y, |_: usize| 8.0 * EPS);
+        whole.expect("log_q", &whole.get("log_q"), &log_q, Bound::relative(EPS, 0.0));
     }
 }

@@ -1,7 +1,7 @@
 //! Whole training steps: losses of networks with their gradients, and a sequence of optimiser updates.
 
 use super::mlp::{Mlp, flatten};
-use crate::energy::ranking_nce;
+use crate::energy::ranking_network;
 use crate::nn::adam::{AdamState, AdamStep, bias_correction};
 use crate::nn::{adam, gradient_norm};
 use crate::proposal::{ActionScale, MixtureShape, mixture_likelihood};
@@ -30,10 +30,8 @@ pub fn ranking_nce_gradient(
     candidates: usize,
     correction: bool,
 ) -> Step {
-    let trace = network.forward_candidates(x, y, contexts, candidates);
-    let objective = ranking_nce(trace.output(), log_q, contexts, candidates, correction);
-    let gradient = network.backward_candidates(&trace, &objective.energy_grad);
-    Step { loss: mean(&objective.loss), gradient: flatten(&gradient.layers), ess: mean(&objective.ess) }
+    let ranked = ranking_network(network, x, y, log_q, contexts, candidates, correction);
+    Step { loss: mean(&ranked.loss), gradient: ranked.gradient, ess: mean(&ranked.ess) }
 }
 
 /// Mean negative log-likelihood of a mixture density network and its gradient to the parameters.

@@ -1,0 +1,124 @@
+//! Plain narrow networks, as the kernels that hold a whole network in one dispatch take them.
+
+use serde::{Deserialize, Serialize};
+
+use super::graph::Op;
+use super::{Activation, Encoding, Input, Network};
+
+/// Whether kernels that hold a whole narrow network may take the place of one dispatch per layer. Both compute the same
+/// sums; the order of some of them, and so their rounding, differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fusion {
+    /// Wherever the network and the batch fit them.
+    #[default]
+    Auto,
+    /// Never: every layer is a dispatch of its own.
+    Never,
+}
+
+/// A dense layer of a narrow network. Offsets are in `vec4`s of the flat parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NarrowLayer {
+    pub weight4: usize,
+    pub bias4: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// A plain network: dense layers with one activation between them, raw inputs.
+#[derive(Clone, Debug)]
+pub(crate) struct Narrow<'a> {
+    /// Activation of the hidden layers.
+    pub activation: Activation,
+    /// For each input the first layer as it alone has it: its weight block, the shared bias.
+    pub inputs: Vec<(&'a Input, NarrowLayer)>,
+    /// The layers behind the first.
+    pub rest: Vec<NarrowLayer>,
+}
+
+/// Most hidden layers of a narrow network.
+const MAX_NARROW_DEPTH: usize = 8;
+
+impl Network {
+    /// The network as narrow kernels take it, if it is plain and no input, hidden layer or output is wider than `widest`.
+    pub(crate) fn narrow(&self, widest: usize) -> Option<Narrow<'_>> {
+        let nodes = self.nodes();
+        let (last, hidden) = nodes.split_last()?;
+        let plain = nodes.iter().all(|node| node.op == Op::Dense && node.skip.is_none());
+        let activation = hidden.first().map_or(Activation::Identity, |node| node.activation);
+        let alike = hidden.iter().all(|node| node.activation == activation);
+        let slim = nodes.iter().all(|node| node.width <= widest)
+            && self.inputs.iter().all(|input| input.width <= widest && input.encoding == Encoding::Raw);
+        let output = last.activation == Activation::Identity;
+        if !(plain && alike && slim && output) || hidden.len() > MAX_NARROW_DEPTH {
+            return None;
+        }
+        let layout = self.layout();
+        let offset = |name: String| layout.slice(&name).map(|slice| slice.offset / 4);
+        let first = nodes.first()?;
+        let bias4 = offset(format!("{}.bias", first.path))?;
+        let mut inputs = Vec::new();
+        for input in &self.inputs {
+            let weight4 = offset(format!("{}.weight.{}", first.path, input.name))?;
+            let layer = NarrowLayer { weight4, bias4, inputs: input.width, outputs: first.width };
+            inputs.push((input, layer));
+        }
+        let mut rest = Vec::new();
+        for node in &nodes[1..] {
+            rest.push(NarrowLayer {
+                weight4: offset(format!("{}.weight", node.path))?,
+                bias4: offset(format!("{}.bias", node.path))?,
+                inputs: node.inputs,
+                outputs: node.width,
+            });
+        }
+        Some(Narrow { activation, inputs, rest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Fourier, Layer, LayerNorm, Norms};
+
+    fn plain(hidden: &[usize]) -> Network {
+        Network::mlp(vec![Input::new("x", 3), Input::new("y", 2)], hidden, Activation::Silu, 1)
+    }
+
+    #[test]
+    fn plain_networks_are_narrow_up_to_the_width() {
+        let network = plain(&[7, 9]);
+        let narrow = network.narrow(9).unwrap();
+        assert_eq!(narrow.activation, Activation::Silu);
+        let weights: Vec<usize> = narrow.inputs.iter().map(|(_, layer)| layer.weight4).collect();
+        assert_eq!(weights, [0, 8]);
+        assert!(narrow.inputs.iter().all(|(_, layer)| layer.bias4 == 16 && layer.outputs == 7));
+        assert_eq!(narrow.rest[0], NarrowLayer { weight4: 18, bias4: 42, inputs: 7, outputs: 9 });
+        assert_eq!(narrow.rest[1], NarrowLayer { weight4: 45, bias4: 57, inputs: 9, outputs: 1 });
+        assert!(network.narrow(8).is_none());
+        assert!(plain(&[4; 8]).narrow(4).is_some() && plain(&[4; 9]).narrow(4).is_none());
+        assert!(plain(&[]).narrow(4).unwrap().rest.is_empty());
+        // An activation of its own joins the layer in front of it.
+        let layers = vec![
+            Layer::dense(4, Activation::Identity),
+            Layer::Activate(Activation::Tanh),
+            Layer::dense(1, Activation::Identity),
+        ];
+        let split = Network { layers, ..plain(&[]) };
+        assert_eq!(split.narrow(4).unwrap().activation, Activation::Tanh);
+    }
+
+    #[test]
+    fn other_networks_are_not() {
+        let inputs = || vec![Input::new("x", 3)];
+        assert!(Network::residual(inputs(), 4, 1, Activation::Relu, 1).narrow(64).is_none());
+        let normed = plain(&[4]).with_norms(Norms::BeforeActivations(LayerNorm::default()));
+        assert!(normed.narrow(64).is_none());
+        let mut mixed = plain(&[4, 4]);
+        mixed.layers[1] = Layer::dense(4, Activation::Relu);
+        assert!(mixed.narrow(64).is_none());
+        let time = Input::new("t", 1).encoded(Encoding::Fourier(Fourier::new(vec![1.0])));
+        assert!(Network::mlp(vec![time], &[4], Activation::Relu, 1).narrow(64).is_none());
+    }
+}
