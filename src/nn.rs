@@ -16,6 +16,7 @@ mod evaluate;
 mod forward;
 pub mod fourier_features;
 pub mod fourier_gradient;
+mod fused_block;
 pub mod gradient_norm;
 mod graph;
 pub mod initialise;
@@ -27,6 +28,7 @@ mod layout;
 pub mod mixture_energy;
 mod model;
 mod network;
+pub mod network_fused;
 mod optimiser;
 pub mod pack_inputs;
 pub mod pytorch;
@@ -52,6 +54,7 @@ pub use layout::{Initial, ParameterLayout, Slice};
 pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
 pub use network::{Input, Network};
+pub use network_fused::{FusedNetwork, Fusion};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use quadratic_energy::QuadraticEnergy;
 pub use reduce_partials::GradientMode;
@@ -82,6 +85,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     all.extend(quadratic_energy::variants());
     all.extend(mixture_energy::variants());
     all.extend(shader_energy::variants());
+    all.extend(network_fused::variants());
     type Defines<'a> = &'a [(&'static str, u32)];
     let mut list =
         |source: &KernelSource, class: Option<DeviceClass>, shape: Defines<'_>, choices: Defines<'_>| {
