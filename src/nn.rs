@@ -40,6 +40,7 @@ pub mod shader_differences;
 pub mod shader_energy;
 mod shader_options;
 pub mod sum_candidates;
+pub mod transpose_weights;
 pub mod unpack_gradient;
 mod variants;
 
@@ -77,6 +78,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         initialise::KERNEL,
         layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
+        transpose_weights::KERNEL,
         unpack_gradient::KERNEL,
     ]
     .iter()

@@ -21,6 +21,7 @@ pub mod reduce_partials;
 pub mod shader_differences;
 pub mod shader_energy;
 pub mod sum_candidates;
+pub mod transpose_weights;
 pub mod unpack_gradient;
 
 pub use activate_rows::activate_rows;
@@ -44,6 +45,7 @@ pub use reduce_partials::reduce_partials;
 pub use shader_differences::{difference_step, shader_differences};
 pub use shader_energy::shader_energy;
 pub use sum_candidates::sum_candidates;
+pub use transpose_weights::transpose_weights;
 pub use unpack_gradient::unpack_gradient;
 
 /// Shape of a dense layer applied to a batch. Weights are `[inputs, outputs]`.

@@ -1,30 +1,32 @@
-// All layers of a narrow network for a slab of rows that stays in workgroup memory.
+// All layers of a narrow network for a slab of rows that stays in workgroup memory, in passes of one matrix product each.
 //
-//   h_0 = packed inputs      z_l = init_l + h_l W_l      h_(l + 1) = act_l(z_l)      l < hidden
-//   out = bias + h_hidden W_out      d_hidden = W_out[.., 0]      d_l = W_l (d_(l + 1) act_l'(z_l))
+//   passes 0 .. hidden - 1, forward: z_l = init_l + h_l W_l, h_(l + 1) = act_l(z_l), h_0 = packed inputs
+//   passes hidden .. 2 hidden - 2, backward: d_l = (d_(l + 1) W_(l + 1)') act_l'(z_l), d_(hidden - 1) = W_out[.., 0] act'(z)
+//   out = bias + h_hidden W_out      gradient at the packed inputs = W_0 d_0
 //   init_0 = start[r / candidates], the part that the rows of a context share, or the bias; init_l = bias_l
 //
 // The kernel declares `params` with the members named in NETWORK below and the bindings
-//   parameters : flat, W k-major [4 inputs4, 4 outputs4], read      start : packed [.., 4 outputs4 of layer 0], read
-//   description : two vec4 per hidden layer (weight, bias, inputs4, outputs4; slopes of the layers before, activation, -, -),
-//   then what else a kernel wants, read
-//   slopes : [total4 + inputs4, padded rows] vec4, act_l'(z_l) layer after layer, then the gradient at the packed inputs
-// NETWORK: rows, hidden (layers, at most 8), total4 (sum of their outputs4), inputs4 (of layer 0), start_offset, candidates,
-// output_weight, output_bias, output4 (columns of the last layer); offsets in vec4.
+//   parameters : flat, W k-major [4 inputs4, 4 outputs4], the same transposed behind it for backward passes, read
+//   start : packed [.., 4 outputs4 of layer 0], read
+//   description : two vec4 per pass (weight, bias, inputs4, outputs4 of the product; slopes of the layers before, activation,
+//   -, -; a backward pass names the layer whose slopes it meets), then what else a kernel wants, read
+//   slopes : [total4 + ..] [padded rows] vec4, act_l'(z_l) layer after layer
+// NETWORK: rows, hidden (layers, at most 8), passes, inputs4 (of layer 0), start_offset, candidates, output_weight, output_bias,
+// output4 (columns of the last layer), padded_rows (rows that slopes has room for: whole slabs); offsets in vec4.
 //
 // Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 32), COLUMN_BLOCK4 (at most 4),
 // PAD4 (vec4s between rows of the slab), ACTIVATION (code of lib/activation.wgsl, 6: each layer's own), VALUE, GRADIENT.
 // Widths are at most 4 LANE_COLUMNS COLUMN_BLOCK4. Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of every layer: it alone
 // writes and reads the slopes there, which live in storage because 4 bytes x rows x the sum of widths do not fit beside the slab.
-// Numerics: the sums of a hidden layer over ascending inputs; those of the last layer and of the gradient at the inputs
-// begin at an element that depends on the row alone.
+// Numerics: the sums of a pass over ascending inputs; those of the last layer and of the gradient at the inputs begin at
+// an element that depends on the row alone.
 //#include "lib/activation.wgsl"
 
 const ROW_LANES: u32 = WORKGROUP / LANE_COLUMNS;
 const SLAB_ROWS: u32 = ROW_LANES * ROW_BLOCK;
 const SLAB_WIDTH4: u32 = LANE_COLUMNS * COLUMN_BLOCK4;
 const SLAB_STRIDE4: u32 = SLAB_WIDTH4 + PAD4;
-const MOST_LAYERS: u32 = 8u;
+const MOST_PASSES: u32 = 15u;
 
 var<workgroup> slab: array<vec4<f32>, SLAB_ROWS * SLAB_STRIDE4>;
 var<private> acc: array<vec4<f32>, ROW_BLOCK * COLUMN_BLOCK4>;
@@ -41,17 +43,6 @@ fn tile_of(lane: u32, base: u32) -> Tile {
     return Tile(lane / LANE_COLUMNS, lane % LANE_COLUMNS, base);
 }
 
-fn code_of(layer: u32) -> u32 {
-    if (ACTIVATION == 6u) {
-        return description[2u * layer + 1u].y;
-    }
-    return ACTIVATION;
-}
-
-fn slope_at(layer: u32, row: u32, outputs4: u32, column: u32, padded_rows: u32) -> u32 {
-    return description[2u * layer + 1u].x * padded_rows + row * outputs4 + column;
-}
-
 // Driver loops are unrolled up to a fixed cost only: rows are walked in groups of four.
 fn start_rows(begin: u32, tile: Tile, outputs4: u32) {
     for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
@@ -63,7 +54,6 @@ fn start_rows(begin: u32, tile: Tile, outputs4: u32) {
     }
 }
 
-// Starts from the first column block of `w`.
 fn fill_rows(begin: u32) {
     for (var m = begin; m < min(begin + 4u, ROW_BLOCK); m++) {
         for (var c = 0u; c < COLUMN_BLOCK4; c++) {
@@ -80,17 +70,6 @@ fn multiply_rows(begin: u32, tile: Tile, k: u32) {
                 + a.z * w[2u * COLUMN_BLOCK4 + c] + a.w * w[3u * COLUMN_BLOCK4 + c];
         }
     }
-}
-
-fn multiply_all(tile: Tile, k: u32) {
-    multiply_rows(0u, tile, k);
-    multiply_rows(4u, tile, k);
-    multiply_rows(8u, tile, k);
-    multiply_rows(12u, tile, k);
-    multiply_rows(16u, tile, k);
-    multiply_rows(20u, tile, k);
-    multiply_rows(24u, tile, k);
-    multiply_rows(28u, tile, k);
 }
 
 fn store_rows(begin: u32, tile: Tile) {
@@ -112,7 +91,7 @@ fn store_all(tile: Tile) {
     store_rows(28u, tile);
 }
 
-// acc += slab W, the inner product of the forward pass.
+// acc += slab W: the one inner product of all passes.
 fn product(tile: Tile, weight: u32, inputs4: u32, outputs4: u32) {
     for (var k = 0u; k < inputs4; k++) {
         // Columns past the end repeat the last one.
@@ -122,67 +101,63 @@ fn product(tile: Tile, weight: u32, inputs4: u32, outputs4: u32) {
                 w[j * COLUMN_BLOCK4 + c] = parameters[at + min(tile.column + c * LANE_COLUMNS, outputs4 - 1u)];
             }
         }
-        multiply_all(tile, k);
+        multiply_rows(0u, tile, k);
+        multiply_rows(4u, tile, k);
+        multiply_rows(8u, tile, k);
+        multiply_rows(12u, tile, k);
+        multiply_rows(16u, tile, k);
+        multiply_rows(20u, tile, k);
+        multiply_rows(24u, tile, k);
+        multiply_rows(28u, tile, k);
     }
 }
 
-// acc += slab W', the inner product of the backward pass.
-fn product_transposed(tile: Tile, weight: u32, inputs4: u32, outputs4: u32) {
-    for (var k = 0u; k < outputs4; k++) {
+fn fill(tile: Tile, pass_index: u32, bias: u32, outputs4: u32) {
+    if (pass_index == 0u) {
+        start_rows(0u, tile, outputs4);
+        start_rows(4u, tile, outputs4);
+        start_rows(8u, tile, outputs4);
+        start_rows(12u, tile, outputs4);
+        start_rows(16u, tile, outputs4);
+        start_rows(20u, tile, outputs4);
+        start_rows(24u, tile, outputs4);
+        start_rows(28u, tile, outputs4);
+    } else {
         for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-            let at = weight + 4u * min(tile.column + c * LANE_COLUMNS, inputs4 - 1u) * outputs4 + k;
-            let t = transpose(mat4x4<f32>(
-                parameters[at], parameters[at + outputs4], parameters[at + 2u * outputs4], parameters[at + 3u * outputs4]));
-            w[c] = t[0];
-            w[COLUMN_BLOCK4 + c] = t[1];
-            w[2u * COLUMN_BLOCK4 + c] = t[2];
-            w[3u * COLUMN_BLOCK4 + c] = t[3];
+            let from_bias = parameters[bias + min(tile.column + c * LANE_COLUMNS, outputs4 - 1u)];
+            w[c] = select(vec4<f32>(0.0), from_bias, pass_index < params.hidden);
         }
-        multiply_all(tile, k);
+        fill_rows(0u);
+        fill_rows(4u);
+        fill_rows(8u);
+        fill_rows(12u);
+        fill_rows(16u);
+        fill_rows(20u);
+        fill_rows(24u);
+        fill_rows(28u);
     }
 }
 
-// From packed inputs in the slab through all hidden layers. Leaves h_hidden there or, where no value is wanted, the gradient
-// at the sums of the last hidden layer.
-fn forward_hidden(tile: Tile, padded_rows: u32) {
-    for (var layer = 0u; layer < min(params.hidden, MOST_LAYERS); layer++) {
-        let place = description[2u * layer];
-        let inputs4 = min(place.z, SLAB_WIDTH4);
-        let outputs4 = min(place.w, SLAB_WIDTH4);
-        if (layer == 0u) {
-            start_rows(0u, tile, outputs4);
-            start_rows(4u, tile, outputs4);
-            start_rows(8u, tile, outputs4);
-            start_rows(12u, tile, outputs4);
-            start_rows(16u, tile, outputs4);
-            start_rows(20u, tile, outputs4);
-            start_rows(24u, tile, outputs4);
-            start_rows(28u, tile, outputs4);
-        } else {
-            for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-                w[c] = parameters[place.y + min(tile.column + c * LANE_COLUMNS, outputs4 - 1u)];
-            }
-            fill_rows(0u);
-            fill_rows(4u);
-            fill_rows(8u);
-            fill_rows(12u);
-            fill_rows(16u);
-            fill_rows(20u);
-            fill_rows(24u);
-            fill_rows(28u);
-        }
-        product(tile, place.x, inputs4, outputs4);
-        workgroupBarrier();
-        store_all(tile);
-        activate_tile(tile, layer, outputs4, padded_rows);
-        workgroupBarrier();
-    }
+// One pass over the slab, which holds what went in and then what comes out. Where no value is wanted, the last forward pass
+// leaves the gradient at the sums of its layer.
+fn run_pass(tile: Tile, pass_index: u32) {
+    let place = description[2u * pass_index];
+    let inputs4 = min(place.z, SLAB_WIDTH4);
+    let outputs4 = min(place.w, SLAB_WIDTH4);
+    fill(tile, pass_index, place.y, outputs4);
+    product(tile, place.x, inputs4, outputs4);
+    workgroupBarrier();
+    store_all(tile);
+    finish_tile(tile, pass_index, outputs4);
+    workgroupBarrier();
 }
 
 // Over what the lane just stored: an activation inside the unrolled loops is too large for them.
-fn activate_tile(tile: Tile, layer: u32, outputs4: u32, padded_rows: u32) {
-    let code = code_of(layer);
-    let seeds = GRADIENT == 1u && VALUE == 0u && layer + 1u == params.hidden;
+fn finish_tile(tile: Tile, pass_index: u32, outputs4: u32) {
+    let more = description[2u * pass_index + 1u];
+    let code = select(ACTIVATION, more.y, ACTIVATION == 6u);
+    let forward = pass_index < params.hidden;
+    let seeds = GRADIENT == 1u && VALUE == 0u && pass_index + 1u == params.hidden;
     for (var c = 0u; c < COLUMN_BLOCK4; c++) {
         let column = min(tile.column + c * LANE_COLUMNS, outputs4 - 1u);
         let seed = output_column(column);
@@ -190,14 +165,19 @@ fn activate_tile(tile: Tile, layer: u32, outputs4: u32, padded_rows: u32) {
             for (var m = 0u; m < ROW_BLOCK; m++) {
                 let row = tile.row + m * ROW_LANES;
                 let at = row * SLAB_STRIDE4 + column;
-                let a = activate(code, slab[at]);
-                if (seeds) {
-                    slab[at] = a.slope * seed;
-                } else {
-                    slab[at] = a.value;
-                    if (GRADIENT == 1u) {
-                        slopes[slope_at(layer, tile.base + row, outputs4, column, padded_rows)] = a.slope;
+                let kept = more.x * params.padded_rows + (tile.base + row) * outputs4 + column;
+                if (forward) {
+                    let a = activate(code, slab[at]);
+                    if (seeds) {
+                        slab[at] = a.slope * seed;
+                    } else {
+                        slab[at] = a.value;
+                        if (GRADIENT == 1u) {
+                            slopes[kept] = a.slope;
+                        }
                     }
+                } else {
+                    slab[at] = slab[at] * slopes[kept];
                 }
             }
         }
@@ -231,55 +211,18 @@ fn output_of(row: u32, column: u32) -> vec4<f32> {
 }
 
 // The gradient at the sums of the last hidden layer, from the kept slopes.
-fn seed_tile(tile: Tile, padded_rows: u32) {
-    let layer = params.hidden - 1u;
-    let outputs4 = min(description[2u * layer].w, SLAB_WIDTH4);
+fn seed_tile(tile: Tile) {
+    let pass_index = params.hidden - 1u;
+    let outputs4 = min(description[2u * pass_index].w, SLAB_WIDTH4);
+    let before = description[2u * pass_index + 1u].x;
     for (var c = 0u; c < COLUMN_BLOCK4; c++) {
         let column = min(tile.column + c * LANE_COLUMNS, outputs4 - 1u);
         let seed = output_column(column);
-        for (var m = 0u; m < ROW_BLOCK; m++) {
-            let row = tile.row + m * ROW_LANES;
-            if (tile.column + c * LANE_COLUMNS < outputs4) {
-                slab[row * SLAB_STRIDE4 + column] =
-                    seed * slopes[slope_at(layer, tile.base + row, outputs4, column, padded_rows)];
-            }
-        }
-    }
-}
-
-// From the gradient at the sums of the last hidden layer to that at the sums of the first, both in the slab.
-fn backward_hidden(tile: Tile, padded_rows: u32) {
-    for (var step = 1u; step < min(params.hidden, MOST_LAYERS); step++) {
-        let layer = params.hidden - step;
-        let place = description[2u * layer];
-        let inputs4 = min(place.z, SLAB_WIDTH4);
-        for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-            w[c] = vec4<f32>(0.0);
-        }
-        fill_rows(0u);
-        fill_rows(4u);
-        fill_rows(8u);
-        fill_rows(12u);
-        fill_rows(16u);
-        fill_rows(20u);
-        fill_rows(24u);
-        fill_rows(28u);
-        product_transposed(tile, place.x, inputs4, min(place.w, SLAB_WIDTH4));
-        workgroupBarrier();
-        store_all(tile);
-        slope_tile(tile, layer - 1u, inputs4, padded_rows);
-        workgroupBarrier();
-    }
-}
-
-fn slope_tile(tile: Tile, layer: u32, outputs4: u32, padded_rows: u32) {
-    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-        let column = min(tile.column + c * LANE_COLUMNS, outputs4 - 1u);
         if (tile.column + c * LANE_COLUMNS < outputs4) {
             for (var m = 0u; m < ROW_BLOCK; m++) {
                 let row = tile.row + m * ROW_LANES;
-                let at = row * SLAB_STRIDE4 + column;
-                slab[at] = slab[at] * slopes[slope_at(layer, tile.base + row, outputs4, column, padded_rows)];
+                slab[row * SLAB_STRIDE4 + column] =
+                    seed * slopes[before * params.padded_rows + (tile.base + row) * outputs4 + column];
             }
         }
     }
@@ -299,9 +242,4 @@ fn input_gradient_of(row: u32, column: u32) -> vec4<f32> {
             dot(d, parameters[at + 2u * outputs4]), dot(d, parameters[at + 3u * outputs4]));
     }
     return sum;
-}
-
-// Where the gradient of a row at the packed inputs is kept.
-fn gradient_at(row: u32, column: u32, padded_rows: u32) -> u32 {
-    return params.total4 * padded_rows + row * params.inputs4 + column;
 }

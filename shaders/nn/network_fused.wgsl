@@ -3,7 +3,7 @@
 //   value[r] = f(start[r / candidates], (y[r] - shift) scale)      gradient[r, j] = scale[j] df[r] / d packed[r, j]
 //   f: dense layers with activations, all but the last at most 128 wide (lib/fused_network.wgsl)
 //
-// parameters, start, description, slopes : as in lib/fused_network.wgsl; behind the layers, the description holds the bits of
+// parameters, start, description, slopes : as in lib/fused_network.wgsl; behind the passes, the description holds the bits of
 // shift and scale, [2, 4 inputs4]      y : [rows, dims] read
 // value : packed [rows, 4 output4] written (VALUE = 1, otherwise any spare buffer)
 // gradient : [rows, dims] written (GRADIENT = 1, otherwise any spare buffer, as for slopes)
@@ -17,7 +17,7 @@ struct Params {
     dims: u32,
     inputs4: u32,
     hidden: u32,
-    total4: u32,
+    passes: u32,
     start_offset: u32,
     candidates: u32, // rows per row of start, at least 1
     output_weight: u32,
@@ -52,34 +52,35 @@ fn network_fused(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
                 packed[j] = y[(base + row) * params.dims + 4u * column + j];
             }
         }
-        let shift = bitcast<vec4<f32>>(description[2u * params.hidden + column]);
-        let scale = bitcast<vec4<f32>>(description[2u * params.hidden + params.inputs4 + column]);
+        let shift = bitcast<vec4<f32>>(description[2u * params.passes + column]);
+        let scale = bitcast<vec4<f32>>(description[2u * params.passes + params.inputs4 + column]);
         slab[row * SLAB_STRIDE4 + column] = (packed - shift) * scale;
     }
     workgroupBarrier();
-    forward_hidden(tile, params.padded_rows);
-    if (VALUE == 1u) {
-        let output_items = SLAB_ROWS * params.output4;
-        for (var item = lane; item < output_items; item += WORKGROUP) {
-            let row = item / params.output4;
-            let column = item % params.output4;
-            if (base + row < params.rows) {
-                // The padding of the weights is zero, so that of the outputs is.
-                value[(base + row) * params.output4 + column] = output_of(row, column);
+    for (var index = 0u; index < min(params.passes, MOST_PASSES); index++) {
+        run_pass(tile, index);
+        if (VALUE == 1u && index + 1u == params.hidden) {
+            let output_items = SLAB_ROWS * params.output4;
+            for (var item = lane; item < output_items; item += WORKGROUP) {
+                let row = item / params.output4;
+                let column = item % params.output4;
+                if (base + row < params.rows) {
+                    // The padding of the weights is zero, so that of the outputs is.
+                    value[(base + row) * params.output4 + column] = output_of(row, column);
+                }
             }
         }
+        workgroupBarrier();
+        if (GRADIENT == 1u && VALUE == 1u && index + 1u == params.hidden) {
+            seed_tile(tile);
+        }
+        workgroupBarrier();
     }
-    workgroupBarrier();
-    if (GRADIENT == 1u && VALUE == 1u) {
-        seed_tile(tile, params.padded_rows);
-    }
-    workgroupBarrier();
     if (GRADIENT == 1u) {
-        backward_hidden(tile, params.padded_rows);
         for (var item = lane; item < items; item += WORKGROUP) {
             let row = item / params.inputs4;
             let column = item % params.inputs4;
-            let scale = bitcast<vec4<f32>>(description[2u * params.hidden + params.inputs4 + column]);
+            let scale = bitcast<vec4<f32>>(description[2u * params.passes + params.inputs4 + column]);
             let slope = input_gradient_of(row, column) * scale;
             for (var j = 0u; j < 4u; j++) {
                 if (base + row < params.rows && 4u * column + j < params.dims) {

@@ -4,7 +4,7 @@
 //   E = f(start[r / candidates], (y[r] - shift) scale), f as in lib/fused_network.wgsl
 //   Source: arXiv 2309.05803, sampling by the energy gradient; as langevin.wgsl, step by step and draw by draw.
 //
-// parameters, start, description, slopes : as in lib/fused_network.wgsl; behind the layers, the description holds the bits of
+// parameters, start, description, slopes : as in lib/fused_network.wgsl; behind the passes, the description holds the bits of
 // shift, scale, and the box's low and high, [4, 4 inputs4]      schedule : [steps] of (step, noise) read
 // state : run state, read      y : [rows, dims] read and written, each element by one lane
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner` is the chain's step.
@@ -21,7 +21,8 @@ struct Params {
     dims: u32,
     inputs4: u32,
     hidden: u32,
-    total4: u32,
+    passes: u32,
+    total4: u32, // sum of the layers' columns: where the gradient at the inputs begins in slopes
     start_offset: u32,
     candidates: u32, // rows per row of start, at least 1
     output_weight: u32,
@@ -51,7 +52,11 @@ struct Knobs {
 
 // What the description holds for four dimensions: shift, scale, low or high.
 fn number(kind: u32, column: u32) -> vec4<f32> {
-    return bitcast<vec4<f32>>(description[2u * params.hidden + kind * params.inputs4 + column]);
+    return bitcast<vec4<f32>>(description[2u * params.passes + kind * params.inputs4 + column]);
+}
+
+fn gradient_at(row: u32, column: u32) -> u32 {
+    return params.total4 * params.padded_rows + row * params.inputs4 + column;
 }
 
 fn pack(row: u32, column: u32, here: vec4<f32>) {
@@ -63,7 +68,7 @@ fn advance_chain(row: u32, column: u32, chain: u32, inner: u32) {
     let eta = schedule[inner].x * knobs.step_scale;
     let spread = schedule[inner].y * sqrt(2.0 * eta * knobs.temperature);
     let n = normal4(random_words4(state, chain * params.inputs4 + column, params.stream, inner));
-    let slope = slopes[gradient_at(chain, column, params.padded_rows)];
+    let slope = slopes[gradient_at(chain, column)];
     let low = number(2u, column);
     let high = number(3u, column);
     var next = vec4<f32>(0.0);
@@ -99,13 +104,13 @@ fn langevin_fused(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     }
     workgroupBarrier();
     for (var done = 0u; done < params.count; done++) {
-        forward_hidden(tile, params.padded_rows);
-        backward_hidden(tile, params.padded_rows);
+        for (var index = 0u; index < min(params.passes, MOST_PASSES); index++) {
+            run_pass(tile, index);
+        }
         for (var item = lane; item < items; item += WORKGROUP) {
             let row = item / params.inputs4;
             let column = item % params.inputs4;
-            slopes[gradient_at(base + row, column, params.padded_rows)] =
-                input_gradient_of(row, column) * number(1u, column);
+            slopes[gradient_at(base + row, column)] = input_gradient_of(row, column) * number(1u, column);
         }
         workgroupBarrier();
         for (var item = lane; item < items; item += WORKGROUP) {

@@ -7,7 +7,7 @@ use super::encode::encode;
 use super::forward::slice;
 use super::fused_block::FusedBlock;
 use super::graph::{Node, Op};
-use super::{Activation, Encoding, Input, Network, Slice, dense_forward};
+use super::{Activation, Encoding, Input, Network, Slice, dense_forward, transpose_weights};
 use crate::gpu::{
     DType, DeviceClass, DispatchBuilder, KernelSource, KernelVariant, Recording, Shape, Value,
     embedded_kernel, pad4,
@@ -77,8 +77,12 @@ pub struct FusedNetwork {
     block: FusedBlock,
     class: DeviceClass,
     activation: u32,
-    /// Two `vec4`s per hidden layer, then shift and scale of the input.
-    description: Vec<u32>,
+    /// For each hidden layer its weight, its bias's place in `vec4`s and its activation.
+    hidden: Vec<(Slice, usize, Activation)>,
+    /// Bits of the input's shift and scale.
+    affine: Vec<u32>,
+    /// Elements of the parameters.
+    len: usize,
     widths4: Vec<usize>,
     parameters: Value,
     start: Value,
@@ -88,6 +92,14 @@ pub struct FusedNetwork {
     dims: usize,
     output: [Slice; 2],
     multiply_adds: usize,
+}
+
+/// What the kernels read beside the rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prepared {
+    parameters: Value,
+    description: Value,
+    passes: usize,
 }
 
 /// A range of whole slabs that one dispatch takes.
@@ -162,20 +174,13 @@ impl Network {
             }
             _ => return Ok(None),
         };
-        let mut description = Vec::new();
-        let mut before = 0;
-        for (index, node) in hidden.iter().enumerate() {
+        let of = |(index, node): (usize, &Node)| -> Result<(Slice, usize, Activation)> {
             let name = if index == 0 { format!("weight.{own}") } else { "weight".into() };
-            let weight = slice(&layout, &node.path, &name)?;
-            let bias = slice(&layout, &node.path, "bias")?;
-            let inputs4 = weight.rows.div_ceil(4);
-            description.extend([weight.offset / 4, bias.offset / 4, inputs4, widths4[index]]);
-            description.extend([before, node.activation.code() as usize, 0, 0]);
-            before += widths4[index];
-        }
-        let mut description: Vec<u32> = description.into_iter().map(|value| value as u32).collect();
-        description.extend(padded_bits(&input.affine.shift));
-        description.extend(padded_bits(&input.affine.scale));
+            let bias = slice(&layout, &node.path, "bias")?.offset / 4;
+            Ok((slice(&layout, &node.path, &name)?.clone(), bias, node.activation))
+        };
+        let layers: Result<Vec<_>> = hidden.iter().enumerate().map(of).collect();
+        let affine = padded_bits(&input.affine.shift).chain(padded_bits(&input.affine.scale)).collect();
         let last = &nodes[hidden.len()];
         let first = hidden[0].activation;
         let same = hidden.iter().all(|node| node.activation == first);
@@ -183,7 +188,9 @@ impl Network {
             block,
             class: target.class,
             activation: if same { first.code() } else { MIXED },
-            description,
+            hidden: layers?,
+            affine,
+            len: layout.len,
             widths4,
             parameters,
             start,
@@ -262,10 +269,13 @@ impl FusedNetwork {
         let value = asked(recording, "outputs", mode != Mode::Gradient, Shape::packed(self.rows, outputs));
         let slopes = asked(recording, "slopes", gradient, self.slopes_shape(0));
         let gradient = asked(recording, "gradient", gradient, shape);
-        let description = self.description(recording, &[])?;
+        let prepared = match mode {
+            Mode::Value => self.prepare_value(recording, &[])?,
+            _ => self.prepare_gradient(recording, &[])?,
+        };
         let passes = if mode == Mode::Value { 2 } else { 4 };
         for slabs in self.ranges(1) {
-            self.begin(recording, &KERNEL, "network fused", description, slabs)
+            self.begin(recording, &KERNEL, "network fused", prepared, slabs)
                 .defines(&mode.defines())
                 .bind("y", y)
                 .bind("slopes", slopes)
@@ -299,16 +309,72 @@ impl FusedNetwork {
         }
     }
 
+    /// Columns of all hidden layers, in `vec4`s.
+    pub(crate) fn total4(&self) -> usize {
+        self.widths4.iter().sum()
+    }
+
     /// The shape of the scratch memory for slopes, with room for `behind` further `vec4`s per row.
     pub(crate) fn slopes_shape(&self, behind: usize) -> Shape {
         let rows = self.rows.next_multiple_of(self.block.slab_rows());
-        Shape::new([self.widths4.iter().sum::<usize>() + behind, rows, 4])
+        Shape::new([self.total4() + behind, rows, 4])
     }
 
-    /// The description as kernels bind it, followed by what else a kernel wants of it.
-    pub(crate) fn description(&self, recording: &mut Recording, more: &[u32]) -> Result<Value> {
-        let all: Vec<u32> = self.description.iter().chain(more).copied().collect();
-        recording.constant("description", [all.len() / 4, 4], &all)
+    /// What forward passes read beside the rows; `more` follows the description of the network.
+    fn prepare_value(&self, recording: &mut Recording, more: &[u32]) -> Result<Prepared> {
+        self.prepare(recording, self.parameters, &self.forward_passes(), more)
+    }
+
+    /// What forward and backward passes read beside the rows, as above. Records a transposed copy of the weights.
+    pub(crate) fn prepare_gradient(&self, recording: &mut Recording, more: &[u32]) -> Result<Prepared> {
+        let inner: Vec<&Slice> = self.hidden.iter().skip(1).map(|(weight, ..)| weight).collect();
+        let parameters = match inner[..] {
+            [] => self.parameters,
+            _ => transpose_weights::record(recording, self.parameters, &inner)?,
+        };
+        let places = transpose_weights::destinations(self.len, &inner);
+        let mut passes = self.forward_passes();
+        for layer in (1..self.hidden.len()).rev() {
+            let below = passes[layer - 1];
+            passes.push([
+                places[layer - 1],
+                0,
+                self.widths4[layer],
+                self.widths4[layer - 1],
+                below[4],
+                0,
+                0,
+                0,
+            ]);
+        }
+        self.prepare(recording, parameters, &passes, more)
+    }
+
+    /// As the kernels read them: weight, bias, columns in and out, columns of the layers before, activation.
+    fn forward_passes(&self) -> Vec<[usize; 8]> {
+        let mut before = 0;
+        let layers = self.hidden.iter().zip(&self.widths4);
+        let of = |((weight, bias, activation), &outputs4): (&(Slice, usize, Activation), &usize)| {
+            let columns = [weight.rows.div_ceil(4), outputs4];
+            let own =
+                [weight.offset / 4, *bias, columns[0], columns[1], before, activation.code() as usize, 0, 0];
+            before += outputs4;
+            own
+        };
+        layers.map(of).collect()
+    }
+
+    fn prepare(
+        &self,
+        recording: &mut Recording,
+        parameters: Value,
+        passes: &[[usize; 8]],
+        more: &[u32],
+    ) -> Result<Prepared> {
+        let numbers = passes.iter().flatten().map(|&value| value as u32);
+        let all: Vec<u32> = numbers.chain(self.affine.iter().copied()).chain(more.iter().copied()).collect();
+        let description = recording.constant("description", [all.len() / 4, 4], &all)?;
+        Ok(Prepared { parameters, description, passes: passes.len() })
     }
 
     /// Begins a dispatch of a kernel on `lib/fused_network.wgsl`.
@@ -317,7 +383,7 @@ impl FusedNetwork {
         recording: &'a mut Recording,
         kernel: &KernelSource,
         operation: &str,
-        description: Value,
+        prepared: Prepared,
         slabs: Slabs,
     ) -> DispatchBuilder<'a> {
         let [weight, bias] = &self.output;
@@ -326,14 +392,14 @@ impl FusedNetwork {
             .dispatch(kernel, operation)
             .defines(&self.block.defines())
             .define("ACTIVATION", self.activation)
-            .bind("parameters", self.parameters)
+            .bind("parameters", prepared.parameters)
             .bind("start", self.start)
-            .bind("description", description)
+            .bind("description", prepared.description)
             .set("rows", self.rows as u32)
             .set("dims", self.dims as u32)
             .set("inputs4", self.dims.div_ceil(4) as u32)
             .set("hidden", self.widths4.len() as u32)
-            .set("total4", self.widths4.iter().sum::<usize>() as u32)
+            .set("passes", prepared.passes as u32)
             .set("start_offset", self.start_offset as u32)
             .set("candidates", self.candidates as u32)
             .set("output_weight", (weight.offset / 4) as u32)

@@ -144,7 +144,7 @@ impl Langevin {
         let borders = flat_box(self.bounds.as_ref(), dims);
         let (low, high) = borders.split_at(dims);
         let borders: Vec<u32> = padded_bits(low).chain(padded_bits(high)).collect();
-        let description = network.description(recording, &borders)?;
+        let prepared = network.prepare_gradient(recording, &borders)?;
         let schedule: Vec<f32> = (0..self.steps)
             .flat_map(|index| [self.sizes.at(index, self.steps) as f32, self.noise(index)])
             .collect();
@@ -158,13 +158,14 @@ impl Langevin {
             let count = network.most_steps().min(kept.min(self.steps) - first);
             for slabs in network.ranges(count) {
                 network
-                    .begin(recording, &FUSED, "langevin fused", description, slabs)
+                    .begin(recording, &FUSED, "langevin fused", prepared, slabs)
                     .defines(&FUSED_DEFINES)
                     .bind("schedule", schedule)
                     .bind("state", state)
                     .bind("y", walk.y)
                     .bind("slopes", slopes)
                     .set("stream", stream)
+                    .set("total4", network.total4() as u32)
                     .set("first", first as u32)
                     .set("count", count as u32)
                     .turn("step_scale", step_scale)

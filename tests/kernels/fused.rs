@@ -1,9 +1,10 @@
 //! Whole narrow networks in one dispatch, and chains of several steps in one.
 
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, DeviceClass, Value};
+use gibbs::gpu::{DType, DeviceClass, Value, pad4};
 use gibbs::nn::{
     ACTION, Activation, Affine, CONTEXT, Energy, Fusion, Input, Layer, Model, Network, NetworkEnergy,
+    transpose_weights,
 };
 use gibbs::proposal::UniformBox;
 use gibbs::sampler::{Anneal, Langevin, Trace, Walk};
@@ -13,9 +14,10 @@ use gibbs_reference::sampler::langevin as langevin_step;
 use gibbs_reference::sampler::langevin::LangevinStep;
 
 use crate::EPS;
-use crate::common::{Adapter, CLASSES, Case, data, every_adapter, wide};
+use crate::common::{Adapter, CLASSES, Case, data, every_adapter, unpack, wide};
 
 every_adapter!(
+    transposed_weights_equal_the_reference,
     networks_in_one_dispatch_equal_the_reference,
     several_outputs_at_once,
     networks_that_do_not_qualify_go_layer_by_layer,
@@ -186,9 +188,17 @@ fn networks_in_one_dispatch_equal_the_reference(adapter: &Adapter) {
                 _ if index % 4 < 2 => (None, Some(energy.record_gradient(recording, context, y).unwrap())),
                 _ => (Some(energy.record_value(recording, context, y).unwrap()), None),
             };
-            match context {
-                None => case.expect_kernels(&["network_fused"]),
-                Some(_) => case.expect_kernels(&["pack_inputs", "dense_forward", "network_fused"]),
+            // Backward passes between hidden layers read transposed weights.
+            match (context, gradient.is_some() && narrow.network.layers.len() > 2) {
+                (None, false) => case.expect_kernels(&["network_fused"]),
+                (None, true) => case.expect_kernels(&["transpose_weights", "network_fused"]),
+                (Some(_), false) => case.expect_kernels(&["pack_inputs", "dense_forward", "network_fused"]),
+                (Some(_), true) => case.expect_kernels(&[
+                    "pack_inputs",
+                    "dense_forward",
+                    "transpose_weights",
+                    "network_fused",
+                ]),
             }
             if let Some(value) = value {
                 case.output("value", value);
@@ -205,6 +215,36 @@ fn networks_in_one_dispatch_equal_the_reference(adapter: &Adapter) {
                 near(&results, "gradient", &results.get("gradient"), &expected.gradient);
             }
         }
+    }
+}
+
+fn transposed_weights_equal_the_reference(adapter: &Adapter) {
+    for hidden in [&[1, 1][..], &[7, 63, 64], &[65, 3, 17, 33]] {
+        let narrow = Narrow::new([1, 1, 5], hidden, &[Activation::Silu]);
+        let layout = narrow.network.layout();
+        let slices: Vec<_> =
+            (1..hidden.len()).map(|at| layout.slice(&format!("layers.{at}.weight")).unwrap()).collect();
+        let mut case = Case::new(adapter, format!("transpose {hidden:?}"));
+        let parameters = case.input("parameters", [narrow.flat.len()], &narrow.flat);
+        let out = transpose_weights::record(&mut case.recording, parameters, &slices).unwrap();
+        assert!(transpose_weights::record(&mut case.recording, parameters, &[]).is_err());
+        case.output("out", out);
+        case.expect_kernels(&["transpose_weights"]);
+        let results = case.run();
+        let out: Vec<f32> = results.get("out");
+        assert_eq!(out[..layout.len], narrow.flat[..], "{}", adapter.name);
+        let mut rest = &out[layout.len..];
+        for slice in slices {
+            let (stride, rows) = (pad4(slice.rows), pad4(slice.columns));
+            let (head, tail) = rest.split_at(stride * rows);
+            let expected =
+                reference::transpose_weights(&wide(&layout.extract(slice, &narrow.flat)), slice.columns);
+            let found = unpack(&head[..slice.columns * stride], slice.columns, slice.rows).unwrap();
+            results.expect(&slice.name, &found, &expected, |_: usize| 0.0);
+            assert!(head[slice.columns * stride..].iter().all(|v| *v == 0.0), "{}: padding", adapter.name);
+            rest = tail;
+        }
+        assert!(rest.is_empty(), "{}: {} elements too many", adapter.name, rest.len());
     }
 }
 
@@ -296,9 +336,15 @@ fn chains_of_several_steps_equal_the_reference(adapter: &Adapter) {
             let knobs = chain.record(&mut case.recording, &energy, context, y, "test/chain").unwrap();
             case.turn(knobs[0], step_scale);
             case.turn(knobs[1], temperature);
-            match context {
-                None => case.expect_kernels(&["langevin_fused"]),
-                Some(_) => case.expect_kernels(&["pack_inputs", "dense_forward", "langevin_fused"]),
+            match index {
+                0 | 2 => case.expect_kernels(&["langevin_fused"]),
+                1 => case.expect_kernels(&[
+                    "pack_inputs",
+                    "dense_forward",
+                    "transpose_weights",
+                    "langevin_fused",
+                ]),
+                _ => case.expect_kernels(&["transpose_weights", "langevin_fused"]),
             }
             let results = case.run();
 
