@@ -14,7 +14,7 @@
 // NETWORK: rows, hidden (layers, at most 8), passes, inputs4 (of layer 0), start_offset, candidates, output_weight, output_bias,
 // output4 (columns of the last layer), padded_rows (rows that slopes has room for: whole slabs); offsets in vec4.
 //
-// Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 32), COLUMN_BLOCK4 (at most 4),
+// Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 16), COLUMN_BLOCK4 (at most 4),
 // PAD4 (vec4s between rows of the slab), ACTIVATION (code of lib/activation.wgsl, 6: each layer's own), VALUE, GRADIENT.
 // Widths are at most 4 LANE_COLUMNS COLUMN_BLOCK4. Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of every layer: it alone
 // writes and reads the slopes there, which live in storage because 4 bytes x rows x the sum of widths do not fit beside the slab.
@@ -85,10 +85,6 @@ fn store_all(tile: Tile) {
     store_rows(4u, tile);
     store_rows(8u, tile);
     store_rows(12u, tile);
-    store_rows(16u, tile);
-    store_rows(20u, tile);
-    store_rows(24u, tile);
-    store_rows(28u, tile);
 }
 
 // acc += slab W: the one inner product of all passes.
@@ -105,10 +101,6 @@ fn product(tile: Tile, weight: u32, inputs4: u32, outputs4: u32) {
         multiply_rows(4u, tile, k);
         multiply_rows(8u, tile, k);
         multiply_rows(12u, tile, k);
-        multiply_rows(16u, tile, k);
-        multiply_rows(20u, tile, k);
-        multiply_rows(24u, tile, k);
-        multiply_rows(28u, tile, k);
     }
 }
 
@@ -118,10 +110,6 @@ fn fill(tile: Tile, pass_index: u32, bias: u32, outputs4: u32) {
         start_rows(4u, tile, outputs4);
         start_rows(8u, tile, outputs4);
         start_rows(12u, tile, outputs4);
-        start_rows(16u, tile, outputs4);
-        start_rows(20u, tile, outputs4);
-        start_rows(24u, tile, outputs4);
-        start_rows(28u, tile, outputs4);
     } else {
         for (var c = 0u; c < COLUMN_BLOCK4; c++) {
             let from_bias = parameters[bias + min(tile.column + c * LANE_COLUMNS, outputs4 - 1u)];
@@ -131,10 +119,6 @@ fn fill(tile: Tile, pass_index: u32, bias: u32, outputs4: u32) {
         fill_rows(4u);
         fill_rows(8u);
         fill_rows(12u);
-        fill_rows(16u);
-        fill_rows(20u);
-        fill_rows(24u);
-        fill_rows(28u);
     }
 }
 

@@ -37,7 +37,8 @@ pub enum Fusion {
 impl Fusion {
     /// Whether networks that qualify are fused on a class of devices.
     ///
-    /// A software renderer gains nothing: its time is loads, which are as many either way.
+    /// A software renderer gains nothing: its time is loads, which are as many either way, and the larger kernel takes longer to
+    /// compile.
     pub fn applies(self, class: DeviceClass) -> bool {
         match self {
             Fusion::Auto => class == DeviceClass::Gpu,
@@ -142,7 +143,7 @@ impl Network {
         let hidden = &nodes[..nodes.len() - 1];
         let widths4: Vec<usize> = hidden.iter().map(|node| pad4(node.width) / 4).collect();
         let widest = hidden.iter().map(|node| node.width).fold(dims, usize::max);
-        let block = FusedBlock::choose(target.class, rows, widest);
+        let block = FusedBlock::choose(target.class, widest);
         let scratch = 16 * (widths4.iter().sum::<usize>() + dims.div_ceil(4)).max(nodes[hidden.len()].width);
         let padded = rows.next_multiple_of(block.slab_rows());
         if padded.saturating_mul(scratch) as u64 > target.max_binding_bytes {

