@@ -17,6 +17,7 @@ mod evaluate;
 mod forward;
 pub mod fourier_features;
 pub mod fourier_gradient;
+mod fused_block;
 pub mod gradient_norm;
 mod graph;
 pub mod initialise;
@@ -30,6 +31,7 @@ pub mod mixture_energy;
 mod model;
 mod narrow;
 mod network;
+pub mod network_fused;
 mod optimiser;
 pub mod pack_inputs;
 pub mod pytorch;
@@ -41,6 +43,7 @@ pub mod shader_differences;
 pub mod shader_energy;
 mod shader_options;
 pub mod sum_candidates;
+pub mod transpose_weights;
 pub mod unpack_gradient;
 mod variants;
 
@@ -59,6 +62,7 @@ pub use model::Model;
 pub use narrow::Fusion;
 pub(crate) use narrow::{Narrow, NarrowLayer};
 pub use network::{Input, Network};
+pub use network_fused::{FusedNetwork, Fusion};
 pub use optimiser::{AdamOptions, Optimiser};
 pub use quadratic_energy::QuadraticEnergy;
 pub use reduce_partials::GradientMode;
@@ -80,6 +84,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         initialise::KERNEL,
         layer_norm_weight_gradient::KERNEL,
         pack_inputs::KERNEL,
+        transpose_weights::KERNEL,
         unpack_gradient::KERNEL,
     ]
     .iter()
@@ -88,6 +93,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     all.extend(quadratic_energy::variants());
     all.extend(mixture_energy::variants());
     all.extend(shader_energy::variants());
+    all.extend(network_fused::variants());
     type Defines<'a> = &'a [(&'static str, u32)];
     let mut list =
         |source: &KernelSource, class: Option<DeviceClass>, shape: Defines<'_>, choices: Defines<'_>| {

@@ -50,5 +50,8 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     ];
     let launches = [SizeOf::Leapfrog, SizeOf::Langevin];
     let plain = plain.iter().map(|source| KernelVariant::new(source, &[]));
-    plain.chain(launches.iter().map(|size| KernelVariant::new(&launch::KERNEL, &size.defines()))).collect()
+    plain
+        .chain(launches.iter().map(|size| KernelVariant::new(&launch::KERNEL, &size.defines())))
+        .chain(langevin::fused_variants())
+        .collect()
 }

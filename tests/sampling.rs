@@ -5,7 +5,7 @@ mod common;
 use common::{data, lavapipe};
 use gibbs::gpu::{DType, Recording};
 use gibbs::nn::{
-    ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, NetworkEnergy, QuadraticEnergy,
+    ACTION, Activation, CONTEXT, Fusion, Gradient, Input, Model, Network, NetworkEnergy, QuadraticEnergy,
     ShaderEnergy, ShaderEnergyOptions,
 };
 use gibbs::proposal::UniformBox;
@@ -80,6 +80,58 @@ fn a_trace_holds_every_thinned_step_and_ends_where_the_chains_end() {
         assert!(whole.iter().all(|y| (-1.0..=2.0).contains(y)), "{dynamics:?}");
         assert_eq!(run(Return::Lowest).len(), 3 * DIMS);
     }
+}
+
+#[test]
+fn fused_chains_return_what_a_dispatch_per_layer_returns() {
+    let gpu = &lavapipe().gpu;
+    let context = data(1, 6);
+    let chain = Langevin {
+        steps: 12,
+        bounds: Some(square()),
+        sizes: Anneal::Geometric { first: 0.02, last: 0.005 },
+        quiet_last: true,
+        ..Langevin::default()
+    };
+    for returns in [Return::All, Return::Lowest, Return::Trace { thin: 5 }] {
+        let run = |fusion| {
+            let energy = energy(gpu, true).with_fusion(fusion);
+            let options = options(chain.clone(), returns);
+            let mut sampler = ChainSampler::new(gpu, &energy, &square(), &options).unwrap();
+            sampler.tune(0.5, 2.0).unwrap();
+            (sampler.sample(&context).unwrap(), sampler.plan().dispatches())
+        };
+        let ((fused, few), (layers, many)) = (run(Fusion::Always), run(Fusion::Never));
+        assert!(few + 12 * 4 < many, "{few} dispatches against {many}");
+        assert_eq!(fused.len(), layers.len());
+        for (found, expected) in fused.iter().zip(&layers) {
+            assert!((found - expected).abs() < 2e-5, "{returns:?}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn fused_chains_have_the_statistics_of_a_dispatch_per_layer() {
+    let gpu = &lavapipe().gpu;
+    let context = data(1, 6);
+    let chain = Langevin { steps: 150, bounds: Some(square()), ..Langevin::default() };
+    let moments = |fusion| {
+        let energy = energy(gpu, true).with_fusion(fusion);
+        let options = ChainOptions { chains: 200, ..options(chain.clone(), Return::All) };
+        let ends = ChainSampler::new(gpu, &energy, &square(), &options).unwrap().sample(&context).unwrap();
+        [0, 1].map(|j: usize| {
+            let values = || ends.iter().skip(j).step_by(DIMS).map(|&v| f64::from(v));
+            let n = values().count() as f64;
+            let mean = values().sum::<f64>() / n;
+            [mean, values().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n]
+        })
+    };
+    let (fused, layers) = (moments(Fusion::Always), moments(Fusion::Never));
+    // The draws are the same, so that only chains that part after a rounding differ; the spread of the box is 0.75.
+    for (found, expected) in fused.iter().flatten().zip(layers.iter().flatten()) {
+        assert!((found - expected).abs() < 0.02, "{fused:?} {layers:?}");
+    }
+    assert!(layers.iter().all(|[_, variance]| *variance > 0.05), "{layers:?}");
 }
 
 #[test]

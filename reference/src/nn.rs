@@ -14,12 +14,14 @@ pub mod layer_norm;
 pub mod layer_norm_gradient;
 pub mod layer_norm_weight_gradient;
 pub mod mixture_energy;
+pub mod network_fused;
 pub mod pack_inputs;
 pub mod quadratic_energy;
 pub mod reduce_partials;
 pub mod shader_differences;
 pub mod shader_energy;
 pub mod sum_candidates;
+pub mod transpose_weights;
 pub mod unpack_gradient;
 
 pub use activate_rows::activate_rows;
@@ -36,12 +38,14 @@ pub use layer_norm::layer_norm;
 pub use layer_norm_gradient::layer_norm_gradient;
 pub use layer_norm_weight_gradient::layer_norm_weight_gradient;
 pub use mixture_energy::{DiagonalMixture, mixture_energy};
+pub use network_fused::{Fused, FusedLayer, network_fused};
 pub use pack_inputs::pack_inputs;
 pub use quadratic_energy::{Quadratic, quadratic_energy};
 pub use reduce_partials::reduce_partials;
 pub use shader_differences::{difference_step, shader_differences};
 pub use shader_energy::shader_energy;
 pub use sum_candidates::sum_candidates;
+pub use transpose_weights::transpose_weights;
 pub use unpack_gradient::unpack_gradient;
 
 /// Shape of a dense layer applied to a batch. Weights are `[inputs, outputs]`.

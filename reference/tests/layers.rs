@@ -425,3 +425,37 @@ fn adam_descends_a_quadratic() {
     }
     assert!(loss(&run.state.parameters) < 1e-3 * start);
 }
+
+#[test]
+fn fused_networks_equal_their_layers_and_difference_quotients() {
+    let (contexts, candidates, dims) = (2, 3, 2);
+    let rows = contexts * candidates;
+    let outputs = [4, 3, 1];
+    let (y, shift, scale) = (normals(1, rows * dims), [0.3, -0.7], [1.5, 0.6]);
+    for activation in [Activation::Silu, Activation::Tanh, Activation::Softplus] {
+        let layer = |index: u64, inputs: usize, starts: usize, activation| FusedLayer {
+            weights: normals(10 + index, inputs * outputs[index as usize]),
+            start: normals(20 + index, starts * outputs[index as usize]),
+            activation,
+        };
+        let layers = [
+            layer(0, dims, contexts, activation),
+            layer(1, 4, 1, Activation::Gelu),
+            layer(2, 3, 1, Activation::Identity),
+        ];
+        let f = |y: &[f64]| network_fused(y, (&shift, &scale), &layers, &outputs);
+        let sum = |y: &[f64]| f(y).value.iter().sum::<f64>();
+        check_gradient("y", &y, &f(&y).gradient, sum);
+        // Row 4 alone, by hand: it belongs to the second context.
+        let mut h: Vec<f64> = (0..dims).map(|j| (y[4 * dims + j] - shift[j]) * scale[j]).collect();
+        for (index, layer) in layers.iter().enumerate() {
+            let n = outputs[index];
+            let start = if index == 0 { &layer.start[n..] } else { &layer.start[..] };
+            let sums = (0..n).map(|o| {
+                start[o] + h.iter().enumerate().map(|(i, h)| h * layer.weights[i * n + o]).sum::<f64>()
+            });
+            h = sums.map(|z| layer.activation.value(z)).collect();
+        }
+        near("row 4", f(&y).value[4], h[0], 1e-13);
+    }
+}

@@ -71,6 +71,7 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/activation.wgsl", include_str!("../../shaders/lib/activation.wgsl")),
     ("lib/chain.wgsl", include_str!("../../shaders/lib/chain.wgsl")),
     ("lib/finite.wgsl", include_str!("../../shaders/lib/finite.wgsl")),
+    ("lib/fused_network.wgsl", include_str!("../../shaders/lib/fused_network.wgsl")),
     ("lib/logsumexp.wgsl", include_str!("../../shaders/lib/logsumexp.wgsl")),
     ("lib/mixture.wgsl", include_str!("../../shaders/lib/mixture.wgsl")),
     ("lib/mixture_draw.wgsl", include_str!("../../shaders/lib/mixture_draw.wgsl")),

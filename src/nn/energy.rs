@@ -1,6 +1,6 @@
 //! Energies: what samplers walk on.
 
-use super::{Keep, Model};
+use super::{FusedNetwork, Fusion, Keep, Model};
 use crate::gpu::{Bindings, Recording, Shape, Value};
 use crate::{Error, Result};
 
@@ -40,6 +40,20 @@ pub trait Energy {
         Ok((value, self.record_gradient(recording, context, y)?))
     }
 
+    /// Records what kernels for the whole of a narrow network need to evaluate this energy at `y`, if it is one and such
+    /// kernels are to be taken: they then replace the other methods for `y` of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes do not fit.
+    fn record_fused(
+        &self,
+        _recording: &mut Recording,
+        _context: Option<Value>,
+        _y: Value,
+    ) -> Result<Option<FusedNetwork>> {
+        Ok(None)
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -53,6 +67,7 @@ pub const ACTION: &str = "action";
 #[derive(Clone, Debug)]
 pub struct NetworkEnergy {
     model: Model,
+    fusion: Fusion,
 }
 
 impl NetworkEnergy {
@@ -71,7 +86,12 @@ impl NetworkEnergy {
                 "needs one output and the inputs `action` and, if conditional, `context`",
             ));
         }
-        Ok(Self { model })
+        Ok(Self { model, fusion: Fusion::default() })
+    }
+
+    /// The same energy with another choice between kernels for the whole network and a dispatch per layer.
+    pub fn with_fusion(self, fusion: Fusion) -> Self {
+        Self { fusion, ..self }
     }
 
     /// The network with its parameters.
@@ -115,6 +135,9 @@ impl Energy for NetworkEnergy {
     }
 
     fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
+        if let Some(fused) = self.record_fused(recording, context, y)? {
+            return fused.record_value(recording, y);
+        }
         let parameters = self.model.value(recording)?;
         let inputs = self.inputs(recording, context, y)?;
         let network = self.model.network();
@@ -122,6 +145,9 @@ impl Energy for NetworkEnergy {
     }
 
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
+        if let Some(fused) = self.record_fused(recording, context, y)? {
+            return fused.record_gradient(recording, y);
+        }
         Ok(self.record_value_and_gradient(recording, context, y)?.1)
     }
 
@@ -131,6 +157,9 @@ impl Energy for NetworkEnergy {
         context: Option<Value>,
         y: Value,
     ) -> Result<(Value, Value)> {
+        if let Some(fused) = self.record_fused(recording, context, y)? {
+            return fused.record_value_and_gradient(recording, y);
+        }
         let parameters = self.model.value(recording)?;
         let inputs = self.inputs(recording, context, y)?;
         let network = self.model.network();
@@ -139,6 +168,20 @@ impl Energy for NetworkEnergy {
         let seed = record_unit_seed(recording, rows)?;
         let gradient = network.record_input_gradient(recording, parameters, &forward, seed, ACTION)?;
         Ok((forward.output, gradient))
+    }
+
+    fn record_fused(
+        &self,
+        recording: &mut Recording,
+        context: Option<Value>,
+        y: Value,
+    ) -> Result<Option<FusedNetwork>> {
+        if !self.fusion.applies(recording.class()) {
+            return Ok(None);
+        }
+        let parameters = self.model.value(recording)?;
+        let inputs = self.inputs(recording, context, y)?;
+        self.model.network().record_fused(recording, parameters, &inputs, ACTION)
     }
 
     fn bindings(&self) -> Bindings {

@@ -111,11 +111,15 @@ pub(super) fn record_box(
     bounds: Option<&UniformBox>,
     dims: usize,
 ) -> Result<Value> {
-    let borders = match bounds {
+    recording.constant("box", [2, dims], &flat_box(bounds, dims))
+}
+
+/// Low borders, then high ones; without a box, those of the largest there is.
+pub(super) fn flat_box(bounds: Option<&UniformBox>, dims: usize) -> Vec<f32> {
+    match bounds {
         Some(bounds) => bounds.flat(),
         None => [-f32::MAX, f32::MAX].into_iter().flat_map(|v| std::iter::repeat_n(v, dims)).collect(),
-    };
-    recording.constant("box", [2, dims], &borders)
+    }
 }
 
 /// Checks that one invocation may walk through all dimensions of a chain: with ten Philox rounds for every four of them

@@ -6,6 +6,7 @@ use crate::common::suite::Suite;
 mod chains;
 mod energies;
 mod energy;
+mod fused;
 mod gpu;
 mod layers;
 mod network;
@@ -25,6 +26,7 @@ pub fn suites() -> Vec<Suite> {
         network::suite(),
         energies::suite(),
         energy::suite(),
+        fused::suite(),
         gpu::suite(),
         proposal::suite(),
         sampler::suite(),
