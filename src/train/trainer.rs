@@ -10,7 +10,7 @@ use crate::Result;
 use crate::energy::record_contrastive;
 use crate::gpu::metrics::CAPACITY;
 use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState};
-use crate::nn::{ACTION, CONTEXT, Input, Model, Network, NetworkEnergy, Optimiser};
+use crate::nn::{Model, NetworkEnergy, Optimiser};
 use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
 
 /// Metrics of a run, in the order of the ring's slots.
@@ -93,9 +93,7 @@ impl RnceTrainer {
         let context = data.fit_x(options.context);
         let action = data.fit_y(options.action);
         let run = RunState::new(gpu, options.seed)?;
-        let inputs =
-            vec![Input::normalised(CONTEXT, context.clone()), Input::normalised(ACTION, action.clone())];
-        let network = Network::mlp(inputs, &options.energy.hidden, options.energy.activation, 1);
+        let network = options.energy.network(context.clone(), action.clone())?;
         let energy = NetworkEnergy::new(Model::new(gpu, "energy", network, &run)?)?;
         let negatives = match &options.proposal {
             ProposalOptions::Mixture { components, hidden, optimiser } => {
