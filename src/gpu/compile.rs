@@ -73,6 +73,7 @@ impl Recording {
             uniforms,
             knobs,
             flops: self.flops(),
+            bytes: self.bytes(),
             cost: 0.0,
             host_groups: Mutex::default(),
             host_sets: Mutex::default(),
