@@ -14,6 +14,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> origin: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> copied: array<vec4<f32>>;
 
+fn copy_one(at: u32) {
+    if (at < params.count) {
+        copied[at] = origin[at];
+    }
+}
+
 @compute @workgroup_size(64)
 fn copy(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -24,10 +30,12 @@ fn copy(
     if (index >= params.eighth) {
         return;
     }
-    for (var part = 0u; part < 8u; part++) {
-        let at = part * params.eighth + index;
-        if (at < params.count) {
-            copied[at] = origin[at];
-        }
-    }
+    copy_one(index);
+    copy_one(params.eighth + index);
+    copy_one(2u * params.eighth + index);
+    copy_one(3u * params.eighth + index);
+    copy_one(4u * params.eighth + index);
+    copy_one(5u * params.eighth + index);
+    copy_one(6u * params.eighth + index);
+    copy_one(7u * params.eighth + index);
 }

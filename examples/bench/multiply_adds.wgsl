@@ -1,22 +1,47 @@
 // Multiply-adds in registers: the arithmetic peak.
 //
-//   a <- factor a + addend, 16 rounds at a time, for twelve numbers a; sums[i] = their sum
+//   v[j] <- coupling v[j + 1] + v[j] for twelve numbers in a ring, 32 rounds at a time; sums[i] = their sum weighted by 1 .. 12
 //
 // sums : [count] written
-// Twelve chains cover the latency of an addition behind a multiplication and leave registers for the factors where a machine has
-// sixteen. A number ends at limit + factor^(16 rounds) (start - limit), limit = addend / (1 - factor): the host chooses a factor
-// so close to 1 that the result tells how many rounds were run.
+// Twelve sums cover the latency of an addition behind a multiplication and leave registers for the coupling where a machine has
+// sixteen. They are coupled so that no compiler can work off one after the other, which would wait for every addition. Rounds are
+// written out: a loop carries the counter that bounds it, so drivers do not unroll it.
 // Workgroup 64. Grid: count invocations, folded over x and y.
 
 struct Params {
     count: u32,
-    rounds: u32,
-    factor: f32,
-    addend: f32,
+    passes: u32,
+    coupling: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
+
+var<private> a: vec4<f32>;
+var<private> b: vec4<f32>;
+var<private> c: vec4<f32>;
+var<private> coupling: f32;
+
+fn one_round() {
+    let first = a.x;
+    a = vec4<f32>(a.yzw, b.x) * coupling + a;
+    b = vec4<f32>(b.yzw, c.x) * coupling + b;
+    c = vec4<f32>(c.yzw, first) * coupling + c;
+}
+
+fn four_rounds() {
+    one_round();
+    one_round();
+    one_round();
+    one_round();
+}
+
+fn sixteen_rounds() {
+    four_rounds();
+    four_rounds();
+    four_rounds();
+    four_rounds();
+}
 
 @compute @workgroup_size(64)
 fn multiply_adds(
@@ -28,18 +53,16 @@ fn multiply_adds(
     if (index >= params.count) {
         return;
     }
-    // Multiples of 1/16 below 4: twelve different starts.
+    coupling = params.coupling;
     let start = f32(index % 16u) / 16.0;
-    var a = vec4<f32>(start, start + 0.25, start + 0.5, start + 0.75);
-    var b = a + 1.0;
-    var c = a + 2.0;
-    for (var round = 0u; round < params.rounds; round++) {
-        for (var inner = 0u; inner < 16u; inner++) {
-            a = a * params.factor + params.addend;
-            b = b * params.factor + params.addend;
-            c = c * params.factor + params.addend;
-        }
+    a = vec4<f32>(start, start + 0.25, start + 0.5, start + 0.75);
+    b = a + 1.0;
+    c = a + 2.0;
+    for (var at = 0u; at < params.passes; at++) {
+        sixteen_rounds();
+        sixteen_rounds();
     }
-    let sum = a + b + c;
-    sums[index] = (sum.x + sum.y) + (sum.z + sum.w);
+    let weighted = a * vec4<f32>(1.0, 2.0, 3.0, 4.0) + b * vec4<f32>(5.0, 6.0, 7.0, 8.0)
+        + c * vec4<f32>(9.0, 10.0, 11.0, 12.0);
+    sums[index] = (weighted.x + weighted.y) + (weighted.z + weighted.w);
 }
