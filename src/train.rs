@@ -4,11 +4,13 @@ mod alias;
 mod checkpoint;
 mod dataset;
 pub mod draw_batch;
+mod energy_options;
 mod options;
 mod trainer;
 
 pub use dataset::{CsvColumns, Dataset, Normalise};
-pub use options::{Draw, EnergyOptions, ProposalOptions, RnceOptions};
+pub use energy_options::{EnergyOptions, NetworkShape};
+pub use options::{Draw, ProposalOptions, RnceOptions};
 pub use trainer::{Observer, RnceTrainer, StepRecord};
 
 use crate::gpu::KernelVariant;

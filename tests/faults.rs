@@ -63,7 +63,12 @@ fn options(seed: u64) -> RnceOptions {
         negatives: 7,
         batch: 9,
         steps: STEPS,
-        energy: EnergyOptions { hidden: vec![8], activation: Activation::Silu, optimiser },
+        energy: EnergyOptions {
+            hidden: vec![8],
+            activation: Activation::Silu,
+            optimiser,
+            ..EnergyOptions::default()
+        },
         proposal: ProposalOptions::Mixture { components: 2, hidden: vec![6], optimiser },
         seed,
         ..RnceOptions::default()

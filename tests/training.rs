@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use gibbs::energy::Objective;
 use gibbs::gpu::{Counters, PlanTiming, Tuning, TuningFile};
-use gibbs::nn::{Activation, AdamOptions, Energy, Fusion, Points, Schedule, evaluate_energy};
+use gibbs::nn::{
+    Activation, AdamOptions, Encoding, Energy, Fourier, FourierColumns, Fusion, LayerNorm, Norms, Points,
+    Schedule, evaluate_energy,
+};
 use gibbs::tasks::density::{Density, measure};
 use gibbs::train::{
-    Dataset, EnergyOptions, Normalise, Observer, ProposalOptions, RnceOptions, RnceTrainer, StepRecord,
+    Dataset, EnergyOptions, NetworkShape, Normalise, Observer, ProposalOptions, RnceOptions, RnceTrainer,
+    StepRecord,
 };
 use gibbs::{Error, Gpu, Result};
 use safetensors::SafeTensors;
@@ -77,7 +81,12 @@ fn tiny(steps: u64) -> RnceOptions {
         negatives: 7,
         batch: 17,
         steps,
-        energy: EnergyOptions { hidden: vec![12, 9], activation: Activation::Silu, optimiser: adam(3e-3) },
+        energy: EnergyOptions {
+            hidden: vec![12, 9],
+            activation: Activation::Silu,
+            optimiser: adam(3e-3),
+            ..EnergyOptions::default()
+        },
         proposal: ProposalOptions::Mixture { components: 3, hidden: vec![10], optimiser: adam(2e-3) },
         // Both halves of the seed count.
         seed: 0xdead_beef_0123_4567,
@@ -277,6 +286,72 @@ fn a_resumed_run_with_a_uniform_proposal_has_the_same_bits() {
 }
 
 #[test]
+fn a_resumed_run_of_a_residual_network_has_the_same_bits() {
+    for shape in [NetworkShape::Residual { blocks: 2 }, NetworkShape::Preactivation { blocks: 2 }] {
+        let energy = EnergyOptions { shape, hidden: vec![11], ..tiny(1).energy };
+        let normed = Norms::BeforeActivations(LayerNorm::default());
+        for norms in [Norms::None, normed] {
+            resumes_exactly(
+                RnceOptions { energy: EnergyOptions { norms, ..energy.clone() }, ..tiny(20) },
+                10,
+            );
+        }
+    }
+}
+
+#[test]
+fn a_resumed_run_with_fourier_inputs_has_the_same_bits() {
+    let columns = FourierColumns::FeaturesAndInput;
+    let energy = EnergyOptions {
+        context_encoding: Encoding::Fourier(Fourier::geometric(0.5, 4.0, 3)),
+        action_encoding: Encoding::Fourier(Fourier::gaussian(2, 5, 0.4, 1).with_columns(columns)),
+        ..tiny(1).energy
+    };
+    resumes_exactly(RnceOptions { energy, ..tiny(20) }, 10);
+}
+
+#[test]
+fn a_checkpoint_of_before_networks_had_shapes_goes_on_with_the_same_bits() {
+    let (data, folder) = (pinwheel(300, 1), TempDir::new().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    let mut trainer = fresh(&data, &tiny(20));
+    train(&mut trainer, 10, u64::MAX).unwrap();
+    trainer.save(&path("stop")).unwrap();
+    let old = Parts::read(&path("stop")).described(|description| {
+        let energy = description["options"]["energy"].as_object_mut().unwrap();
+        for option in ["shape", "norms", "context_encoding", "action_encoding"] {
+            assert!(energy.remove(option).is_some(), "no option {option}");
+        }
+    });
+    std::fs::write(path("old"), old).unwrap();
+    for (from, to) in [("stop", "new end"), ("old", "old end")] {
+        let mut resumed = RnceTrainer::resume(gpu(), &data, &path(from)).unwrap();
+        train(&mut resumed, 20, u64::MAX).unwrap();
+        resumed.save(&path(to)).unwrap();
+    }
+    assert_same_run(&path("new end"), &path("old end"));
+}
+
+#[test]
+fn a_residual_energy_with_fourier_inputs_learns() {
+    let data = pinwheel(2000, 1);
+    let energy = EnergyOptions {
+        shape: NetworkShape::Preactivation { blocks: 1 },
+        hidden: vec![24],
+        action_encoding: Encoding::Fourier(Fourier::gaussian(2, 6, 0.3, 1)),
+        optimiser: adam(1e-2),
+        ..EnergyOptions::default()
+    };
+    let options = RnceOptions { energy, proposal: uniform(), negatives: 15, batch: 32, ..tiny(150) };
+    let records = train(&mut fresh(&data, &options), 150, u64::MAX).unwrap();
+    let mean = |records: &[StepRecord]| -> f32 {
+        records.iter().filter_map(|record| record.energy_loss).sum::<f32>() / records.len() as f32
+    };
+    let (early, late) = (mean(&records[..20]), mean(&records[130..]));
+    assert!(late < early - 0.3, "the loss went from {early} to {late}");
+}
+
+#[test]
 fn a_run_resumed_within_its_warm_up_has_the_same_bits() {
     resumes_exactly(RnceOptions { warmup: 30, ..tiny(40) }, 20);
 }
@@ -421,7 +496,12 @@ fn narrow(fusion: Fusion, proposal: ProposalOptions, steps: u64) -> RnceOptions 
         batch: 16,
         steps,
         proposal_updates: 0,
-        energy: EnergyOptions { hidden: vec![64, 64], activation: Activation::Silu, optimiser: adam(3e-3) },
+        energy: EnergyOptions {
+            hidden: vec![64, 64],
+            activation: Activation::Silu,
+            optimiser: adam(3e-3),
+            ..EnergyOptions::default()
+        },
         proposal,
         fusion,
         seed: 11,
@@ -455,7 +535,7 @@ fn a_step_of_a_narrow_network_takes_six_dispatches() {
                 1e6 * least(|timing| timing.wall),
             ));
             match fusion {
-                Fusion::Auto => assert!(plan.dispatches() <= 6, "{}", trainer.description()),
+                Fusion::Auto | Fusion::Always => assert!(plan.dispatches() <= 6, "{}", trainer.description()),
                 Fusion::Never => assert!(plan.dispatches() > 15, "{}", trainer.description()),
             }
         }
@@ -962,7 +1042,12 @@ fn a_short_run_learns_most_of_the_pinwheel() {
         batch: 64,
         steps: 400,
         action: Normalise::Standard { deviation: 2.2 },
-        energy: EnergyOptions { hidden: vec![64; 3], activation: Activation::Silu, optimiser: adam(1e-2) },
+        energy: EnergyOptions {
+            hidden: vec![64; 3],
+            activation: Activation::Silu,
+            optimiser: adam(1e-2),
+            ..EnergyOptions::default()
+        },
         proposal: ProposalOptions::Mixture { components: 8, hidden: vec![48], optimiser: adam(1e-2) },
         ..RnceOptions::default()
     };
@@ -992,7 +1077,12 @@ fn demo_run(objective: Objective, components: usize, seed: u64) -> RnceTrainer {
     let options = RnceOptions {
         objective,
         action: Normalise::Standard { deviation: 2.2 },
-        energy: EnergyOptions { hidden: vec![128; 3], activation: Activation::Silu, optimiser: adam(3e-3) },
+        energy: EnergyOptions {
+            hidden: vec![128; 3],
+            activation: Activation::Silu,
+            optimiser: adam(3e-3),
+            ..EnergyOptions::default()
+        },
         proposal: ProposalOptions::Mixture { components, hidden: vec![64; 2], optimiser: adam(2e-3) },
         seed,
         ..RnceOptions::default()
@@ -1039,7 +1129,12 @@ fn line_run(objective: Objective, proposal: ProposalOptions, (half_width, cells)
         negatives: 31,
         batch: 64,
         steps: 400,
-        energy: EnergyOptions { hidden: vec![32; 2], activation: Activation::Silu, optimiser: adam(1e-2) },
+        energy: EnergyOptions {
+            hidden: vec![32; 2],
+            activation: Activation::Silu,
+            optimiser: adam(1e-2),
+            ..EnergyOptions::default()
+        },
         proposal,
         ..RnceOptions::default()
     };

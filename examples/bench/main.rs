@@ -1,69 +1,91 @@
-//! Measures named workloads on one adapter: time, rate, dispatches and host time per step.
+//! Measures named workloads on one adapter: time, rates, shares of the adapter's limits, dispatches and host time per step.
 //!
 //! Each figure is the median of several repetitions after a warm-up; a repetition replays the step as often as it takes to run
-//! well past the cost of a submit. Rates are nominal: 6 x rows x multiply-adds of the energy network per training step, no
-//! discount for what broadcasting saves and no credit for the proposal, the loss or the optimiser. The control row, a plan of
-//! one tiny dispatch, shows what a replay costs at least.
+//! well past the cost of a submit. Rates are nominal: a training step counts 6 x rows x multiply-adds of the energy network, a
+//! step of a chain 4 x, a product 2 x, with no discount for what broadcasting saves and no credit for the proposal, the loss or
+//! the optimiser. Bytes are those that a step's dispatches bind, each binding once and in full: a layer that reads its part of
+//! the flat parameters counts all of them, and caches may serve what is counted, so that the share of a copy's bandwidth may
+//! pass 1. The control row, a plan of one tiny dispatch, shows what a replay costs at least.
+//!
+//! First two kernels measure what the adapter can do at most: multiply-adds in registers and a copy of a large buffer. Their
+//! results are checked, and so are those of every product, against f64, before it is timed: what computes wrongly gets no figure.
+//!
+//! A workload whose repetition would take more than 2 s is measured in part and says so: fewer steps of a chain first, then
+//! fewer rows. Times are those of the part; rates compare.
+//!
+//! The JSON file (`--json`), `format` 2:
+//!
+//! * `adapter`, `backend`, `driver`, `repetitions`
+//! * `roofline`: `gflops`, `gbytes_per_s`, the best repetition of the two kernels
+//! * `workloads`: by name `median_ms`, `min_ms`, `max_ms`, `lower_quartile_ms`, `upper_quartile_ms` per step; `gflops`,
+//!   `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the larger of both, `share_of_roofline`;
+//!   `dispatches_per_step`, `host_us_per_step` (encoding and submitting), `gpu_ms` (timestamps, or null),
+//!   `steps_per_repetition`; `scale`, if a part was measured: what there were fewer `of`, `measured`, `full`
+//! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times, `gflops`) and, if it ended
+//!   early, why it `stopped`
+//! * `errors`: by name what failed; the rest goes on
 
+mod curves;
+mod gemm;
+mod measure;
+mod report;
+mod roofline;
 mod workloads;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use gibbs::gpu::Plan;
-use gibbs::{Gpu, GpuOptions};
-use serde::Serialize;
+use clap::builder::PossibleValuesParser;
+use gibbs::{Error, Gpu, GpuOptions};
 
-use workloads::Workload;
+use measure::{Budget, one_replay, repeat};
+use report::{Figures, Row, Scale, Step};
+use roofline::Roofline;
+use workloads::{Description, LIST, Size, Workload};
 
-/// Measure gibbs on one adapter.
+/// What went wrong, in words or as an error of the library.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Measure gibbs on one adapter: prints a table, writes the figures with --json.
+///
+/// Takes some minutes on a software renderer. `bench --workload tiny` takes seconds.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Workload to run; may be given several times [default: all].
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(workloads::NAMES))]
+    /// Workload to run; may be given several times [default: all but `curves`].
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(LIST.map(|(name, _)| name)), hide_possible_values = true)]
     workload: Vec<String>,
-    /// A part of the adapter's name, such as `llvmpipe` or `nvidia`.
+    /// Measure growth curves too; the same as `--workload curves` beside the others.
     #[arg(long)]
+    curves: bool,
+    /// Print the workloads with a line about each, and stop.
+    #[arg(long)]
+    list: bool,
+    /// A part of the adapter's name, such as `llvmpipe` or `nvidia` [default: the best one].
+    #[arg(long, value_name = "PART")]
     adapter: Option<String>,
-    /// File for the figures.
+    /// File for the figures; folders on the way are made.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Repetitions, at least 5.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=1000))]
+    /// Repetitions of each workload, at least 5; the median counts.
+    #[arg(long, value_name = "COUNT", default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=1000))]
     repetitions: u32,
+    /// About how long a repetition takes, in milliseconds; shorter ones are noisier.
+    #[arg(long, value_name = "MS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=2000))]
+    milliseconds: u64,
     /// Print the dispatches of each workload's step.
     #[arg(long)]
     describe: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Row {
-    median_ms: f64,
-    min_ms: f64,
-    max_ms: f64,
-    gflops: f64,
-    dispatches_per_step: usize,
-    host_us_per_step: f64,
-    /// Time on the device per step by timestamps, where the adapter has them.
-    gpu_ms: Option<f64>,
-    steps_per_repetition: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Figures {
-    adapter: String,
-    backend: String,
-    workloads: BTreeMap<String, Row>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    errors: BTreeMap<String, String>,
-}
-
-/// Length of one repetition.
-const REPETITION: Duration = Duration::from_millis(600);
+/// Longest repetition, in seconds: what would take longer is measured in part.
+const LONGEST_S: f64 = 2.0;
+/// Share of the peak that any workload is trusted to reach; a probe tells about the others.
+const TRUSTED_SHARE: f64 = 0.02;
+/// A peak in GFLOP/s for adapters whose own could not be measured.
+const ASSUMED_PEAK: f64 = 100.0;
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
@@ -77,84 +99,156 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
-    let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
-    println!("{}", gpu.adapter_name());
-    println!(
-        "{:<16} {:>10} {:>10} {:>10} {:>10} {:>10} {:>11} {:>12}",
-        "workload", "median ms", "min ms", "max ms", "GPU ms", "GFLOP/s", "dispatches", "host us/step"
-    );
-    let mut figures = Figures {
-        adapter: gpu.info().name.clone(),
-        backend: format!("{:?}", gpu.info().backend).to_lowercase(),
-        workloads: BTreeMap::new(),
-        errors: BTreeMap::new(),
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    if arguments.list {
+        for (name, about) in LIST {
+            println!("{}", format!("{name:<27} {about}").trim_end());
+        }
+        return Ok(true);
+    }
+    // A file that cannot be written is better known before minutes of measuring.
+    if let Some(folder) = arguments.json.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let open = || Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() });
+    let mut gpu = open()?;
+    let budget = Budget {
+        repetitions: arguments.repetitions,
+        repetition: Duration::from_millis(arguments.milliseconds),
     };
-    let all: Vec<String> = workloads::NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let names = if arguments.workload.is_empty() { &all } else { &arguments.workload };
+    let mut figures = Figures::new(&gpu, arguments.repetitions);
+    println!("{}", gpu.adapter_name());
+    eprintln!("measuring the adapter's limits");
+    match roofline::measure(&gpu, &budget) {
+        Ok(limits) => {
+            println!(
+                "limits: {:.1} GFLOP/s of multiply-adds in registers, {:.1} GB/s read and written by a copy",
+                limits.gflops, limits.gbytes_per_s
+            );
+            figures.roofline = Some(limits);
+        }
+        Err(error) => fail(&mut figures, &mut gpu, "roofline", &error, open)?,
+    }
+    let mut names: Vec<&str> = match arguments.workload.is_empty() {
+        true => LIST.iter().map(|(name, _)| *name).filter(|name| *name != "curves").collect(),
+        false => arguments.workload.iter().map(String::as_str).collect(),
+    };
+    let curves = arguments.curves || names.contains(&"curves");
+    names.retain(|name| *name != "curves");
+    if !names.is_empty() {
+        println!("{}", report::heading());
+    }
     for name in names {
-        match measure(&gpu, name, arguments) {
+        eprintln!("measuring {name}");
+        match measure(&gpu, name, &budget, figures.roofline, arguments.describe) {
             Ok(row) => {
-                let gpu_ms = row.gpu_ms.map_or("-".into(), |ms| format!("{ms:.3}"));
+                println!("{}", report::line(name, &row));
+                figures.workloads.insert(name.to_owned(), row);
+            }
+            Err(error) => fail(&mut figures, &mut gpu, name, &error, open)?,
+        }
+    }
+    if curves {
+        // A point is one of many: shorter repetitions do.
+        let budget = Budget { repetition: budget.repetition / 3, ..budget };
+        for (name, sizes) in curves::list() {
+            eprintln!("measuring the curve over {name}");
+            let curve = curves::measure(&gpu, &sizes, &budget, LONGEST_S);
+            println!("curve over {name}: contexts, negatives, median ms, GFLOP/s");
+            for point in &curve.points {
                 println!(
-                    "{name:<16} {:>10.3} {:>10.3} {:>10.3} {gpu_ms:>10} {:>10.2} {:>11} {:>12.1}",
-                    row.median_ms,
-                    row.min_ms,
-                    row.max_ms,
-                    row.gflops,
-                    row.dispatches_per_step,
-                    row.host_us_per_step
+                    "{:>9} {:>9} {:>12.3} {:>9.2}",
+                    point.contexts, point.negatives, point.median_ms, point.gflops
                 );
-                figures.workloads.insert(name.clone(), row);
             }
-            Err(error) => {
-                println!("{name:<16} failed: {error}");
-                figures.errors.insert(name.clone(), error.to_string());
+            if let Some(why) = &curve.stopped {
+                println!("ends there: {why}");
             }
+            if curve.points.is_empty() {
+                let why = curve.stopped.clone().unwrap_or_default();
+                figures.errors.insert(format!("curves/{name}"), why);
+            }
+            figures.curves.insert(name.to_owned(), curve);
         }
     }
     if let Some(path) = &arguments.json {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
+        std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n")?;
     }
     Ok(figures.errors.is_empty())
 }
 
-fn measure(gpu: &Gpu, name: &str, arguments: &Arguments) -> gibbs::Result<Row> {
-    let workload = Workload::build(gpu, name)?;
-    let plan: &Plan = workload.plan();
-    if arguments.describe {
+/// Notes a failure. A device that is lost, or out of memory, is opened anew for what comes next.
+fn fail(
+    figures: &mut Figures,
+    gpu: &mut Gpu,
+    name: &str,
+    error: &Failure,
+    open: impl Fn() -> gibbs::Result<Gpu>,
+) -> Result<(), Failure> {
+    println!("{name:<27} failed: {error}");
+    figures.errors.insert(name.to_owned(), error.to_string());
+    if let Some(Error::DeviceLost { .. } | Error::OutOfMemory { .. }) = error.downcast_ref() {
+        *gpu = open()?;
+    }
+    Ok(())
+}
+
+fn measure(
+    gpu: &Gpu,
+    name: &str,
+    budget: &Budget,
+    roofline: Option<Roofline>,
+    describe: bool,
+) -> Result<Row, Failure> {
+    let Some(description) = Description::of(name) else {
+        return Err("there is no such workload; `--list` prints all".into());
+    };
+    let (workload, size) = fitted(gpu, &description, roofline)?;
+    if describe {
         print!("{}", workload.describe());
     }
-    // The first replays pay for first touches of memory; the second call sets the number of steps per repetition.
-    plan.run_timed(1)?;
-    let once = plan.run_timed(2)?.wall.as_secs_f64() / 2.0;
-    let steps = ((REPETITION.as_secs_f64() / once.max(1e-7)) as u64).clamp(1, 2000);
-    let mut wall = Vec::new();
-    let mut host = Vec::new();
-    let mut device = Vec::new();
-    for _ in 0..arguments.repetitions {
-        let timing = plan.run_timed(steps)?;
-        let per_step = |time: Duration| time.as_secs_f64() / steps as f64;
-        wall.push(1e3 * per_step(timing.wall));
-        host.push(1e6 * per_step(timing.host));
-        device.extend(timing.gpu.map(|time| 1e3 * per_step(time)));
-    }
-    let median = |values: &mut Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+    let timings = repeat(workload.plan(), size.steps, budget)?;
+    workload.check(gpu)?;
+    let (plan, steps) = (workload.plan(), size.steps as f64);
+    let step = Step {
+        flops: description.flops_per_step(size)?,
+        bytes: plan.bytes() as f64 / steps,
+        dispatches: plan.dispatches() as f64 / steps,
+        per_replay: size.steps,
     };
-    let median_ms = median(&mut wall).unwrap_or(f64::NAN);
-    Ok(Row {
-        median_ms,
-        min_ms: wall[0],
-        max_ms: wall[wall.len() - 1],
-        gflops: workload.nominal_flops() * 1e-6 / median_ms,
-        dispatches_per_step: plan.dispatches(),
-        host_us_per_step: median(&mut host).unwrap_or(f64::NAN),
-        gpu_ms: median(&mut device),
-        steps_per_repetition: steps,
-    })
+    let full = description.size();
+    let mut scale = Vec::new();
+    for (of, measured, full) in
+        [(description.rows_are(), size.rows, full.rows), ("steps", size.steps, full.steps)]
+    {
+        if measured != full {
+            scale.push(Scale { of, measured, full });
+        }
+    }
+    Ok(Row::new(&timings, &step, roofline, scale))
+}
+
+/// The workload in full or, where a replay would take too long, a part of it. Large workloads are tried in a small part first.
+fn fitted(
+    gpu: &Gpu,
+    description: &Description,
+    roofline: Option<Roofline>,
+) -> Result<(Workload, Size), Failure> {
+    let full = description.size();
+    let flops = description.flops_per_step(full)? * full.steps as f64;
+    let trusted = 1e9 * roofline.map_or(ASSUMED_PEAK, |roofline| roofline.gflops) * TRUSTED_SHARE * LONGEST_S;
+    let power = |ratio: f64| (ratio.max(1.0).ceil() as usize).next_power_of_two();
+    let probe = full.reduced(power(flops / trusted));
+    let workload = description.build(gpu, probe)?;
+    let once = one_replay(workload.plan())?;
+    let of = |size: Size| (size.rows * size.steps) as f64;
+    let size = full.reduced(power(once * of(full) / of(probe) / LONGEST_S));
+    match size == probe {
+        true => Ok((workload, size)),
+        // The probe's memory first.
+        false => {
+            drop(workload);
+            Ok((description.build(gpu, size)?, size))
+        }
+    }
 }

@@ -1,89 +1,260 @@
 //! The workloads, by name.
 
 use gibbs::gpu::{Plan, Recording, RunState};
-use gibbs::nn::AdamOptions;
-use gibbs::train::{Dataset, EnergyOptions, Normalise, ProposalOptions, RnceOptions, RnceTrainer};
-use gibbs::{Error, Gpu, Result};
+use gibbs::nn::{ACTION, Activation, AdamOptions, Input, Model, Network, NetworkEnergy};
+use gibbs::sampler::{ChainOptions, ChainSampler, Langevin};
+use gibbs::testing::data;
+use gibbs::train::{
+    Dataset, EnergyOptions, NetworkShape, Normalise, ProposalOptions, RnceOptions, RnceTrainer,
+};
+use gibbs::{Gpu, Result};
 
-/// Every workload.
-pub const NAMES: [&str; 2] = ["rnce-small", "control"];
+use crate::Failure;
+use crate::gemm::{self, Gemm};
 
-/// A step to replay.
-pub enum Workload {
-    Training { trainer: Box<RnceTrainer>, nominal_flops: f64 },
-    Control { plan: Box<Plan> },
+/// What is measured, and what it is.
+pub const LIST: [(&str, &str); 17] = [
+    ("gemm-2048x256x256", "one dense layer forward: rows x outputs x inputs"),
+    ("gemm-2048x256x256/inputs", "its gradient to the inputs"),
+    ("gemm-2048x256x256/weights", "its gradient to the weights"),
+    ("gemm-8192x1024x1024", "the same, larger"),
+    ("gemm-8192x1024x1024/inputs", ""),
+    ("gemm-8192x1024x1024/weights", ""),
+    ("gemm-65536x128x128", "the same, tall"),
+    ("gemm-65536x128x128/inputs", ""),
+    ("gemm-65536x128x128/weights", ""),
+    (
+        "rnce-small",
+        "training: 128 contexts of 2, 63 negatives, actions of 2, 3x128 SiLU, frozen Gaussian proposal",
+    ),
+    ("rnce-wide", "training: 256 contexts of 40, 32 negatives, actions of 32, 4x1024 ReLU, same proposal"),
+    (
+        "ibc-push",
+        "training: 512 contexts of 10, 256 uniform negatives, actions of 2, 8 pre-activation blocks of 128",
+    ),
+    ("tiny", "training: 16 contexts of 2, 15 negatives, actions of 2, 2x64 SiLU: overhead alone"),
+    ("langevin-small", "4096 chains, 100 steps, 3x128 SiLU, 4 inputs; figures per step of a chain"),
+    ("ibc-langevin", "4096 chains, 100 steps, 8x512 ReLU, 32 inputs; figures per step of a chain"),
+    ("control", "a plan of one tiny dispatch: what a replay costs at least"),
+    ("curves", "ms per rnce-small step over 1 to 1023 negatives and over batches of 64 to 65536 contexts"),
+];
+
+/// How much of a workload is done at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows of a product, contexts of a batch, or chains.
+    pub rows: usize,
+    /// Steps of each chain; 1 for the rest.
+    pub steps: usize,
 }
 
-impl Workload {
-    pub fn build(gpu: &Gpu, name: &str) -> Result<Self> {
-        match name {
-            "rnce-small" => Self::rnce(gpu, 128, 63, (2, 2), &[128; 3]),
-            "control" => {
+impl Size {
+    /// About `1 / factor` of it: fewer steps first, since they repeat each other, then fewer rows.
+    pub fn reduced(self, factor: usize) -> Self {
+        let steps = (self.steps / factor).max(1);
+        let left = factor * steps / self.steps.max(1);
+        Self { steps, rows: (self.rows / left.max(1)).max(1) }
+    }
+}
+
+/// A workload that nothing was made of yet.
+#[derive(Clone, Debug)]
+pub enum Description {
+    Gemm(Gemm),
+    Training(Box<Training>),
+    Chains { network: Network, chains: usize, steps: usize },
+    Control,
+}
+
+/// R-NCE steps with a proposal that is not trained.
+#[derive(Clone, Debug)]
+pub struct Training {
+    pub options: RnceOptions,
+    pub widths: (usize, usize),
+}
+
+/// The frozen proposal of most workloads: a conditional diagonal Gaussian from one hidden layer of 128.
+fn gaussian() -> ProposalOptions {
+    ProposalOptions::Mixture { components: 1, hidden: vec![128], optimiser: AdamOptions::default() }
+}
+
+fn training(
+    batch: usize,
+    negatives: usize,
+    widths: (usize, usize),
+    energy: EnergyOptions,
+    proposal: ProposalOptions,
+) -> Description {
+    let options = RnceOptions {
+        negatives,
+        batch,
+        steps: 1_000_000,
+        proposal_updates: 0,
+        action: Normalise::Standard { deviation: 1.0 },
+        energy,
+        proposal,
+        ..RnceOptions::default()
+    };
+    Description::Training(Box::new(Training { options, widths }))
+}
+
+/// `rnce-small` with other numbers of contexts and negatives.
+pub fn small(batch: usize, negatives: usize) -> Description {
+    training(batch, negatives, (2, 2), EnergyOptions::default(), gaussian())
+}
+
+impl Description {
+    /// The workload of a name; none for `curves`, which is many.
+    pub fn of(name: &str) -> Option<Self> {
+        let plain =
+            |hidden: Vec<usize>, activation| EnergyOptions { hidden, activation, ..EnergyOptions::default() };
+        let chains = |inputs, hidden: &[usize], activation| Self::Chains {
+            network: Network::mlp(vec![Input::new(ACTION, inputs)], hidden, activation, 1),
+            chains: 4096,
+            steps: 100,
+        };
+        Some(match name {
+            "rnce-small" => small(128, 63),
+            "rnce-wide" => training(256, 32, (40, 32), plain(vec![1024; 4], Activation::Relu), gaussian()),
+            "ibc-push" => {
+                let energy = EnergyOptions {
+                    shape: NetworkShape::Preactivation { blocks: 8 },
+                    ..plain(vec![128], Activation::Relu)
+                };
+                let uniform = ProposalOptions::Uniform { low: vec![-1.25; 2], high: vec![1.25; 2] };
+                training(512, 256, (10, 2), energy, uniform)
+            }
+            "tiny" => training(16, 15, (2, 2), plain(vec![64; 2], Activation::Silu), gaussian()),
+            "langevin-small" => chains(4, &[128; 3], Activation::Silu),
+            "ibc-langevin" => chains(32, &[512; 8], Activation::Relu),
+            "control" => Self::Control,
+            _ => Self::Gemm(gemm::parse(name)?),
+        })
+    }
+
+    /// All of it.
+    pub fn size(&self) -> Size {
+        match self {
+            Self::Gemm(gemm) => Size { rows: gemm.rows, steps: 1 },
+            Self::Training(training) => Size { rows: training.options.batch, steps: 1 },
+            Self::Chains { chains, steps, .. } => Size { rows: *chains, steps: *steps },
+            Self::Control => Size { rows: 1, steps: 1 },
+        }
+    }
+
+    /// What `size.rows` counts.
+    pub fn rows_are(&self) -> &'static str {
+        match self {
+            Self::Training(_) => "contexts",
+            Self::Chains { .. } => "chains",
+            Self::Gemm(_) | Self::Control => "rows",
+        }
+    }
+
+    /// Nominal operations of one step: 2 per multiply-add of a product, 4 for an input gradient, 6 for training.
+    pub fn flops_per_step(&self, size: Size) -> Result<f64> {
+        Ok(match self {
+            Self::Gemm(gemm) => Gemm { rows: size.rows, ..*gemm }.nominal_flops(),
+            Self::Training(training) => {
+                let (x, y) = training.widths;
+                let affine = gibbs::nn::Affine::identity;
+                let network = training.options.energy.network(affine(x), affine(y))?;
+                let rows = size.rows * (training.options.negatives + 1);
+                6.0 * rows as f64 * network.multiply_adds() as f64
+            }
+            Self::Chains { network, .. } => 4.0 * size.rows as f64 * network.multiply_adds() as f64,
+            Self::Control => 0.0,
+        })
+    }
+
+    /// Compiles the workload in some size.
+    ///
+    /// # Errors
+    /// What the device refuses; for a product, a wrong result.
+    pub fn build(&self, gpu: &Gpu, size: Size) -> Result<Workload, Failure> {
+        Ok(match self {
+            Self::Gemm(gemm) => {
+                let (plan, description) = Gemm { rows: size.rows, ..*gemm }.build(gpu)?;
+                Workload::Plan { plan: Box::new(plan), description }
+            }
+            Self::Training(training) => {
+                let options = RnceOptions { batch: size.rows, ..training.options.clone() };
+                Workload::Training(Box::new(RnceTrainer::new(gpu, &waves(training.widths)?, options)?))
+            }
+            Self::Chains { network, .. } => {
+                let run = RunState::new(gpu, 1)?;
+                let energy = NetworkEnergy::new(Model::new(gpu, "energy", network.clone(), &run)?)?;
+                let options = ChainOptions {
+                    chains: size.rows,
+                    dynamics: Langevin { steps: size.steps, ..Langevin::default() }.into(),
+                    ..ChainOptions::default()
+                };
+                let sampler = ChainSampler::from_points(gpu, &energy, &options)?;
+                if let Some(start) = sampler.start() {
+                    start.write(gpu, &data(5, start.shape().len()))?;
+                }
+                Workload::Chains(Box::new(sampler))
+            }
+            Self::Control => {
                 let run = RunState::new(gpu, 0)?;
                 let mut recording = Recording::new("control");
                 RunState::record_advance(&mut recording)?;
-                Ok(Self::Control { plan: Box::new(recording.compile(gpu, &run.bindings())?) })
+                let plan = Box::new(recording.compile(gpu, &run.bindings())?);
+                Workload::Plan { plan, description: recording.describe() }
             }
-            _ => Err(Error::Unsupported {
-                operation: format!("workload `{name}`"),
-                reason: "there is no such workload".into(),
-                hint: format!("choose one of {}", NAMES.join(", ")),
-            }),
-        }
+        })
     }
+}
 
-    /// A whole R-NCE step with a frozen diagonal Gaussian proposal of one hidden layer of 128: batch, draws, densities,
-    /// forward, loss, backward, Adam.
-    fn rnce(
-        gpu: &Gpu,
-        contexts: usize,
-        negatives: usize,
-        (x_width, y_width): (usize, usize),
-        hidden: &[usize],
-    ) -> Result<Self> {
-        // Smooth, asymmetric data; the time of a step does not depend on it.
-        let wave = |row: usize, column: usize| ((row * 7 + column * 13) as f32 * 0.37).sin();
-        let rows = 4096;
-        let fill = |width: usize| (0..rows * width).map(|at| wave(at / width, at % width)).collect();
-        let data = Dataset::new(fill(x_width), x_width, fill(y_width), y_width)?;
-        let options = RnceOptions {
-            negatives,
-            batch: contexts,
-            steps: 100_000,
-            proposal_updates: 0,
-            action: Normalise::Standard { deviation: 1.0 },
-            energy: EnergyOptions { hidden: hidden.to_vec(), ..EnergyOptions::default() },
-            proposal: ProposalOptions::Mixture {
-                components: 1,
-                hidden: vec![128],
-                optimiser: AdamOptions::default(),
-            },
-            ..RnceOptions::default()
-        };
-        let trainer = Box::new(RnceTrainer::new(gpu, &data, options)?);
-        let multiply_adds = trainer.energy().model().network().multiply_adds();
-        let nominal_flops = 6.0 * (contexts * (negatives + 1)) as f64 * multiply_adds as f64;
-        Ok(Self::Training { trainer, nominal_flops })
-    }
+/// Smooth, asymmetric data in [-1, 1]; the time of a step does not depend on it.
+fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
+    let rows = 4096;
+    let wave = |row: usize, column: usize| ((row * 7 + column * 13) as f32 * 0.37).sin();
+    let fill = |width: usize| (0..rows * width).map(|at| wave(at / width, at % width)).collect();
+    Dataset::new(fill(x_width), x_width, fill(y_width), y_width)
+}
 
+/// A compiled workload.
+pub enum Workload {
+    Training(Box<RnceTrainer>),
+    Chains(Box<ChainSampler>),
+    Plan { plan: Box<Plan>, description: String },
+}
+
+impl Workload {
     pub fn plan(&self) -> &Plan {
         match self {
-            Workload::Training { trainer, .. } => trainer.plan(),
-            Workload::Control { plan } => plan,
+            Self::Training(trainer) => trainer.plan(),
+            Self::Chains(sampler) => sampler.plan(),
+            Self::Plan { plan, .. } => plan,
         }
     }
 
-    pub fn nominal_flops(&self) -> f64 {
-        match self {
-            Workload::Training { nominal_flops, .. } => *nominal_flops,
-            Workload::Control { .. } => 0.0,
-        }
-    }
-
+    /// A table of the dispatches, where the recording is still there.
     pub fn describe(&self) -> String {
         match self {
-            Workload::Training { trainer, .. } => trainer.description().to_owned(),
-            Workload::Control { .. } => "control: one tiny dispatch\n".into(),
+            Self::Training(trainer) => trainer.description().to_owned(),
+            Self::Chains(sampler) => format!("{} dispatches in all\n", sampler.plan().dispatches()),
+            Self::Plan { description, .. } => description.clone(),
+        }
+    }
+
+    /// Checks what was left behind: numbers, and the chains or weights that moved.
+    ///
+    /// # Errors
+    /// Numbers that are not finite, or all the same.
+    pub fn check(&self, gpu: &Gpu) -> Result<(), Failure> {
+        let (what, values): (_, Vec<f32>) = match self {
+            Self::Training(trainer) => ("weights", gpu.read(trainer.energy().model().parameters())?),
+            Self::Chains(sampler) => ("chains", gpu.read(sampler.result())?),
+            Self::Plan { .. } => return Ok(()),
+        };
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(format!("the {what} hold {} at element {at}", values[at]).into());
+        }
+        match self {
+            Self::Chains(_) if values == data(5, values.len()) => Err("the chains did not move".into()),
+            _ => Ok(()),
         }
     }
 }

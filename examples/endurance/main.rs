@@ -82,7 +82,12 @@ fn options(hidden: Vec<usize>, batch: usize, negatives: usize) -> RnceOptions {
         batch,
         negatives,
         steps: 2_000_000,
-        energy: EnergyOptions { hidden, activation: Activation::Silu, optimiser: AdamOptions::default() },
+        energy: EnergyOptions {
+            hidden,
+            activation: Activation::Silu,
+            optimiser: AdamOptions::default(),
+            ..EnergyOptions::default()
+        },
         proposal: ProposalOptions::Mixture {
             components: 2,
             hidden: vec![16],

@@ -228,7 +228,12 @@ fn options(arguments: &Arguments, target: &Target) -> RnceOptions {
             Source::File => Normalise::Standard { deviation: 1.0 },
         },
         action: Normalise::Standard { deviation },
-        energy: EnergyOptions { hidden: vec![128; 3], activation: Activation::Silu, optimiser: adam(3e-3) },
+        energy: EnergyOptions {
+            hidden: vec![128; 3],
+            activation: Activation::Silu,
+            optimiser: adam(3e-3),
+            ..EnergyOptions::default()
+        },
         proposal: match arguments.proposal {
             ProposalKind::Mixture => mixture(8),
             ProposalKind::Gaussian => mixture(1),

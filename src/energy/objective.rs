@@ -57,7 +57,7 @@ pub fn record_ranked_gradient(
     let count = check_candidates(recording, candidates)?;
     let draws = Draws { candidates, first: 1, count: count - 1, stream, inner: 0 };
     let log_q = proposal.record_propose(recording, context, &draws, fusion)?;
-    if fusion == Fusion::Auto {
+    if fusion != Fusion::Never {
         let parameters = energy.model().value(recording)?;
         let network = energy.model().network();
         let inputs = (Some(context), candidates);

@@ -228,7 +228,9 @@ pub fn record(
     log_q: Value,
 ) -> Result<Option<RankedGradient>> {
     let [contexts, candidates] = *recording.shape(log_q)?.dims() else { return Ok(None) };
-    let Some(fit) = Fit::new(network, recording.target(), contexts, candidates) else { return Ok(None) };
+    let Some(fit) = Fit::new(network, recording.target().clone(), contexts, candidates) else {
+        return Ok(None);
+    };
     let Fit { groups, parameters4, .. } = fit;
     recording.expect_shape("ranking network", parameters, [4 * parameters4])?;
     recording.expect_shape("ranking network", y, [contexts, candidates, fit.action.width])?;

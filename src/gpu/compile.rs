@@ -74,6 +74,7 @@ impl Recording {
             knobs,
             flops: self.flops(),
             variants: self.variants.clone(),
+            bytes: self.bytes(),
             cost: 0.0,
             host_groups: Mutex::default(),
             host_sets: Mutex::default(),

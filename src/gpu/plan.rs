@@ -42,6 +42,7 @@ pub struct Plan {
     pub(super) knobs: Vec<(String, Vec<u64>)>,
     pub(super) flops: u64,
     pub(super) variants: VariantChoices,
+    pub(super) bytes: u64,
     /// Estimated seconds of one replay on a slow device.
     pub(super) cost: f64,
     /// By step and, for each slot that the host fills, its value, buffer and offset.
@@ -111,6 +112,12 @@ impl Plan {
     /// Nominal floating-point operations of one replay.
     pub fn flops(&self) -> u64 {
         self.flops
+    }
+
+    /// Bytes that the dispatches of one replay bind: a nominal memory traffic. Each binding counts in full, once, however often
+    /// a kernel reads it and whatever caches keep.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Bytes of scratch memory and constants that the plan owns.

@@ -1,21 +1,7 @@
 //! Plain narrow networks, as the kernels that hold a whole network in one dispatch take them.
 
-use serde::{Deserialize, Serialize};
-
 use super::graph::Op;
 use super::{Activation, Encoding, Input, Network};
-
-/// Whether kernels that hold a whole narrow network may take the place of one dispatch per layer. Both compute the same
-/// sums; the order of some of them, and so their rounding, differs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fusion {
-    /// Wherever the network and the batch fit them.
-    #[default]
-    Auto,
-    /// Never: every layer is a dispatch of its own.
-    Never,
-}
 
 /// A dense layer of a narrow network. Offsets are in `vec4`s of the flat parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
-//! Whole narrow networks in one dispatch (`shaders/nn/network_fused.wgsl`).
-
-use serde::{Deserialize, Serialize};
+//! Whole narrow networks in one dispatch (`shaders/nn/network_fused.wgsl`): one to eight hidden dense layers at most 128 wide,
+//! without norms or residual blocks, over an input of at most 128 numbers that enters as it is; other inputs may be encoded.
 
 use super::dense_forward::{DenseForward, Start};
 use super::encode::encode;
@@ -16,37 +15,6 @@ use crate::{Error, Result};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/network_fused.wgsl");
-
-/// When a kernel for the whole network takes the place of a dispatch per layer.
-///
-/// Both ways compute the same numbers up to the order of sums. Narrow networks qualify: one to eight hidden dense layers at
-/// most 128 wide, without norms or residual blocks, over an input of at most 128 numbers that enters as it is; other inputs
-/// may be encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fusion {
-    /// Where a fixed table by class of device says so.
-    #[default]
-    Auto,
-    /// Wherever the network qualifies.
-    Always,
-    /// Nowhere.
-    Never,
-}
-
-impl Fusion {
-    /// Whether networks that qualify are fused on a class of devices.
-    ///
-    /// A software renderer gains nothing: its time is loads, which are as many either way, and the larger kernel takes longer to
-    /// compile.
-    pub fn applies(self, class: DeviceClass) -> bool {
-        match self {
-            Fusion::Auto => class == DeviceClass::Gpu,
-            Fusion::Always => true,
-            Fusion::Never => false,
-        }
-    }
-}
 
 /// Widest layer.
 const MAX_WIDTH: usize = 128;
@@ -136,7 +104,7 @@ impl Network {
             return Ok(None);
         }
         let shape = recording.shape(y)?;
-        let (rows, dims, target) = (shape.rows(), input.width, recording.target());
+        let (rows, dims, target) = (shape.rows(), input.width, recording.target().clone());
         if shape.is_packed() || shape.width() != dims || rows == 0 {
             return Ok(None);
         }

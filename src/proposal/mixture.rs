@@ -168,7 +168,7 @@ impl Proposal for Mixture {
     ) -> Result<Value> {
         let candidates = recording.shape(draws.candidates)?.dims().get(1).copied().unwrap_or(0);
         let narrow = match fusion {
-            Fusion::Auto => mixture_propose::fits(self, recording.class(), candidates),
+            Fusion::Auto | Fusion::Always => mixture_propose::fits(self, recording.class(), candidates),
             Fusion::Never => None,
         };
         if let Some(narrow) = narrow {

@@ -94,7 +94,7 @@ impl Proposal for UniformBox {
         fusion: Fusion,
     ) -> Result<Value> {
         match fusion {
-            Fusion::Auto => uniform_propose::record(recording, self, draws),
+            Fusion::Auto | Fusion::Always => uniform_propose::record(recording, self, draws),
             Fusion::Never => {
                 let prepared = self.record_prepare(recording, context)?;
                 self.record_sample(recording, &prepared, draws)?;

@@ -2,33 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, Normalise};
+use super::{Dataset, EnergyOptions, Normalise};
 use crate::energy::Objective;
-use crate::nn::{Activation, AdamOptions, Fusion, Schedule};
+use crate::nn::{AdamOptions, Affine, Fusion, Schedule};
 use crate::{Error, Result};
-
-/// The energy network of a run: a multilayer perceptron over context and action.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EnergyOptions {
-    /// Widths of the hidden layers.
-    pub hidden: Vec<usize>,
-    /// Their activation.
-    pub activation: Activation,
-    /// How it is trained; `steps` is set by the run.
-    pub optimiser: AdamOptions,
-}
-
-impl Default for EnergyOptions {
-    fn default() -> Self {
-        let schedule = Schedule::Cosine { rate: 3e-3, warmup: 100, floor: 0.0 };
-        Self {
-            hidden: vec![128; 3],
-            activation: Activation::Silu,
-            optimiser: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
-        }
-    }
-}
 
 /// The negative sampler of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +158,8 @@ impl RnceOptions {
                 return fail("the normaliser's deviation", format!("is {deviation}; it must be positive"));
             }
         }
+        let (x, y) = (Affine::identity(data.x_width()), Affine::identity(data.y_width()));
+        self.energy.network(x, y)?;
         if self.warmup > 0 && matches!(self.proposal, ProposalOptions::Uniform { .. }) {
             return fail(
                 "warmup",

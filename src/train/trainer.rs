@@ -13,9 +13,7 @@ use crate::gpu::{
     Bindings, Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, Value,
     VariantChoices,
 };
-use crate::nn::{
-    ACTION, CONTEXT, FlatGradient, Input, Model, Network, NetworkEnergy, Optimiser, WatchedLoss,
-};
+use crate::nn::{FlatGradient, Model, NetworkEnergy, Optimiser, WatchedLoss};
 use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
 
 /// Metrics of a run, in the order of the ring's slots.
@@ -98,9 +96,7 @@ impl RnceTrainer {
         let context = data.fit_x(options.context);
         let action = data.fit_y(options.action);
         let run = RunState::new(gpu, options.seed)?;
-        let inputs =
-            vec![Input::normalised(CONTEXT, context.clone()), Input::normalised(ACTION, action.clone())];
-        let network = Network::mlp(inputs, &options.energy.hidden, options.energy.activation, 1);
+        let network = options.energy.network(context.clone(), action.clone())?;
         let energy = NetworkEnergy::new(Model::new(gpu, "energy", network, &run)?)?;
         let negatives = match &options.proposal {
             ProposalOptions::Mixture { components, hidden, optimiser } => {

@@ -506,7 +506,7 @@ fn uniform_proposals_equal_draws_and_densities(adapter: &Adapter) {
             let log_q = bounds.record_propose(&mut case.recording, context, &draws, fusion).unwrap();
             case.output("log_q", log_q);
             match fusion {
-                Fusion::Auto => case.expect_kernels(&["uniform_propose"]),
+                Fusion::Auto | Fusion::Always => case.expect_kernels(&["uniform_propose"]),
                 Fusion::Never => case.expect_kernels(&["uniform_sample", "uniform_log_density"]),
             }
             case.run()
