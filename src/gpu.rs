@@ -17,6 +17,7 @@ mod memory;
 pub mod metrics;
 mod optional;
 mod pace;
+mod pipeline_cache;
 mod plan;
 pub mod random;
 pub mod random_words;
@@ -72,13 +73,15 @@ pub struct KernelVariant {
     pub class: Option<DeviceClass>,
     /// Optional paths that it needs.
     pub paths: OptionalPaths,
+    /// The size that all subgroups must have for it; `None`: any.
+    pub subgroup_size: Option<u32>,
 }
 
 impl KernelVariant {
     /// A variant of a kernel.
     pub fn new(source: &KernelSource, defines: &[(&'static str, u32)]) -> Self {
         let defines = defines.iter().map(|&(name, value)| Define { name, value }).collect();
-        Self { source: source.clone(), defines, class: None, paths: OptionalPaths::NONE }
+        Self { source: source.clone(), defines, class: None, paths: OptionalPaths::NONE, subgroup_size: None }
     }
 
     /// The same variant, recorded for one class of devices only.
@@ -89,6 +92,11 @@ impl KernelVariant {
     /// The same variant, recorded only where an optional path is on.
     pub fn needing(self, path: OptionalPath) -> Self {
         Self { paths: self.paths.with(path), ..self }
+    }
+
+    /// The same variant, recorded only where all subgroups have this size.
+    pub fn for_subgroups_of(self, size: u32) -> Self {
+        Self { subgroup_size: Some(size), ..self }
     }
 
     /// Links, parses and validates the kernel and returns its module.

@@ -5,11 +5,11 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::lavapipe;
-use gibbs::Error;
 use gibbs::gpu::{
     AdoptOptions, Bindings, DType, Gpu, GpuOptions, KernelSource, MetricsRing, MetricsRow, OptionalPath,
     OptionalPaths, PathChoice, Plan, Recording, RunState, Tensor, Value,
 };
+use gibbs::{Error, wgpu};
 
 /// `result[i] = input[i] + offset`
 const ADD: &str = "
@@ -333,6 +333,38 @@ fn an_optional_path_can_be_left_out() {
     assert!(!opened.capabilities().features.contains(OptionalPath::Timestamps.features()));
     // Nothing runs otherwise without them today.
     assert_eq!(gibbs::kernels_for(opened.capabilities()), gibbs::kernels_for(whole.capabilities()));
+}
+
+/// The driver's data are kept per adapter, survive a restart, and are replaced where they are damaged.
+#[test]
+fn compiled_pipelines_are_kept_between_runs() {
+    let folder = std::env::temp_dir().join(format!("gibbs-pipelines-{}", std::process::id()));
+    let open = || {
+        let options = GpuOptions {
+            adapter: Some("llvmpipe".into()),
+            backends: Some(wgpu::Backends::VULKAN),
+            pipeline_cache: Some(folder.join("below")),
+            ..GpuOptions::default()
+        };
+        let gpu = Gpu::open(&options).unwrap();
+        let run = RunState::new(&gpu, 3).unwrap();
+        let (plan, sums) = noting(&gpu, &run, "kept", 2);
+        plan.run(2).unwrap();
+        gpu.read::<u32>(&sums).unwrap()
+    };
+    let first = open();
+    let files = || -> Vec<_> {
+        std::fs::read_dir(folder.join("below")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let [file] = &files()[..] else { panic!("one file per adapter: {:?}", files()) };
+    assert!(std::fs::metadata(file).unwrap().len() > 0);
+    assert_eq!(open(), first);
+    for damaged in [&b"no cache"[..], &[0; 4096]] {
+        std::fs::write(file, damaged).unwrap();
+        assert_eq!(open(), first);
+        assert_ne!(std::fs::read(file).unwrap(), damaged, "the file is written anew");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

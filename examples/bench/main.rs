@@ -21,6 +21,7 @@
 //!   `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the larger of both, `share_of_roofline`;
 //!   `dispatches_per_step`, `host_us_per_step` (encoding and submitting), `gpu_ms` (timestamps, or null),
 //!   `steps_per_repetition`; `scale`, if a part was measured: what there were fewer `of`, `measured`, `full`
+//! * `starts`, with `--start`: by name `first_s` and the spread of the seconds from opening a device to the first finished step
 //! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times, `gflops`) and, if it ended
 //!   early, why it `stopped`
 //! * `errors`: by name what failed; the rest goes on
@@ -30,6 +31,7 @@ mod gemm;
 mod measure;
 mod report;
 mod roofline;
+mod start;
 mod workloads;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use gibbs::gpu::Tuning;
 use gibbs::{Error, Gpu, GpuOptions};
 
 use measure::{Budget, one_replay, repeat};
@@ -60,6 +63,12 @@ struct Arguments {
     /// Measure growth curves too; the same as `--workload curves` beside the others.
     #[arg(long)]
     curves: bool,
+    /// Measure also how long a program waits from opening the device to its first finished step.
+    #[arg(long)]
+    start: bool,
+    /// How kernel variants are chosen: `table`, `measure`, `measure:FILE` to keep what was measured, or a file to restore.
+    #[arg(long, value_name = "HOW", default_value = "table")]
+    tuning: String,
     /// Print the workloads with a line about each, and stop.
     #[arg(long)]
     list: bool,
@@ -110,7 +119,16 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     if let Some(folder) = arguments.json.as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder)?;
     }
-    let open = || Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() });
+    let tuning: Tuning = arguments.tuning.parse()?;
+    let open = || {
+        let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+        Gpu::open(&options)?.with_tuning(tuning.clone())
+    };
+    let mut starts = Vec::new();
+    for name in if arguments.start { &start::NAMES[..] } else { &[] } {
+        eprintln!("measuring the start of {name}");
+        starts.push((*name, start::measure(name, arguments.repetitions, &open)));
+    }
     let mut gpu = open()?;
     let budget = Budget {
         repetitions: arguments.repetitions,
@@ -118,6 +136,18 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     };
     let mut figures = Figures::new(&gpu, arguments.repetitions);
     println!("{}", gpu.adapter_name());
+    for (name, start) in starts {
+        match start {
+            Ok(start) => {
+                println!(
+                    "start of {name}: {:.2} s from opening the device to the first finished step, {:.2} s the first time",
+                    start.spread.median, start.first_s
+                );
+                figures.starts.insert(name.to_owned(), start);
+            }
+            Err(error) => fail(&mut figures, &mut gpu, &format!("start/{name}"), &error, open)?,
+        }
+    }
     eprintln!("measuring the adapter's limits");
     match roofline::measure(&gpu, &budget) {
         Ok(limits) => {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::curves::Curve;
 use crate::measure::{Spread, Timings};
 use crate::roofline::Roofline;
+use crate::start::Start;
 
 /// Everything a run measured.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,8 @@ pub struct Figures {
     pub repetitions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roofline: Option<Roofline>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, Start>,
     pub workloads: BTreeMap<String, Row>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub curves: BTreeMap<String, Curve>,
@@ -37,6 +40,7 @@ impl Figures {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             repetitions,
             roofline: None,
+            starts: BTreeMap::new(),
             workloads: BTreeMap::new(),
             curves: BTreeMap::new(),
             errors: BTreeMap::new(),

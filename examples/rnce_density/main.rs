@@ -58,6 +58,9 @@ struct Arguments {
     /// A part of the adapter's name, such as `llvmpipe` or `nvidia`.
     #[arg(long)]
     adapter: Option<String>,
+    /// How kernel variants are chosen: `table`, `measure`, `measure:FILE` to keep what was measured, or a file to restore.
+    #[arg(long, value_name = "HOW", default_value = "table")]
+    tuning: String,
     /// Folder for pictures, metrics and the model.
     #[arg(long, default_value = "out/rnce_density")]
     out: PathBuf,
@@ -115,7 +118,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
-    let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
+    let adapter = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+    let gpu = Gpu::open(&adapter)?.with_tuning(arguments.tuning.parse()?)?;
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
 

@@ -23,7 +23,8 @@ pub struct Target {
     pub max_binding_bytes: u64,
     /// The optional paths that kernel variants may use.
     pub paths: OptionalPaths,
-    /// The size of every subgroup, where the device has one size only and subgroup operations are on.
+    /// The size of every subgroup, where the device has subgroup operations, one size only, and no shader is compiled with every
+    /// check.
     pub subgroup_size: Option<u32>,
     /// The context whose [`super::Tuning`] chooses variants ([`Gpu::target`]); none: the table.
     pub tuner: Option<Gpu>,
@@ -63,7 +64,8 @@ pub struct Capabilities {
     pub paths: Vec<PathState>,
     /// Whether shaders are compiled with every runtime check, the loop counter included.
     pub checked: bool,
-    /// The size of every subgroup, where the device has one size only and subgroup operations are on.
+    /// The size of every subgroup, where the device has subgroup operations, one size only, and no shader is compiled with every
+    /// check.
     pub subgroup_size: Option<u32>,
 }
 
@@ -85,7 +87,9 @@ impl Capabilities {
         let features = device.features();
         let info = device.adapter_info();
         let one_size = info.subgroup_min_size == info.subgroup_max_size;
-        let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size;
+        let checked = checked.unwrap_or_else(|| switched("GIBBS_CHECKED"));
+        // With a counter in every loop nothing is unrolled: lavapipe then compiles for minutes what subgroups share.
+        let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size && !checked;
         let class = match info.device_type {
             wgpu::DeviceType::Cpu => DeviceClass::Cpu,
             _ => DeviceClass::Gpu,
@@ -98,7 +102,7 @@ impl Capabilities {
                 .iter()
                 .map(|path| path.state(features, offered | features, without))
                 .collect(),
-            checked: checked.unwrap_or_else(|| switched("GIBBS_CHECKED")),
+            checked,
             subgroup_size: subgroups.then_some(info.subgroup_min_size),
         }
     }

@@ -64,7 +64,8 @@ pub(crate) fn choices(variants: Vec<KernelVariant>, capabilities: &Capabilities)
             all.len() - 1
         });
         let fits = variant.class.is_none_or(|class| class == capabilities.class)
-            && variant.paths.is_within(capabilities.on());
+            && variant.paths.is_within(capabilities.on())
+            && variant.subgroup_size.is_none_or(|size| capabilities.subgroup_size == Some(size));
         if fits {
             all[at].variants.push(variant);
         }

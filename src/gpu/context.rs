@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use super::capabilities::{Capabilities, Target};
 use super::counters::{AtomicCounters, Counters, count};
 use super::fault::{Fault, FaultRecord, Injected};
 use super::kernel::{Pipeline, PipelineKey};
-use super::optional::OptionalPaths;
+use super::optional::{OptionalPath, OptionalPaths};
+use super::pipeline_cache::PipelineCache;
 use super::tensor::Tensor;
 use super::tuning::{Tuner, Tuning, TuningFile};
 use crate::{Error, Result};
@@ -34,6 +36,10 @@ pub struct GpuOptions {
     pub poison: Option<bool>,
     /// Longest wait for the device before [`Error::Timeout`]. Default: 60 s.
     pub timeout: Option<Duration>,
+    /// A folder, made if it is not there, in which compiled pipelines are kept between runs, one file per adapter and driver.
+    /// Default: the environment variable `GIBBS_PIPELINE_CACHE`; without either nothing is kept. Backends other than Vulkan
+    /// keep nothing.
+    pub pipeline_cache: Option<PathBuf>,
     /// A fault to cause on purpose, as by [`Gpu::inject`]. Default: the environment variable `GIBBS_FAULT`.
     pub fault: Option<Fault>,
 }
@@ -57,7 +63,7 @@ pub struct Gpu(Arc<Inner>, Arc<Tuner>);
 
 /// Who made a device, and may install handlers on it.
 enum Owner {
-    Ours(FaultRecord),
+    Ours(FaultRecord, Option<PipelineCache>),
     Host,
 }
 
@@ -92,6 +98,7 @@ struct Inner {
     injected: Injected,
     counters: AtomicCounters,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    pipeline_cache: Option<PipelineCache>,
 }
 
 impl Gpu {
@@ -175,7 +182,13 @@ impl Gpu {
         }));
         log::info!("opened {}", describe(&adapter.get_info()));
         let capabilities = Capabilities::of(&device, adapter.features(), options.without, options.checked);
-        let own = Owner::Ours(faults);
+        let named = std::env::var_os("GIBBS_PIPELINE_CACHE").filter(|folder| !folder.is_empty());
+        let folder = options.pipeline_cache.clone().or(named.map(PathBuf::from));
+        let cache = match folder.filter(|_| capabilities.on().contains(OptionalPath::PipelineCache)) {
+            Some(folder) => PipelineCache::open(&device, &adapter.get_info(), &folder)?,
+            None => None,
+        };
+        let own = Owner::Ours(faults, cache);
         let gpu = Self::assemble(device, queue, own, capabilities, options.poison, options.timeout);
         if let Some(fault) = fault {
             gpu.inject(fault);
@@ -205,9 +218,9 @@ impl Gpu {
         poison: Option<bool>,
         timeout: Option<Duration>,
     ) -> Self {
-        let (own, faults) = match owner {
-            Owner::Ours(faults) => (true, faults),
-            Owner::Host => (false, FaultRecord::default()),
+        let (own, faults, pipeline_cache) = match owner {
+            Owner::Ours(faults, cache) => (true, faults, cache),
+            Owner::Host => (false, FaultRecord::default(), None),
         };
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let home = Home { number: OPENED.fetch_add(1, Ordering::Relaxed), own, device: device.clone() };
@@ -223,6 +236,7 @@ impl Gpu {
             injected: Injected::default(),
             counters: AtomicCounters::default(),
             pipelines: Mutex::default(),
+            pipeline_cache,
             device,
             queue,
         };
@@ -313,6 +327,10 @@ impl Gpu {
     pub(crate) fn keep_pipeline(&self, key: PipelineKey, pipeline: Arc<Pipeline>) -> Arc<Pipeline> {
         let mut pipelines = self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         pipelines.entry(key).or_insert(pipeline).clone()
+    }
+
+    pub(super) fn pipeline_cache(&self) -> Option<&PipelineCache> {
+        self.0.pipeline_cache.as_ref()
     }
 
     /// Fails with the first cause if the device is lost or an error escaped every scope.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::counters::count;
+use super::pipeline_cache::PipelineCache;
 use super::reflect::{Access, Interface, Specialisation, reflect};
 use crate::Result;
 
@@ -63,6 +64,12 @@ pub(crate) fn build_all(gpu: &Gpu, wanted: &[Specialisation]) -> Result<Vec<Arc<
             .collect()
     });
     results.into_iter().collect::<Result<Vec<()>>>()?;
+    if let Some(cache) = gpu.pipeline_cache().filter(|_| !missing.is_empty())
+        && let Err(error) = cache.save()
+    {
+        // Only the next start is slower for it.
+        log::warn!("{error}");
+    }
     wanted
         .iter()
         .map(|special| match gpu.cached_pipeline(&PipelineKey(special.clone())) {
@@ -107,7 +114,7 @@ fn build(gpu: &Gpu, special: &Specialisation) -> Result<Pipeline> {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: gpu.pipeline_cache().map(PipelineCache::cache),
         });
         Pipeline { pipeline, layout }
     })

@@ -10,17 +10,20 @@ pub enum OptionalPath {
     Timestamps,
     /// Kernels that share what they load within a subgroup; each also says which subgroup size it takes.
     Subgroups,
+    /// Compiled pipelines kept in a file between runs, where the options name a folder.
+    PipelineCache,
 }
 
 impl OptionalPath {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Timestamps, Self::Subgroups];
+    pub const ALL: &[Self] = &[Self::Timestamps, Self::Subgroups, Self::PipelineCache];
 
     /// Its name in tables and test names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Timestamps => "timestamps",
             Self::Subgroups => "subgroups",
+            Self::PipelineCache => "pipeline-cache",
         }
     }
 
@@ -29,6 +32,7 @@ impl OptionalPath {
         match self {
             Self::Timestamps => "GIBBS_NO_TIMESTAMPS",
             Self::Subgroups => "GIBBS_NO_SUBGROUPS",
+            Self::PipelineCache => "GIBBS_NO_PIPELINE_CACHE",
         }
     }
 
@@ -37,6 +41,7 @@ impl OptionalPath {
         match self {
             Self::Timestamps => wgpu::Features::TIMESTAMP_QUERY,
             Self::Subgroups => wgpu::Features::SUBGROUP,
+            Self::PipelineCache => wgpu::Features::PIPELINE_CACHE,
         }
     }
 

@@ -394,6 +394,8 @@ pub(super) fn kernels(
                 for choice in choices(operation) {
                     let kernel = KernelVariant::new(&variant.kernel, &[block.clone(), choice].concat());
                     let kernel = variant.paths.iter().fold(kernel, KernelVariant::needing);
+                    let kernel =
+                        variant.subgroup_size.into_iter().fold(kernel, KernelVariant::for_subgroups_of);
                     all.push(kernel.for_class(variant.class));
                 }
             }

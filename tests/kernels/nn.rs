@@ -410,13 +410,27 @@ impl Dense {
 /// What was run, by the kernel's stem.
 type Covered = BTreeMap<String, Coverage>;
 
+/// The kernels of dense layers. The harness reads here which ones have tests.
+fn dense_kernels(stems: [&'static str; 9]) -> [&'static str; 9] {
+    stems
+}
+
 fn expect_complete(covered: &Covered, operation: DenseOperation) {
-    let stem = operation.stem();
-    let kernels: Vec<_> = covered.keys().map(String::as_str).collect();
-    let subgroups = format!("{stem}_subgroup");
-    let known = [stem, &subgroups, &format!("{stem}_tiled")];
-    let ran = known.into_iter().filter(|known| *known != subgroups || covered.contains_key(*known));
-    assert_eq!(kernels, ran.collect::<Vec<_>>());
+    let all = dense_kernels([
+        "dense_forward",
+        "dense_forward_subgroup",
+        "dense_forward_tiled",
+        "dense_input_gradient",
+        "dense_input_gradient_subgroup",
+        "dense_input_gradient_tiled",
+        "dense_weight_gradient",
+        "dense_weight_gradient_subgroup",
+        "dense_weight_gradient_tiled",
+    ]);
+    let own = all.into_iter().filter(|stem| stem.starts_with(operation.stem()));
+    // Not every device has subgroups of the right size.
+    let ran: Vec<_> = own.filter(|stem| !stem.ends_with("subgroup") || covered.contains_key(*stem)).collect();
+    assert_eq!(covered.keys().collect::<Vec<_>>(), ran);
     covered.iter().for_each(|(stem, coverage)| coverage.expect_complete(stem));
 }
 
