@@ -180,7 +180,7 @@ fn scratch_memory_is_shared_by_lives_that_do_not_overlap() {
 fn rows_of_a_value_larger_than_a_binding_are_read_and_written() {
     const ROWS: usize = 4;
     let gpu = &lavapipe().narrow(2 * 4 * COUNT as u64);
-    let mut recording = Recording::tuned("rows", gpu.capabilities().target());
+    let mut recording = Recording::tuned("rows", gpu.target());
     let input = recording.slot("input", DType::F32, [ROWS, COUNT]).expect("a slot");
     let result = recording.slot("result", DType::F32, [2, 2, COUNT]).expect("a slot");
     let link = recording.scratch("link", DType::F32, [ROWS, COUNT]);

@@ -60,7 +60,7 @@ impl Gemm {
         layout.insert(weight, &data(1, inputs * outputs), &mut flat);
         layout.insert(bias, &data(2, outputs), &mut flat);
 
-        let mut recording = Recording::tuned("gemm", gpu.capabilities().target());
+        let mut recording = Recording::tuned("gemm", gpu.target());
         let mut bindings = Bindings::new();
         let mut slot = |recording: &mut Recording, name: &str, shape: Shape, values: &[f32]| {
             bindings.insert(name, &Tensor::from_slice(gpu, name, shape.clone(), values)?);

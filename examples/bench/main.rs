@@ -127,7 +127,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let mut starts = Vec::new();
     for name in if arguments.start { &start::NAMES[..] } else { &[] } {
         eprintln!("measuring the start of {name}");
-        starts.push((*name, start::measure(name, arguments.repetitions, &open)));
+        starts.push((*name, start::measure(name, arguments.repetitions, open)));
     }
     let mut gpu = open()?;
     let budget = Budget {

@@ -44,12 +44,12 @@ pub fn measure(gpu: &Gpu, budget: &Budget) -> Result<Roofline, Failure> {
 }
 
 fn arithmetic(gpu: &Gpu, budget: &Budget) -> Result<f64, Failure> {
-    let count: usize = match gpu.capabilities().target().class {
+    let count: usize = match gpu.target().class {
         DeviceClass::Cpu => 1 << 13,
         DeviceClass::Gpu => 1 << 18,
     };
     let kernel = KernelSource::new("examples/bench/multiply_adds.wgsl", include_str!("multiply_adds.wgsl"));
-    let mut recording = Recording::tuned("roofline/arithmetic", gpu.capabilities().target());
+    let mut recording = Recording::tuned("roofline/arithmetic", gpu.target());
     let sums = recording.slot("sums", DType::F32, [count])?;
     let flops = 2 * 12 * u64::from(BODY * PASSES) * count as u64;
     recording
@@ -93,7 +93,7 @@ fn copying(gpu: &Gpu, budget: &Budget) -> Result<f64, Failure> {
         COPY_BYTES.min(gpu.capabilities().max_binding_bytes()).min(gpu.capabilities().max_tensor_bytes());
     let count = (bytes / 16) as usize;
     let kernel = KernelSource::new("examples/bench/copy.wgsl", include_str!("copy.wgsl"));
-    let mut recording = Recording::tuned("roofline/copy", gpu.capabilities().target());
+    let mut recording = Recording::tuned("roofline/copy", gpu.target());
     let origin = recording.slot("origin", DType::F32, [4 * count])?;
     let copied = recording.slot("copied", DType::F32, [4 * count])?;
     let eighth = count.div_ceil(8);

@@ -49,7 +49,7 @@ impl From<DeviceClass> for Target {
 /// Limits and optional features of one device.
 ///
 /// Each optional path can be switched off by an environment variable or the options, so that the baseline is testable on
-/// every machine: `GIBBS_NO_TIMESTAMPS=1`. `GIBBS_CHECKED=1` compiles shaders with every runtime check on
+/// every machine: `GIBBS_NO_TIMESTAMPS=1`, `GIBBS_NO_SUBGROUPS=1`, `GIBBS_NO_PIPELINE_CACHE=1`. `GIBBS_CHECKED=1` compiles shaders with every runtime check on
 /// (slow); the default leaves only the loop counter out, because each loop of ours has a bound that is
 /// constant or uniform.
 #[derive(Clone, Debug)]
