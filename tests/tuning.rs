@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use gibbs::gpu::{Recording, RunState, Tuning, TuningFile, VariantChoices, shape_class};
 use gibbs::nn::{
-    ACTION, Activation, Affine, DenseOperation, Input, Keep, Model, Network, NetworkEnergy, Points,
+    ACTION, Activation, Affine, DenseOperation, Fusion, Input, Keep, Model, Network, NetworkEnergy, Points,
     evaluate_energy,
 };
 use gibbs::sampler::{ChainOptions, ChainSampler, Dynamics, Langevin};
@@ -80,9 +80,11 @@ fn measuring_is_quick_and_its_file_restores_it() {
     let file = TuningFile::read(&path).unwrap();
     assert_eq!(file, measured.tuning_file());
     let candidates = |class: &str| file.choices()[class].milliseconds.len();
-    // Four, unless time ran out.
-    assert!((2..=4).contains(&candidates(&shape_class("dense_forward", [2048, 64, 64]))));
-    assert_eq!(candidates(&shape_class("dense_forward", [300, 24, 24])), 2);
+    // Those of the width, with and without subgroups, unless time ran out.
+    for shape in [[2048, 64, 64], [300, 24, 24]] {
+        let count = candidates(&shape_class("dense_forward", shape));
+        assert!((2..=6).contains(&count), "{count} for {shape:?}");
+    }
     for choice in file.choices().values() {
         let figures = &choice.milliseconds;
         assert!(figures.contains_key(&choice.variant), "{choice:?}");
@@ -217,6 +219,8 @@ fn data() -> Dataset {
 
 fn options() -> RnceOptions {
     RnceOptions {
+        // Whole networks in one dispatch have no dense layers to choose for.
+        fusion: Fusion::Never,
         batch: 32,
         negatives: 15,
         steps: 20,
