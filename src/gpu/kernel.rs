@@ -1,6 +1,7 @@
 //! From a kernel's text to a pipeline: preflight, error scopes, and nothing else.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Gpu;
 use super::counters::count;
@@ -88,7 +89,8 @@ fn build(gpu: &Gpu, special: &Specialisation) -> Result<Pipeline> {
     let device = gpu.device();
     count(&gpu.counting().pipelines, 1);
     let checked = gpu.capabilities().checked || !special.source.is_trusted();
-    gpu.scoped(&operation, || {
+    let begun = Instant::now();
+    let built = gpu.scoped(&operation, || {
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(stem),
             source: wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(interface.module.clone())),
@@ -117,7 +119,11 @@ fn build(gpu: &Gpu, special: &Specialisation) -> Result<Pipeline> {
             cache: gpu.pipeline_cache().map(PipelineCache::cache),
         });
         Pipeline { pipeline, layout }
-    })
+    });
+    let defines = special.defines.iter().map(|define| format!("{}={}", define.name, define.value));
+    let defines: Vec<_> = defines.collect();
+    log::debug!("{operation} [{}]: {:.3} s", defines.join(" "), begun.elapsed().as_secs_f64());
+    built
 }
 
 fn layout_entries(interface: &Interface) -> Vec<wgpu::BindGroupLayoutEntry> {
