@@ -53,14 +53,12 @@ pub(crate) enum Block {
     Tile,
     /// A block of rows by `8 x columns4` vec4s per subgroup of 8, whose lanes lie along columns.
     Shared { rows: u32, columns4: u32 },
-    /// A block of 32 inputs by `8 x lane4` vec4s of outputs per subgroup of 8, whose lanes lie along outputs.
-    SharedLanes { lane4: u32 },
+    /// A block of vec4s of inputs by `8 x lane4` vec4s of outputs per subgroup of 8, whose lanes lie along outputs.
+    SharedLanes { inputs4: u32, lane4: u32 },
 }
 
 /// Lanes of the subgroups of [`Block::Shared`] and [`Block::SharedLanes`].
 const SHARED_BY: usize = 8;
-/// Inputs of [`Block::SharedLanes`].
-const SHARED_INPUTS: usize = 32;
 /// Largest uniform buffer that every device binds.
 const UNIFORM_BYTES: usize = 64 << 10;
 
@@ -139,7 +137,7 @@ impl Variant {
             Block::Lanes(b) => format!("{file} w{} {}x{}", b.workgroup, 4 * b.lane4, 4 * b.uniform4),
             Block::Tile => format!("{file} {TILE}x{TILE}"),
             Block::Shared { rows, columns4 } => format!("{file} {rows}x{}", 32 * columns4),
-            Block::SharedLanes { lane4 } => format!("{file} {SHARED_INPUTS}x{}", 32 * lane4),
+            Block::SharedLanes { inputs4, lane4 } => format!("{file} {}x{}", 4 * inputs4, 32 * lane4),
         }
     }
 
@@ -150,7 +148,7 @@ impl Variant {
             Block::Lanes(block) => block.defines(size.lanes_on_outputs()).into(),
             Block::Tile => Vec::new(),
             Block::Shared { rows, columns4 } => vec![("ROW_BLOCK", rows), ("COLUMN_BLOCK4", columns4)],
-            Block::SharedLanes { lane4 } => vec![("LANE_BLOCK4", lane4)],
+            Block::SharedLanes { inputs4, lane4 } => vec![("INPUT_BLOCK4", inputs4), ("LANE_BLOCK4", lane4)],
         }
     }
 
@@ -171,9 +169,9 @@ impl Variant {
                 let columns = pad4(size.columns(self.operation)) / 4;
                 [rows.div_ceil(block as usize), columns.div_ceil(SHARED_BY * columns4 as usize), 1]
             }
-            (Block::SharedLanes { lane4 }, _) => {
+            (Block::SharedLanes { inputs4, lane4 }, _) => {
                 let across = (pad4(outputs) / 4).div_ceil(SHARED_BY * lane4 as usize);
-                [across, inputs.div_ceil(SHARED_INPUTS), splits]
+                [across, inputs.div_ceil(4 * inputs4 as usize), splits]
             }
         }
     }
@@ -293,9 +291,9 @@ impl DenseOperation {
                 by_rows(32, 1).columns(5..=32),
                 by_rows(8, 2).rows(0..=512).columns(33..=64),
                 by_rows(32, 2).columns(33..=64),
-                by_rows(8, 4).rows(0..=512).columns(65..=MAX),
                 // Matrices too large for a uniform buffer: more rows share their loads.
-                by_rows(32, 4).rows(513..=MAX).columns(65..=MAX).narrowest(129),
+                by_rows(32, 4).rows(64..=MAX).columns(65..=MAX).narrowest(129),
+                by_rows(8, 4).rows(0..=512).columns(65..=MAX),
                 by_rows(16, 4).rows(513..=MAX).columns(65..=MAX),
                 rows(Cpu, 8, 8, 8, 1).rows(0..=512).columns(5..=32),
                 rows(Cpu, 8, 8, 16, 1).columns(5..=32).tried(5..=64),
@@ -308,8 +306,8 @@ impl DenseOperation {
                 lanes(Gpu, 32, 1, 1).columns(0..=4),
                 lanes(Gpu, 32, 1, 4).columns(5..=MAX),
                 lanes(Cpu, 8, 4, 1).columns(0..=4),
-                shared(Block::SharedLanes { lane4: 4 }).columns(33..=MAX),
-                shared(Block::SharedLanes { lane4: 1 }).columns(5..=32),
+                shared(Block::SharedLanes { inputs4: 16, lane4: 2 }).columns(33..=MAX),
+                shared(Block::SharedLanes { inputs4: 8, lane4: 1 }).columns(5..=32),
                 lanes(Cpu, 8, 4, 4).columns(5..=64),
                 lanes(Cpu, 8, 4, 8),
             ],
