@@ -53,26 +53,58 @@ impl Pace {
     /// chunk is waited for, so that the speed is known before anything long is queued.
     pub(super) fn budget(&mut self, gpu: &Gpu, label: &str) -> Result<f64> {
         let unknown = self.scale.is_none();
-        let mut queued_behind = false;
         while self.outstanding.len() >= OUTSTANDING || (unknown && !self.outstanding.is_empty()) {
             let Some(chunk) = self.outstanding.pop_front() else { break };
             count(&gpu.counting().throttle_waits, 1);
             let over = gpu.is_done(&chunk.submission);
             gpu.wait_for(label, Some(chunk.submission), gpu.timeout())?;
-            // A chunk begins when it is submitted or when the one before it ends.
-            let begun = self.last_end.map_or(chunk.begun, |end| end.max(chunk.begun));
-            let measured = begun.elapsed().as_secs_f64() / chunk.estimate;
-            self.last_end = Some(Instant::now());
-            self.scale = match (self.scale, over) {
-                (None, _) => Some(measured),
-                (Some(known), false) => Some(0.5 * (known + measured)),
-                // It ended some time ago: what elapsed since is only an upper bound, and none if it ended
-                // together with the one before it.
-                (Some(known), true) if queued_behind => Some(known),
-                (Some(known), true) => Some(known.min(measured)),
-            };
-            queued_behind = true;
+            self.ended(chunk.begun, chunk.estimate, over, Instant::now());
         }
         Ok(CHUNK_SECONDS / self.scale.unwrap_or(1.0).max(1e-6))
+    }
+
+    /// Learns from a chunk that was submitted at `begun` and was over by `now`; `over`: it had ended some time before.
+    ///
+    /// A chunk must never seem shorter than it was, or the next ones grow past every time limit. When its end was seen, it began
+    /// when it was submitted or, if that was seen too, when the one before it ended. Otherwise the time since its submission
+    /// is all that is known: an upper bound.
+    fn ended(&mut self, begun: Instant, estimate: f64, over: bool, now: Instant) {
+        let start = if over { begun } else { self.last_end.map_or(begun, |end| end.max(begun)) };
+        let measured = now.duration_since(start).as_secs_f64() / estimate;
+        self.last_end = (!over).then_some(now);
+        self.scale = Some(match self.scale {
+            None => measured,
+            Some(known) if over => known.min(measured),
+            Some(known) => 0.5 * (known + measured),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Chunks of one second each, estimated right, of which the host sees the ends late.
+    #[test]
+    fn a_host_that_sleeps_does_not_take_the_device_for_fast() {
+        let begun = Instant::now();
+        let at = |seconds: f64| begun + Duration::from_secs_f64(seconds);
+        let mut pace = Pace::default();
+        pace.ended(at(0.0), 1.0, false, at(1.0));
+        assert_eq!(pace.scale, Some(1.0));
+        // Three were queued at second 1 and are over when the host wakes up.
+        for (order, submitted) in [1.0, 1.01, 1.02].into_iter().enumerate() {
+            pace.ended(at(submitted), 1.0, true, at(30.0 + 1e-3 * order as f64));
+        }
+        assert_eq!(pace.scale, Some(1.0));
+        // One ended while the host slept, the next is just ending.
+        pace.ended(at(40.0), 1.0, true, at(50.0));
+        pace.ended(at(49.5), 1.0, false, at(50.5));
+        assert_eq!(pace.scale, Some(1.0));
+        // A device that really is faster is noticed at once.
+        pace.ended(at(60.0), 1.0, true, at(60.25));
+        assert_eq!(pace.scale, Some(0.25));
     }
 }

@@ -293,8 +293,9 @@ impl DenseOperation {
                 by_rows(32, 2).columns(33..=64),
                 // Matrices too large for a uniform buffer: more rows share their loads.
                 by_rows(32, 4).rows(64..=MAX).columns(65..=MAX).narrowest(129),
-                by_rows(8, 4).rows(0..=512).columns(65..=MAX),
-                by_rows(16, 4).rows(513..=MAX).columns(65..=MAX),
+                // Smaller blocks compile faster; with a few sums only, larger ones spare nothing.
+                by_rows(16, 4).rows(513..=MAX).columns(65..=MAX).narrowest(5),
+                by_rows(8, 4).columns(65..=MAX),
                 rows(Cpu, 8, 8, 8, 1).rows(0..=512).columns(5..=32),
                 rows(Cpu, 8, 8, 16, 1).columns(5..=32).tried(5..=64),
                 rows(Cpu, 8, 8, 8, 4).rows(0..=512).columns(33..=MAX),
