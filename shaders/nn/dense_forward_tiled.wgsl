@@ -13,6 +13,7 @@
 // Numerics: one sum per output, i ascending.
 //#include "lib/activation.wgsl"
 //#include "lib/padding.wgsl"
+//#include "lib/tile.wgsl"
 
 struct Params {
     rows: u32,
@@ -31,18 +32,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> context: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> slope: array<vec4<f32>>;
-
-const LANES: u32 = 64u;
-const TILE_ROWS: u32 = 64u;
-const TILE_COLUMNS4: u32 = 16u;
-const SLAB4: u32 = 4u;
-const H_STRIDE: u32 = SLAB4 + 1u;
-const W_STRIDE: u32 = TILE_COLUMNS4 + 1u;
-
-var<workgroup> h_tile: array<vec4<f32>, TILE_ROWS * H_STRIDE>;
-var<workgroup> w_tile: array<vec4<f32>, 4u * SLAB4 * W_STRIDE>;
-var<private> acc: array<vec4<f32>, 16>;
-var<private> w: array<vec4<f32>, 8>;
 
 @compute @workgroup_size(LANES, 1, 1)
 fn dense_forward_tiled(
@@ -81,7 +70,7 @@ fn dense_forward_tiled(
             let k4 = SLAB4 * slab + at % SLAB4;
             let row = min(tile_row + at / SLAB4, last_row);
             let value = h[row * params.inputs4 + min(k4, params.inputs4 - 1u)];
-            h_tile[at / SLAB4 * H_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < params.inputs4);
+            a_tile[at / SLAB4 * A_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < params.inputs4);
         }
         for (var i = 0u; i < 4u; i++) {
             let at = lane + LANES * i;
@@ -92,19 +81,7 @@ fn dense_forward_tiled(
                 select(vec4<f32>(0.0), value, k < 4u * params.inputs4);
         }
         workgroupBarrier();
-        for (var k4 = 0u; k4 < SLAB4; k4++) {
-            for (var j = 0u; j < 4u; j++) {
-                let at = (4u * k4 + j) * W_STRIDE + own_column;
-                w[2u * j] = w_tile[at];
-                w[2u * j + 1u] = w_tile[at + 8u];
-            }
-            for (var m = 0u; m < 8u; m++) {
-                let a = h_tile[(own_row + 8u * m) * H_STRIDE + k4];
-                for (var c = 0u; c < 2u; c++) {
-                    acc[2u * m + c] += a.x * w[c] + a.y * w[2u + c] + a.z * w[4u + c] + a.w * w[6u + c];
-                }
-            }
-        }
+        multiply_slab(own_row, own_column);
         workgroupBarrier();
     }
 

@@ -12,6 +12,7 @@
 // ceil(inputs4 / (8 COLUMN_BLOCK4)), 1). Lanes lie along columns of out: each owns ROW_BLOCK x COLUMN_BLOCK4 vec4, loads its own part
 // of W and one of eight rows of dz, which it shares by broadcast.
 // Numerics: one sum per input, o ascending: the order of dense_input_gradient.wgsl. Zero padding of W gives zero padding of out.
+//#include "lib/shared_rows.wgsl"
 
 struct Params {
     rows: u32,
@@ -27,9 +28,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> skip: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(6) var<uniform> weights: array<vec4<f32>, WEIGHTS4>;
-
-var<private> acc: array<vec4<f32>, ROW_BLOCK * COLUMN_BLOCK4>;
-var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
 
 fn weight(at: u32) -> vec4<f32> {
     if (UNIFORM_WEIGHTS == 1u) {
@@ -53,24 +51,10 @@ fn load_weights(k: u32, first_column: u32) {
     }
 }
 
-fn multiply_row(m: u32, a: vec4<f32>) {
-    for (var c = 0u; c < COLUMN_BLOCK4; c++) {
-        acc[m * COLUMN_BLOCK4 + c] += a.x * w[c] + a.y * w[COLUMN_BLOCK4 + c]
-            + a.z * w[2u * COLUMN_BLOCK4 + c] + a.w * w[3u * COLUMN_BLOCK4 + c];
-    }
-}
-
 fn multiply_rows(begin: u32, first_row: u32, lane: u32, k: u32) {
     if (begin < ROW_BLOCK) {
         let a = dz[min(first_row + begin + lane, params.rows - 1u) * params.outputs4 + k];
-        multiply_row(begin, subgroupBroadcast(a, 0u));
-        multiply_row(begin + 1u, subgroupBroadcast(a, 1u));
-        multiply_row(begin + 2u, subgroupBroadcast(a, 2u));
-        multiply_row(begin + 3u, subgroupBroadcast(a, 3u));
-        multiply_row(begin + 4u, subgroupBroadcast(a, 4u));
-        multiply_row(begin + 5u, subgroupBroadcast(a, 5u));
-        multiply_row(begin + 6u, subgroupBroadcast(a, 6u));
-        multiply_row(begin + 7u, subgroupBroadcast(a, 7u));
+        multiply_shared_rows(begin, a);
     }
 }
 

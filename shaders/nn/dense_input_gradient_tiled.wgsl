@@ -12,6 +12,7 @@
 // of out, each lane 8 rows and 2 vec4 of columns, both 8 apart; slabs of 16 outputs pass through workgroup memory, where W
 // lies transposed, their rows padded by a vec4 against bank conflicts.
 // Numerics: one sum per input, o ascending. Zero padding of W gives zero padding of out.
+//#include "lib/tile.wgsl"
 
 struct Params {
     rows: u32,
@@ -26,19 +27,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> slope: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> skip: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-
-const LANES: u32 = 64u;
-const TILE_ROWS: u32 = 64u;
-const TILE_COLUMNS4: u32 = 16u;
-const SLAB4: u32 = 4u;
-const DZ_STRIDE: u32 = SLAB4 + 1u;
-const W_STRIDE: u32 = TILE_COLUMNS4 + 1u;
-
-var<workgroup> dz_tile: array<vec4<f32>, TILE_ROWS * DZ_STRIDE>;
-// Element (o, i) of the slab: row o, column i.
-var<workgroup> w_tile: array<vec4<f32>, 4u * SLAB4 * W_STRIDE>;
-var<private> acc: array<vec4<f32>, 16>;
-var<private> w: array<vec4<f32>, 8>;
 
 @compute @workgroup_size(LANES, 1, 1)
 fn dense_input_gradient_tiled(
@@ -61,7 +49,7 @@ fn dense_input_gradient_tiled(
             let k4 = SLAB4 * slab + at % SLAB4;
             let row = min(tile_row + at / SLAB4, last_row);
             let value = dz[row * stride + min(k4, stride - 1u)];
-            dz_tile[at / SLAB4 * DZ_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < stride);
+            a_tile[at / SLAB4 * A_STRIDE + at % SLAB4] = select(vec4<f32>(0.0), value, k4 < stride);
         }
         // Each lane turns one block of 4 x 4.
         let k4 = SLAB4 * slab + lane % SLAB4;
@@ -76,19 +64,7 @@ fn dense_input_gradient_tiled(
         w_tile[to + 2u * W_STRIDE] = select(vec4<f32>(0.0), t[2], inside);
         w_tile[to + 3u * W_STRIDE] = select(vec4<f32>(0.0), t[3], inside);
         workgroupBarrier();
-        for (var k = 0u; k < SLAB4; k++) {
-            for (var j = 0u; j < 4u; j++) {
-                let at = (4u * k + j) * W_STRIDE + own_column;
-                w[2u * j] = w_tile[at];
-                w[2u * j + 1u] = w_tile[at + 8u];
-            }
-            for (var m = 0u; m < 8u; m++) {
-                let a = dz_tile[(own_row + 8u * m) * DZ_STRIDE + k];
-                for (var c = 0u; c < 2u; c++) {
-                    acc[2u * m + c] += a.x * w[c] + a.y * w[2u + c] + a.z * w[4u + c] + a.w * w[6u + c];
-                }
-            }
-        }
+        multiply_slab(own_row, own_column);
         workgroupBarrier();
     }
 

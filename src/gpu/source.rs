@@ -81,6 +81,8 @@ pub(crate) const FRAGMENTS: &[(&str, &str)] = &[
     ("lib/row_sum.wgsl", include_str!("../../shaders/lib/row_sum.wgsl")),
     ("lib/run_state.wgsl", include_str!("../../shaders/lib/run_state.wgsl")),
     ("lib/shader_energy.wgsl", include_str!("../../shaders/lib/shader_energy.wgsl")),
+    ("lib/shared_rows.wgsl", include_str!("../../shaders/lib/shared_rows.wgsl")),
+    ("lib/tile.wgsl", include_str!("../../shaders/lib/tile.wgsl")),
     ("lib/turns.wgsl", include_str!("../../shaders/lib/turns.wgsl")),
 ];
 
