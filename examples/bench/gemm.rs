@@ -1,7 +1,7 @@
 //! Single matrix products: one dense layer forward, its gradient to the inputs, its gradient to the weights.
 
 use gibbs::Gpu;
-use gibbs::gpu::{Bindings, DType, Plan, Recording, Shape, Tensor};
+use gibbs::gpu::{Bindings, DType, Plan, Recording, Shape, Tensor, Value};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::{
@@ -32,9 +32,6 @@ pub struct Gemm {
     pub product: Product,
 }
 
-/// Rows per partial sum, most partial sums, and their most bytes.
-const SPLITS: (usize, usize, usize) = (256, 32, 64 << 20);
-
 /// Elements that are compared with f64.
 const SAMPLES: usize = 48;
 
@@ -62,10 +59,13 @@ impl Gemm {
 
         let mut recording = Recording::tuned("gemm", gpu.target());
         let mut bindings = Bindings::new();
-        let mut slot = |recording: &mut Recording, name: &str, shape: Shape, values: &[f32]| {
-            bindings.insert(name, &Tensor::from_slice(gpu, name, shape.clone(), values)?);
-            recording.slot(name, DType::F32, shape)
-        };
+        let mut slot =
+            |recording: &mut Recording, name: &str, shape: Shape, values: &[f32]| -> gibbs::Result<Value> {
+                bindings.insert(name, &Tensor::from_slice(gpu, name, shape.clone(), values)?);
+                let value = recording.slot(name, DType::F32, shape)?;
+                recording.allow_uniform(value)?;
+                Ok(value)
+            };
         let rows_of = |seed: u32, width: usize| -> (Shape, Vec<f32>) {
             let shape = Shape::packed(rows, width);
             let mut padded = vec![0.0; shape.len()];
@@ -97,8 +97,7 @@ impl Gemm {
             Product::Weights => {
                 let h = slot(&mut recording, "h", h.0.clone(), &h.1)?;
                 let dz = slot(&mut recording, "dz", dz.0.clone(), &dz.1)?;
-                let (per_split, most, bytes) = SPLITS;
-                let splits = rows.div_ceil(per_split).min(most).min((bytes / (4 * layout.len)).max(1));
+                let splits = dense_weight_gradient::splits(recording.target(), rows, layout.len);
                 let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
                 dense_weight_gradient::record(&mut recording, h, dz, weight, Some(bias), partials)?;
                 reduce_partials::record(&mut recording, partials, GradientMode::Overwrite)?

@@ -14,15 +14,6 @@ use super::{
 use crate::gpu::{DType, Recording, Shape, Value};
 use crate::{Error, Result};
 
-/// Bytes of partial gradients that a backward pass may take.
-const PARTIAL_BYTES: u64 = 64 << 20;
-/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
-const ROWS_PER_SPLIT: usize = 256;
-/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
-const MAX_ROWS_PER_SPLIT: usize = 32_768;
-/// Partial sums wanted at most.
-const MAX_SPLITS: usize = 32;
-
 /// A gradient on its way down, recorded when its value is needed: slopes and skips that it meets until then join the kernel
 /// that computes it.
 struct Pending<'a> {
@@ -171,11 +162,7 @@ impl Network {
     ) -> Result<Value> {
         let layout = self.layout();
         let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
-        let most_bytes = PARTIAL_BYTES.min(recording.target().max_binding_bytes);
-        let by_memory = ((most_bytes / (4 * layout.len as u64)) as usize).max(1);
-        let rows = pass.range.count;
-        let wanted = rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
-        let splits = wanted.min(by_memory).max(rows.div_ceil(MAX_ROWS_PER_SPLIT));
+        let splits = dense_weight_gradient::splits(recording.target(), pass.range.count, layout.len);
         let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
         for (index, node) in forward.nodes.iter().enumerate().skip(1).rev() {
             let Some(dz) = chain[index] else { continue };

@@ -2,7 +2,7 @@
 
 use super::Slice;
 use super::dense_variants::{DenseOperation, DenseSize, choose};
-use crate::gpu::{KernelSource, Recording, Shape, Value, embedded_kernel, pad4};
+use crate::gpu::{KernelSource, Recording, Shape, Target, Value, embedded_kernel, pad4};
 use crate::{Error, Result};
 
 /// The kernel.
@@ -13,6 +13,23 @@ pub const TILED: KernelSource = embedded_kernel!("nn/dense_weight_gradient_tiled
 
 /// By subgroups of 8 that share what they load.
 pub const SUBGROUP: KernelSource = embedded_kernel!("nn/dense_weight_gradient_subgroup.wgsl");
+
+/// Bytes of partial gradients that a backward pass may take.
+const PARTIAL_BYTES: u64 = 64 << 20;
+/// Rows per partial sum, about: fewer cost more memory traffic, more leave cores idle.
+const ROWS_PER_SPLIT: usize = 256;
+/// Most rows of one partial sum: lavapipe ends an invocation's loops after 65535 rounds in all, silently.
+const MAX_ROWS_PER_SPLIT: usize = 32_768;
+/// Partial sums wanted at most.
+const MAX_SPLITS: usize = 32;
+
+/// How many row ranges are summed apart, for a batch of `rows` and a flat gradient of `length` elements.
+pub fn splits(target: &Target, rows: usize, length: usize) -> usize {
+    let most_bytes = PARTIAL_BYTES.min(target.max_binding_bytes);
+    let by_memory = (most_bytes / (4 * length.max(1) as u64)) as usize;
+    let wanted = rows.div_ceil(ROWS_PER_SPLIT).min(MAX_SPLITS);
+    wanted.min(by_memory.max(1)).max(rows.div_ceil(MAX_ROWS_PER_SPLIT))
+}
 
 /// Records the sums over row ranges of `h^T dz` and, with a bias, of `dz`, into the layer's slices of `partials`.
 ///
