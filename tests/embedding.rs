@@ -195,6 +195,62 @@ fn two_sets_of_buffers_alternate_without_new_bind_groups() {
     host.expect_quiet();
 }
 
+/// Weights in a buffer of the host's that was made without the usage `UNIFORM`: kernels that read weights as uniforms, taken
+/// where subgroups are 8 wide, must do without.
+#[test]
+fn weights_in_a_plain_storage_buffer_of_the_host_work() {
+    let gpu = &lavapipe().gpu;
+    let network = Network::mlp(vec![Input::new("x", 16)], &[64, 64], Activation::Silu, 1);
+    let run = RunState::new(gpu, 1).expect("a run");
+    let own = Model::new(gpu, "policy", network, &run).expect("a model");
+    let weights: Vec<f32> = gpu.read(own.parameters()).expect("a readback");
+    let foreign = |usage| {
+        let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("weights of the host"),
+            size: 4 * weights.len() as u64,
+            usage: usage | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(&weights));
+        Tensor::from_buffer("weights", buffer, 0, DType::F32, [weights.len()]).expect("a tensor")
+    };
+    let rows = 256;
+    let forward = |model: &Model| {
+        let mut recording = Recording::tuned("policy", gpu.target());
+        let parameters = model.value(&mut recording).expect("a slot");
+        let x = recording.constant("x", [rows, 16], &data(3, rows * 16)).expect("a constant");
+        let network = model.network();
+        let forward = network
+            .record_forward(&mut recording, parameters, &[("x", x)], Keep::Output)
+            .expect("a recording");
+        recording.expose(forward.output, "y").expect("an output");
+        let y = Tensor::zeros(gpu, "y", DType::F32, gibbs::gpu::Shape::packed(rows, 1)).expect("a tensor");
+        let plan = recording.compile(gpu, &model.bindings().with("y", &y)).expect("a plan");
+        plan.run(1).expect("a run");
+        let values = gpu.read::<f32>(&y).expect("a readback");
+        (plan, y, values)
+    };
+    let (plan, y, expected) = forward(&own);
+    let plain = own.with_parameters(&foreign(wgpu::BufferUsages::empty())).expect("a model");
+    let (_, _, found) = forward(&plain);
+    assert_eq!(found, expected, "the same numbers from another kind of binding");
+
+    // A plan that binds them as uniforms refuses such a buffer by name; one with the usage is welcome.
+    let subgroups = plan.variants().values().flatten().any(|name| name.contains("subgroup"));
+    let encode = |weights: &Tensor| {
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        plan.encode(&mut encoder, &Bindings::new().with("policy/parameters", weights).with("y", &y))
+    };
+    encode(&foreign(wgpu::BufferUsages::UNIFORM)).expect("a buffer with the usage");
+    let refused = encode(&foreign(wgpu::BufferUsages::empty()));
+    if subgroups {
+        let error = refused.expect_err("no usage").to_string();
+        assert!(error.contains("add UNIFORM"), "{error}");
+    } else {
+        refused.expect("storage is enough without subgroups");
+    }
+}
+
 /// `result[i] = gain * (a[i] - b[i])`
 const DIFFERENCE: &str = "
 struct Knobs {

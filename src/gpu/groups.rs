@@ -54,6 +54,16 @@ impl Plan {
                 None => return Ok(None),
             }
         }
+        for (at, (bytes, buffer, _)) in sources.iter().enumerate() {
+            if bytes.access == Access::Uniform && !buffer.usage().contains(wgpu::BufferUsages::UNIFORM) {
+                return Err(Error::Binding {
+                    operation: step.label.clone(),
+                    kernel: step.kernel.clone(),
+                    name: step.names[at].clone(),
+                    problem: format!("has usages {:?}; add UNIFORM", buffer.usage()),
+                });
+            }
+        }
         for (at, a) in sources.iter().enumerate() {
             for (offset, b) in sources[at + 1..].iter().enumerate() {
                 let writes = a.0.access == Access::ReadWrite || b.0.access == Access::ReadWrite;

@@ -195,12 +195,10 @@ impl Variant {
             false => None,
         };
         let (uniform, length, weights) = match window {
-            Some(window) => (1, length as u32 / 4, Some(window)),
+            Some(window) => (1, length as u32 / 4, window),
             // What is not read must still be bound.
-            None => (0, 1, recording.window(parameters, 0, [4])?),
+            None => (0, 1, recording.constant("unused", [4], &[0.0f32; 4])?),
         };
-        let weights = weights
-            .ok_or_else(|| crate::Error::argument(operation, "the parameters", "hold less than a vec4"))?;
         let dispatch = recording.dispatch(&self.kernel, operation).bind("weights", weights);
         Ok(dispatch.define("UNIFORM_WEIGHTS", uniform).define("WEIGHTS4", length))
     }

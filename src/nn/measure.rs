@@ -151,7 +151,9 @@ impl Problem {
         let mut recording = Recording::tuned(format!("gibbs/tuning {}", variant.name()), target);
         let mut values: BTreeMap<&str, Value> = BTreeMap::new();
         for (name, shape) in self.slots() {
-            values.insert(name, recording.slot(name, DType::F32, shape)?);
+            let slot = recording.slot(name, DType::F32, shape)?;
+            recording.allow_uniform(slot)?;
+            values.insert(name, slot);
         }
         let value = |name: &str| {
             values.get(name).copied().ok_or_else(|| Error::argument("tuning", name, "is no slot"))

@@ -86,7 +86,11 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`] if something else took the slot's name.
     pub fn value(&self, recording: &mut Recording) -> Result<Value> {
-        recording.slot(&self.slot(), DType::F32, [self.layout.len])
+        let value = recording.slot(&self.slot(), DType::F32, [self.layout.len])?;
+        if self.parameters.buffer().usage().contains(wgpu::BufferUsages::UNIFORM) {
+            recording.allow_uniform(value)?;
+        }
+        Ok(value)
     }
 
     /// The binding of the parameters.

@@ -477,6 +477,7 @@ fn forward_equals_the_reference(
     let h = data(5, rows * inputs);
     let input = case.packed("h", rows, inputs, &h);
     let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+    case.recording.allow_uniform(parameters).unwrap();
     let context = data(6, rows * outputs);
     let biases = wide(&layer.biases);
     let (start, init, candidates) = match from {
@@ -569,6 +570,7 @@ fn activations_are_finite_far_out(adapter: &Adapter) {
         let mut case = Case::new(adapter, format!("{activation:?} far out"));
         let h = case.packed("h", 1, 1, &[1.0]);
         let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+        case.recording.allow_uniform(parameters).unwrap();
         let start = Start::Bias(&layer.bias);
         let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope: true };
         let written = dense_forward::record(&mut case.recording, h, &spec).unwrap();
@@ -632,6 +634,7 @@ fn input_gradient_equals_the_reference(
     let mut case = dense.case(adapter, DenseOperation::InputGradient, &label);
     let seed = case.packed("dz", rows, outputs, &dz);
     let parameters = case.input("parameters", [layer.flat.len()], &layer.flat);
+    case.recording.allow_uniform(parameters).unwrap();
     let way = Way::new(&mut case, rows, inputs, with_slope, with_skip);
     let recording = &mut case.recording;
     let out = dense_input_gradient::record(recording, seed, parameters, &layer.weight, way.onward).unwrap();
