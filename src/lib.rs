@@ -10,6 +10,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod diffusion;
 pub mod energy;
 mod error;
 pub mod gpu;
@@ -31,6 +32,7 @@ pub fn kernels() -> Vec<gpu::KernelVariant> {
     all.extend(proposal::kernels());
     all.extend(energy::kernels());
     all.extend(sampler::kernels());
+    all.extend(diffusion::kernels());
     all.extend(train::kernels());
     all
 }

@@ -51,7 +51,7 @@ mod variants;
 pub use affine::Affine;
 pub use dense_variants::DenseOperation;
 pub use encoding::{Encoding, Fourier, FourierColumns};
-pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy};
+pub use energy::{ACTION, CONTEXT, Energy, NetworkEnergy, TIME};
 pub(crate) use evaluate::run_and_read;
 pub use evaluate::{Points, evaluate_energy, evaluate_gradient};
 pub use forward::{Forward, Keep};

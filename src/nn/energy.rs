@@ -63,6 +63,9 @@ pub const CONTEXT: &str = "context";
 /// Name of the input that is sampled.
 pub const ACTION: &str = "action";
 
+/// Name of the input that tells networks over noised samples how noisy they are.
+pub const TIME: &str = "time";
+
 /// A network as an energy: one output, an input `action` and, for a conditional energy, an input `context`.
 #[derive(Clone, Debug)]
 pub struct NetworkEnergy {
