@@ -14,6 +14,7 @@ mod nn;
 mod proposal;
 mod rows;
 mod sampler;
+mod solvers;
 mod train;
 
 /// Spacing of f32 at 1.
@@ -33,6 +34,7 @@ pub fn suites() -> Vec<Suite> {
         layers::suite(),
         chains::suite(),
         rows::suite(),
+        solvers::suite(),
         train::suite(),
     ]
 }
