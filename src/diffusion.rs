@@ -3,6 +3,7 @@
 //! Time runs from 0 (data) to 1 (noise): `x_t = alpha_t x_0 + sigma_t eps`. Score networks output the noise `eps`; energies are
 //! low where samples are wanted, so guidance is `eps_p = eps_q + s sigma_t grad E_t` (arXiv 2304.12824 in this sign).
 
+pub mod combine;
 mod intermediate_energy;
 mod noise_schedule;
 mod score;
@@ -15,5 +16,5 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    Vec::new()
+    vec![KernelVariant::new(&combine::KERNEL, &[])]
 }

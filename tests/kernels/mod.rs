@@ -4,6 +4,7 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod diffusion;
 mod energies;
 mod energy;
 mod fused;
@@ -32,6 +33,7 @@ pub fn suites() -> Vec<Suite> {
         sampler::suite(),
         layers::suite(),
         chains::suite(),
+        diffusion::suite(),
         rows::suite(),
         train::suite(),
     ]
