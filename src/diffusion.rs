@@ -3,6 +3,7 @@
 //! Time runs from 0 (data) to 1 (noise): `x_t = alpha_t x_0 + sigma_t eps`. Score networks output the noise `eps`; energies are
 //! low where samples are wanted, so guidance is `eps_p = eps_q + s sigma_t grad E_t` (arXiv 2304.12824 in this sign).
 
+pub mod combine;
 pub mod denoising_loss;
 mod guidance;
 mod intermediate_energy;
@@ -26,7 +27,8 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    let mut all = vec![KernelVariant::new(&denoising_loss::KERNEL, &[])];
+    let mut all =
+        [combine::KERNEL, denoising_loss::KERNEL].map(|kernel| KernelVariant::new(&kernel, &[])).to_vec();
     for on in 0..2 {
         all.push(KernelVariant::new(&perturb::KERNEL, &[("KEEP", on)]));
         for fresh in 0..2 {

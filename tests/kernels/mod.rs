@@ -4,6 +4,7 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod diffusion;
 mod energies;
 mod energy;
 mod fused;
@@ -33,6 +34,7 @@ pub fn suites() -> Vec<Suite> {
         sampler::suite(),
         layers::suite(),
         chains::suite(),
+        diffusion::suite(),
         rows::suite(),
         solvers::suite(),
         train::suite(),
