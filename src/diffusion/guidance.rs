@@ -1,6 +1,6 @@
 //! What leads a diffusion model away from its data.
 
-use super::{IntermediateEnergy, NoiseLevel, Score};
+use super::{IntermediateEnergy, NoiseLevel, Score, combine};
 use crate::gpu::{Bindings, Recording, Value};
 use crate::nn::Energy;
 use crate::{Error, Result};
@@ -82,7 +82,9 @@ impl Guidance<'_> {
                     .scoped("energy", |recording| energy.record_gradient(recording, context, x, level))?;
                 Ok(GuidedNoise { noise, slope: Some(slope) })
             }
-            Guidance::Denoised { .. } => Err(Error::argument("guidance", "denoised", "TODO")),
+            Guidance::Denoised { energy, beta } => {
+                record_denoised(recording, (score, energy), beta, context, x, level)
+            }
         }
     }
 
@@ -94,4 +96,35 @@ impl Guidance<'_> {
             Guidance::Denoised { energy, .. } => energy.bindings(),
         }
     }
+}
+
+/// `beta grad_x E(x_0_hat)` with `x_0_hat = (x - sigma eps(x)) / alpha`: `beta (v - sigma J^T v) / alpha` for `v = grad E` there.
+fn record_denoised(
+    recording: &mut Recording,
+    (score, energy): (&dyn Score, &dyn Energy),
+    beta: f64,
+    context: Option<Value>,
+    x: Value,
+    level: &NoiseLevel,
+) -> Result<GuidedNoise> {
+    let (alpha, sigma) = (level.alpha(), level.sigma());
+    let shape = recording.shape(x)?.clone();
+    let mut direction = x;
+    let (noise, products) = recording.scoped("score", |recording| {
+        score.record_noise_and_vjps(recording, context, x, level, &mut |recording, noise| {
+            let (of_x, of_noise) = (((1.0 / alpha) as f32, x), ((-sigma / alpha) as f32, noise));
+            let data = combine::record_shaped(recording, "denoised", shape.clone(), of_x, of_noise)?;
+            let gradient = energy.record_gradient(recording, context, data)?;
+            // Directions are packed.
+            direction = combine::record(recording, "direction", (1.0, gradient), (0.0, gradient))?;
+            Ok(vec![direction])
+        })
+    })?;
+    let [product] = products[..] else {
+        let problem = format!("returned {} products for one direction", products.len());
+        return Err(Error::argument("guidance", "the score", problem));
+    };
+    let (own, through) = ((beta / alpha) as f32, (-beta * sigma / alpha) as f32);
+    let slope = combine::record(recording, "denoised gradient", (own, direction), (through, product))?;
+    Ok(GuidedNoise { noise, slope: Some(slope) })
 }

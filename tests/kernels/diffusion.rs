@@ -1,6 +1,7 @@
 //! Floor 5: exact scores and energies, likelihoods.
 
 use gibbs::diffusion::combine;
+use gibbs::gpu::Shape;
 use gibbs_reference::diffusion as reference;
 
 use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
@@ -22,9 +23,13 @@ fn combine_equals_the_reference(adapter: &Adapter) {
         let y = if index % 3 == 0 { packed(&mut case, "y", &right) } else { plain(&mut case, "y", &right) };
         let sum = combine::record(&mut case.recording, "sum", (a, x), (b, y)).unwrap();
         case.output("sum", sum);
-        case.expect_kernels(&["combine"]);
+        let shape = Shape::new([rows, 1, dims]);
+        let bare = combine::record_shaped(&mut case.recording, "bare", shape, (a, x), (b, y)).unwrap();
+        case.output("bare", bare);
+        case.expect_kernels(&["combine", "combine"]);
         let results = case.run();
         let expected = reference::combine((a.into(), &wide(&left)), (b.into(), &wide(&right)));
         results.expect("sum", &results.packed("sum"), &expected.value, Bound::sum(&expected.magnitude, 2));
+        results.expect("bare", &results.get("bare"), &expected.value, Bound::sum(&expected.magnitude, 2));
     }
 }
