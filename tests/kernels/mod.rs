@@ -4,6 +4,7 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod contrastive;
 mod energies;
 mod energy;
 mod fused;
@@ -26,6 +27,7 @@ pub fn suites() -> Vec<Suite> {
         network::suite(),
         energies::suite(),
         energy::suite(),
+        contrastive::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
