@@ -6,7 +6,9 @@ use gibbs::energy::{
     GuidanceGradient, GuidanceObjective, Labelled, Labels, Regression, TimedGroups, contrastive,
     energy_regression, record_guidance_gradient,
 };
-use gibbs::gpu::{Bindings, Column, DType, MetricsRing, Recording, RunState, Shape, StepReport, Tensor};
+use gibbs::gpu::{
+    Bindings, Column, DType, DeviceClass, MetricsRing, Recording, RunState, Shape, StepReport, Tensor,
+};
 use gibbs::nn::{
     ACTION, Activation, AdamOptions, CONTEXT, FlatGradient, Input, Model, Network, Optimiser, TIME,
     WatchedLoss,
@@ -15,7 +17,7 @@ use gibbs::{Error, Gpu};
 use gibbs_reference::energy::{contrastive as reference, energy_regression as regression_reference};
 
 use crate::EPS;
-use crate::common::{Adapter, Case, Results, data, every_adapter, lavapipe, poisoned, say, wide};
+use crate::common::{Adapter, CLASSES, Case, Results, data, every_adapter, lavapipe, poisoned, say, wide};
 
 every_adapter!(
     contrastive_equals_the_reference,
@@ -34,8 +36,8 @@ every_adapter!(
     long: c9_labels_have_the_bias_of_their_group_size,
 );
 
-/// Groups and their sizes, strided by 64 on the device above 32.
-const SHAPES: [(usize, usize); 13] = [
+/// Groups and their sizes, walked over by one invocation or strided by 64.
+const SHAPES: [(usize, usize); 15] = [
     (1, 2),
     (7, 2),
     (65, 3),
@@ -48,6 +50,8 @@ const SHAPES: [(usize, usize); 13] = [
     (3, 257),
     (65, 40),
     (1, 2048),
+    (9, 257),
+    (1, 129),
     (3, 2047),
 ];
 
@@ -79,7 +83,20 @@ fn run(
     (energy, output): (&[f32], &[f32]),
     beta: f64,
 ) -> Results {
-    let mut case = Case::new(adapter, format!("contrastive {label} {labels:?} {shape:?} beta {beta}"));
+    run_tuned(adapter, adapter.gpu.capabilities().class, label, labels, shape, (energy, output), beta)
+}
+
+fn run_tuned(
+    adapter: &Adapter,
+    class: DeviceClass,
+    label: &str,
+    labels: Labels,
+    shape: (usize, usize),
+    (energy, output): (&[f32], &[f32]),
+    beta: f64,
+) -> Results {
+    let name = format!("contrastive {label} {labels:?} {shape:?} beta {beta} {class:?}");
+    let mut case = Case::tuned(adapter, class, name);
     let labelled = labelled(&mut case, energy, output, beta, shape.0 % 2 == 1);
     let written = contrastive::record(&mut case.recording, labels, shape, &labelled).unwrap();
     case.output("loss", written.loss);
@@ -106,7 +123,19 @@ fn check(
     (energy, output): (&[f32], &[f32]),
     beta: f64,
 ) {
-    let results = run(adapter, label, labels, shape, (energy, output), beta);
+    for class in CLASSES {
+        let results = run_tuned(adapter, class, label, labels, shape, (energy, output), beta);
+        compare(&results, labels, shape, (energy, output), beta);
+    }
+}
+
+fn compare(
+    results: &Results,
+    labels: Labels,
+    shape: (usize, usize),
+    (energy, output): (&[f32], &[f32]),
+    beta: f64,
+) {
     let (groups, size) = shape;
     let (energy, output) = (wide(energy), wide(output));
     let fixed = reference_of(labels);
