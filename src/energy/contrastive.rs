@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Labelled;
-use crate::gpu::{DType, KernelSource, KernelVariant, Recording, Shape, Value, embedded_kernel};
+use crate::gpu::{DType, DeviceClass, KernelSource, KernelVariant, Recording, Shape, Value, embedded_kernel};
 use crate::{Error, Result};
 
 /// The kernel.
@@ -11,8 +11,6 @@ pub const KERNEL: KernelSource = embedded_kernel!("energy/contrastive.wgsl");
 
 /// Most samples of a group: kernels that walk over them stay below the 65535 rounds after which lavapipe ends loops.
 const MAX_SIZE: usize = 32_768;
-/// Largest group that one invocation walks over: small groups are many, and barriers cost more than their samples.
-const MAX_ALONE: usize = 32;
 
 /// How the energies of a group become its labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -78,7 +76,7 @@ pub fn record(
     let loss = recording.scratch("loss", DType::F32, [groups]);
     let ess = recording.scratch("ess", DType::F32, [groups]);
     let seed = recording.scratch("energy seed", DType::F32, Shape::packed(groups * size, 1));
-    let lanes = lanes(size);
+    let lanes = lanes(recording.class(), groups, size);
     recording
         .dispatch(&KERNEL, operation)
         .defines(&defines(reference.is_some(), lanes))
@@ -100,9 +98,14 @@ pub fn record(
     Ok(ContrastiveLoss { loss, seed, ess })
 }
 
-/// Invocations that share a group.
-fn lanes(size: usize) -> usize {
-    if size <= MAX_ALONE { 1 } else { 64 }
+/// Invocations that share a group: one where barriers would cost more than its samples. A software renderer pays dearly for
+/// barriers and runs 8 invocations at once, so there many groups are better off alone, too.
+fn lanes(class: DeviceClass, groups: usize, size: usize) -> usize {
+    let alone = match class {
+        DeviceClass::Cpu => size <= 128 || (groups >= 8 && size <= 4096),
+        DeviceClass::Gpu => size <= 32,
+    };
+    if alone { 1 } else { 64 }
 }
 
 fn defines(unnormalised: bool, lanes: usize) -> [(&'static str, u32); 2] {

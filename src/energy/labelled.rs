@@ -27,7 +27,7 @@ impl Labelled {
         reference: Option<f64>,
     ) -> Result<(f32, f32)> {
         let beta = self.beta as f32;
-        if !(beta.is_finite() && beta >= 0.0) {
+        if !(beta.is_finite() && self.beta >= 0.0) {
             let problem = format!("is {}; it must be a finite f32 and not negative", self.beta);
             return Err(Error::argument(operation, "beta", problem));
         }

@@ -5,6 +5,7 @@ use crate::common::suite::Suite;
 
 mod chains;
 mod diffusion;
+mod contrastive;
 mod energies;
 mod energy;
 mod fused;
@@ -28,6 +29,7 @@ pub fn suites() -> Vec<Suite> {
         network::suite(),
         energies::suite(),
         energy::suite(),
+        contrastive::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
