@@ -5,10 +5,12 @@
 
 pub mod combine;
 mod intermediate_energy;
+mod mixture_score;
 mod noise_schedule;
 mod score;
 
 pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
+pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use score::{Cotangents, Score, ScoreNetwork};
 
@@ -16,5 +18,7 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    vec![KernelVariant::new(&combine::KERNEL, &[])]
+    let mut all = vec![KernelVariant::new(&combine::KERNEL, &[])];
+    all.extend(mixture_score::variants());
+    all
 }

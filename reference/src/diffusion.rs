@@ -1,5 +1,12 @@
 //! References of `shaders/diffusion/`: exact scores and energies, likelihoods.
 
 pub mod combine;
+pub mod mixture_score;
 
 pub use combine::combine;
+pub use mixture_score::{GaussianMixture, mixture_log_density, mixture_score, mixture_score_product};
+
+/// Size of the terms of `apart' P apart / 2`, where `precise >= |P| |operands|` takes in what rounding `apart` moves.
+fn squared_distance_size(apart: &[f64], precise: &[f64]) -> f64 {
+    apart.iter().zip(precise).map(|(a, p)| a.abs() * p).sum()
+}
