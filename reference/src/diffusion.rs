@@ -1,9 +1,11 @@
 //! References of `shaders/diffusion/`: exact scores and energies, likelihoods.
 
 pub mod combine;
+pub mod finite_energy;
 pub mod mixture_score;
 
 pub use combine::combine;
+pub use finite_energy::{finite_energy, finite_noise};
 pub use mixture_score::{GaussianMixture, mixture_log_density, mixture_score, mixture_score_product};
 
 /// Size of the terms of `apart' P apart / 2`, where `precise >= |P| |operands|` takes in what rounding `apart` moves.

@@ -59,3 +59,52 @@ fn one_gaussian_by_hand() {
     near("first", product[0], 2.0, 1e-12);
     near("second", product[1], 1.0, 1e-12);
 }
+
+#[test]
+fn finite_energy_and_noise_have_the_gradients_of_their_values() {
+    for (count, dims) in [(1, 1), (5, 2), (9, 3)] {
+        let (points, energies) = (normals(65, count * dims), normals(66, count));
+        for level in [(0.9, 0.43589), (0.3, 0.95394)] {
+            let x = normals(67, 3 * dims);
+            let c = coefficients(3);
+            let per_row = |values: &[f64]| -> Vec<f64> {
+                values.iter().enumerate().map(|(at, v)| v * c[at / dims]).collect()
+            };
+            let found = finite_energy(&points, &energies, level, dims, &x);
+            // One point leaves its energy and no gradient.
+            if count == 1 {
+                near("energy", found.energy[0], energies[0], 1e-12);
+                assert!(found.gradient.iter().all(|g| g.abs() < 1e-12));
+            } else {
+                check_gradient("E_t", &x, &per_row(&found.gradient), |x| {
+                    downstream(&finite_energy(&points, &energies, level, dims, x).energy)
+                });
+            }
+            // The same density as a mixture of narrow Gaussians.
+            let narrow: Vec<f64> = (0..count * dims * dims)
+                .map(|at| if at % (dims * dims) % (dims + 1) == 0 { 1e-13 } else { 0.0 })
+                .collect();
+            let weights = vec![1.0 / count as f64; count];
+            let mixture = GaussianMixture { weights: &weights, means: &points, covariances: &narrow };
+            let noise = finite_noise(&points, level, dims, &x);
+            for (found, expected) in noise.value.iter().zip(mixture_score(mixture, level, &x).value) {
+                near("noise", *found, expected, 1e-10);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_constant_on_all_energies_moves_the_value_alone() {
+    let (points, energies, x) = (normals(68, 12), normals(69, 6), normals(70, 8));
+    let shifted: Vec<f64> = energies.iter().map(|e| e + 3.5).collect();
+    let level = (0.7, 0.71414);
+    let (first, second) =
+        (finite_energy(&points, &energies, level, 2, &x), finite_energy(&points, &shifted, level, 2, &x));
+    for (a, b) in first.energy.iter().zip(&second.energy) {
+        near("energy", *b, a + 3.5, 1e-12);
+    }
+    for (a, b) in first.gradient.iter().zip(&second.gradient) {
+        near("gradient", *b, *a, 1e-12);
+    }
+}
