@@ -5,8 +5,11 @@
 
 pub mod combine;
 pub mod denoising_loss;
+mod energy_score;
+mod finite_energy;
 mod guidance;
 mod intermediate_energy;
+mod mixture_score;
 mod noise_schedule;
 pub mod perturb;
 mod sampler;
@@ -15,8 +18,11 @@ mod solver;
 pub mod solver_step;
 mod time_grid;
 
+pub use energy_score::EnergyScore;
+pub use finite_energy::{FiniteEnergy, FiniteScore};
 pub use guidance::{Guidance, GuidedNoise};
 pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
+pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use sampler::{DiffusionSampler, SamplingOptions, record_solve};
 pub use score::{Cotangents, Score, ScoreNetwork};
@@ -35,5 +41,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
             all.push(KernelVariant::new(&solver_step::KERNEL, &[("GUIDED", on), ("FRESH", fresh)]));
         }
     }
+    all.extend(finite_energy::variants());
+    all.extend(mixture_score::variants());
     all
 }

@@ -4,8 +4,8 @@
 use crate::common::suite::Suite;
 
 mod chains;
-mod diffusion;
 mod contrastive;
+mod diffusion;
 mod energies;
 mod energy;
 mod fused;
