@@ -2,51 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::graph::Op;
-use super::{Activation, Affine, Dense, Encoding, Layer, Norms};
+use super::graph::{Node, Op};
+use super::{Activation, Dense, Input, Layer, Norms};
 use crate::{Error, Result};
-
-/// A named input of a network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Input {
-    /// Its name.
-    pub name: String,
-    /// Numbers per row.
-    pub width: usize,
-    /// How rows are normalised before the first layer.
-    pub affine: Affine,
-    /// How normalised rows enter the first layer.
-    #[serde(default)]
-    pub encoding: Encoding,
-}
-
-impl Input {
-    /// An input that is taken as it is.
-    pub fn new(name: &str, width: usize) -> Self {
-        Self::normalised(name, Affine::identity(width))
-    }
-
-    /// An input with a normaliser.
-    pub fn normalised(name: &str, affine: Affine) -> Self {
-        Self { name: name.into(), width: affine.width(), affine, encoding: Encoding::Raw }
-    }
-
-    /// The same input with another encoding.
-    pub fn encoded(self, encoding: Encoding) -> Self {
-        Self { encoding, ..self }
-    }
-
-    /// Numbers per row after the encoding: rows of the input's weight block.
-    pub fn encoded_width(&self) -> usize {
-        self.encoding.encoded_width(self.width)
-    }
-}
 
 /// Layers over the concatenation of named inputs. Plain data: it serialises, and says by itself how many parameters it has
 /// and where they lie.
 ///
 /// The first layer is dense and holds one weight block per input, `W [x; y] = Wx x + Wy y`, so that an input shared by many
-/// rows (a context with its candidates) is multiplied once.
+/// rows (a context with its candidates) is multiplied once. An input may go through layers of its own before ([`Input::embedded`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// The inputs, in the order of the concatenation.
@@ -102,9 +66,11 @@ impl Network {
         Self { inputs, layers }
     }
 
-    /// The same network with norms: an activation of a dense layer becomes one behind the norm.
+    /// The same network with norms, those in its inputs' layers included: an activation of a dense layer becomes one behind the
+    /// norm.
     pub fn with_norms(self, norms: Norms) -> Self {
-        Self { layers: norms.apply(self.layers), ..self }
+        let embedded = |input: Input| Input { layers: norms.apply(input.layers), ..input };
+        Self { inputs: self.inputs.into_iter().map(embedded).collect(), layers: norms.apply(self.layers) }
     }
 
     /// Numbers per row that the last layer writes.
@@ -112,37 +78,44 @@ impl Network {
         self.nodes().last().map_or(0, |node| node.width)
     }
 
-    /// Width of the concatenated inputs, encoded.
+    /// Width of the concatenated inputs as the first layer takes them, encoded and behind their own layers.
     pub fn input_width(&self) -> usize {
-        self.inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add)
+        self.inputs.iter().map(Input::embedded_width).fold(0, usize::saturating_add)
     }
 
-    /// Weights, biases and gains, padding not counted.
+    /// The nodes of the inputs' layers, then those of the network's own.
+    fn all_nodes(&self) -> impl Iterator<Item = Node> {
+        self.inputs.iter().flat_map(Input::nodes).chain(self.nodes())
+    }
+
+    /// Weights, biases and gains, padding not counted; frequencies of an encoding are no parameters.
     pub fn parameter_count(&self) -> usize {
-        let of = |node: &super::graph::Node| match node.op {
+        let of = |node: Node| match node.op {
             Op::Dense => (node.inputs + 1) * node.width,
             Op::Norm { .. } => 2 * node.width,
             Op::Activate | Op::Add => 0,
         };
-        self.nodes().iter().map(of).sum()
+        self.all_nodes().map(of).sum()
     }
 
     /// Multiply-adds of one row in the matrix products, nominal: no discount for shared inputs. Norms, activations and sums,
     /// of the order of a layer's width, are not counted.
     pub fn multiply_adds(&self) -> usize {
-        let dense = |node: &&super::graph::Node| matches!(node.op, Op::Dense);
-        self.nodes().iter().filter(dense).map(|node| node.inputs * node.width).sum()
+        let dense = |node: &Node| matches!(node.op, Op::Dense);
+        self.all_nodes().filter(dense).map(|node| node.inputs * node.width).sum()
     }
 
-    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers with blocks at most
-    /// [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
+    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers, those
+    /// of inputs included, with blocks at most [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
     /// activation, residual blocks that keep their width.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of the fourth, a block.
+    /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of the fourth, a block, and
+    /// `inputs.time.layers.0` the first of an input.
     pub fn check(&self) -> Result<()> {
         let fail = |what: &str, problem: String| Err(Error::argument("network", what, problem));
-        let layers = self.layers.iter().fold(0, |count, layer| match count > MAX_LAYERS {
+        let all = self.inputs.iter().flat_map(|input| &input.layers).chain(&self.layers);
+        let layers = all.fold(0, |count, layer| match count > MAX_LAYERS {
             true => count,
             false => count + layer.count(MAX_LAYERS + 1),
         });
@@ -166,6 +139,7 @@ impl Network {
                 let width = input.encoded_width();
                 return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
             }
+            check_layers(&input.layers, &input.path(), 0, input.encoded_width())?;
         }
         if !matches!(self.layers[0], Layer::Dense(_)) {
             return fail("`layers.0`", "must be dense: it multiplies the inputs".into());
@@ -226,7 +200,7 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Fourier, FourierColumns};
+    use crate::nn::{Encoding, Fourier, FourierColumns};
 
     #[test]
     fn r18_parameter_count_of_the_push_t_energy() {
