@@ -354,10 +354,10 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Activation, Input, LayerNorm, Norms};
+    use crate::nn::{Activation, Input, Layer, LayerNorm, Norms};
 
-    /// Kernels of a forward and a backward pass, with the defines that say what is fused.
-    fn kernels(network: &Network) -> Vec<String> {
+    /// A recorded forward pass over 3 rows of the first input and 12 of the others, the parameters and a seed.
+    fn forward(network: &Network) -> (Recording, Value, Forward, Value) {
         network.check().unwrap();
         let mut recording = Recording::new("test");
         let parameters = recording.slot("parameters", DType::F32, [network.layout().len]).unwrap();
@@ -373,8 +373,11 @@ mod tests {
         let forward = network.record_forward(&mut recording, parameters, &inputs, Keep::Slopes).unwrap();
         let seed =
             recording.slot("seed", DType::F32, recording.shape(forward.output).unwrap().clone()).unwrap();
-        let mode = GradientMode::Overwrite;
-        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        (recording, parameters, forward, seed)
+    }
+
+    /// Kernels of a recording, with the defines that say what is fused.
+    fn names(recording: &Recording) -> Vec<String> {
         let name = |variant: &crate::gpu::KernelVariant| {
             let chosen = |define: &&crate::gpu::Define| {
                 ["ACTIVATION", "SKIP", "INIT"].contains(&define.name) && define.value != 0
@@ -384,6 +387,14 @@ mod tests {
             format!("{}{defines}", variant.source.stem())
         };
         recording.kernels().iter().map(name).collect()
+    }
+
+    /// Kernels of a forward pass and a backward pass to the parameters.
+    fn kernels(network: &Network) -> Vec<String> {
+        let (mut recording, parameters, forward, seed) = forward(network);
+        let mode = GradientMode::Overwrite;
+        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        names(&recording)
     }
 
     fn two_inputs() -> Vec<Input> {
@@ -473,5 +484,54 @@ mod tests {
             "reduce_partials",
         ];
         assert_eq!(found, expected);
+    }
+
+    /// Three rows of a context with layers of its own, twelve of an action: no sum over candidates but where it is wanted, and
+    /// no work for the layers of an input that nobody asks for.
+    #[test]
+    fn a_gradient_goes_through_the_layers_of_its_own_input_alone() {
+        let own = vec![Layer::dense(6, Activation::Silu), Layer::dense(4, Activation::Identity)];
+        let inputs = vec![Input::new("context", 5).embedded(own), Input::new("action", 2)];
+        let network = Network::mlp(inputs, &[8], Activation::Silu, 1);
+        let layers = [
+            "pack_inputs",
+            "pack_inputs",
+            "dense_forward A2 I1",
+            "dense_forward I1",
+            "dense_forward I1",
+            "dense_forward A2 I2",
+            "dense_forward I1",
+        ];
+        let back = |input: &str| {
+            let (mut recording, parameters, forward, seed) = forward(&network);
+            let before = recording.len();
+            network.record_input_gradient(&mut recording, parameters, &forward, seed, input).unwrap();
+            let mut names = names(&recording);
+            assert_eq!(names[..before], layers);
+            names.split_off(before)
+        };
+        assert_eq!(back("action"), ["dense_input_gradient", "dense_input_gradient", "unpack_gradient"]);
+        let expected = [
+            "dense_input_gradient",
+            "sum_candidates",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "unpack_gradient",
+        ];
+        assert_eq!(back("context"), expected);
+        let weights = [
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "sum_candidates",
+            "dense_weight_gradient",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(kernels(&network), [&layers[..], &weights].concat());
     }
 }

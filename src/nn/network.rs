@@ -200,7 +200,7 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Encoding, Fourier, FourierColumns};
+    use crate::nn::{Encoding, Fourier, FourierColumns, LayerNorm};
 
     #[test]
     fn r18_parameter_count_of_the_push_t_energy() {
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(plain.parameter_count(), ends + 3 * block);
         assert_eq!(plain.multiply_adds(), 8 * 7 + 6 * 49 + 7);
         assert_eq!(plain.outputs(), 1);
-        let norms = Norms::BeforeActivations(crate::nn::LayerNorm::default());
+        let norms = Norms::BeforeActivations(LayerNorm::default());
         let normed = plain.clone().with_norms(norms);
         assert_eq!(normed.parameter_count(), ends + 3 * (block + 2 * 14));
         assert_eq!(normed.multiply_adds(), plain.multiply_adds());
@@ -304,6 +304,87 @@ mod tests {
         }
     }
 
+    /// Section 3.4 and test C14 of the notes on arXiv 2304.12824: the counts there include 16 frequencies that are not trained.
+    #[test]
+    fn c14_parameter_counts_of_the_toy_networks_of_contrastive_energy_prediction() {
+        let affine = |outputs| Layer::dense(outputs, Activation::Identity);
+        let fourier = Fourier::gaussian(1, 16, 30.0, 0);
+        let frozen = fourier.frequencies.len();
+        let time = Input::new("time", 1).encoded(Encoding::Fourier(fourier));
+        let score = Network::mlp(
+            vec![
+                Input::new("action", 2).embedded(vec![affine(224)]),
+                time.clone().embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]),
+            ],
+            &[512, 512, 512, 512, 256],
+            Activation::Silu,
+            2,
+        );
+        let inputs = vec![Input::new("action", 2), time.embedded(vec![affine(32)])];
+        let energy = Network::mlp(inputs, &[512; 4], Activation::Silu, 1);
+        for (network, width, count) in [(score, 256, 1_054_194), (energy, 34, 807_473)] {
+            network.check().unwrap();
+            assert_eq!(network.input_width(), width);
+            assert_eq!(network.parameter_count() + frozen, count);
+            let stored = network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
+            assert_eq!(stored + frozen, count);
+        }
+    }
+
+    #[test]
+    fn layers_of_inputs_come_first_and_count() {
+        let norm = LayerNorm::default();
+        let own = vec![
+            Layer::dense(5, Activation::Relu),
+            Layer::Residual(vec![Layer::dense(5, Activation::Identity)]),
+            Layer::Norm(norm),
+        ];
+        let inputs = vec![Input::new("x", 3), Input::new("odd.gain", 2).embedded(own)];
+        let network = Network::mlp(inputs, &[7], Activation::Relu, 1);
+        network.check().unwrap();
+        assert_eq!(network.inputs[1].embedded_width(), 5);
+        assert_eq!(network.parameter_count(), (2 + 1) * 5 + (5 + 1) * 5 + 2 * 5 + (3 + 5 + 1) * 7 + 8);
+        assert_eq!(network.multiply_adds(), 2 * 5 + 5 * 5 + (3 + 5) * 7 + 7);
+        let layout = network.layout();
+        let found: Vec<_> = layout
+            .slices
+            .iter()
+            .map(|slice| (slice.name.as_str(), slice.offset, slice.rows, slice.columns, slice.fan_in))
+            .collect();
+        let expected = [
+            ("inputs.odd.gain.layers.0.weight", 0, 2, 5, 2),
+            ("inputs.odd.gain.layers.0.bias", 32, 1, 5, 2),
+            ("inputs.odd.gain.layers.1.0.weight", 40, 5, 5, 5),
+            ("inputs.odd.gain.layers.1.0.bias", 104, 1, 5, 5),
+            ("inputs.odd.gain.layers.2.gain", 112, 1, 5, 5),
+            ("inputs.odd.gain.layers.2.bias", 120, 1, 5, 5),
+            ("layers.0.weight.x", 128, 3, 7, 8),
+            ("layers.0.weight.odd.gain", 160, 5, 7, 8),
+            ("layers.0.bias", 224, 1, 7, 8),
+            ("layers.1.weight", 232, 7, 1, 7),
+            ("layers.1.bias", 264, 1, 1, 7),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(layout.len, 268);
+        let text = serde_json::to_string(&network).unwrap();
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+        let normed = network.clone().with_norms(Norms::BeforeActivations(norm));
+        assert_eq!(normed.parameter_count(), network.parameter_count() + 2 * 5 + 2 * 7);
+        // A description without layers of inputs reads and writes as it did before there were any.
+        let plain = r#"{"name":"x","width":1,"affine":{"shift":[0.0],"scale":[1.0]},"encoding":"raw"}"#;
+        assert_eq!(serde_json::from_str::<Input>(plain).unwrap(), Input::new("x", 1));
+        assert_eq!(serde_json::to_string(&Input::new("x", 1)).unwrap(), plain);
+        // As deep as a file may nest, and deeper.
+        let deep = |levels: usize| {
+            let layers = format!("{}{}", r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            plain.replace(r#""raw"}"#, &format!(r#""raw","layers":[{layers}]}}"#))
+        };
+        assert!(serde_json::from_str::<Input>(&deep(Layer::MAX_DEPTH)).is_ok());
+        for levels in [Layer::MAX_DEPTH + 1, 100_000] {
+            assert!(serde_json::from_str::<Input>(&deep(levels)).is_err());
+        }
+    }
+
     #[test]
     fn bad_descriptions_are_refused() {
         let good = Network::mlp(vec![Input::new("x", 2)], &[4], Activation::Tanh, 1);
@@ -318,7 +399,22 @@ mod tests {
         active.layers[1] = Layer::dense(1, Activation::Relu);
         let mut flat = good.clone();
         flat.inputs[0].affine.scale[1] = 0.0;
-        for bad in [none, wide, twice, active, flat] {
+        let own = |layers: Vec<Layer>| {
+            let inputs = vec![Input::new("x", 2).embedded(layers)];
+            Network { inputs, ..good.clone() }
+        };
+        let dense = |outputs| Layer::dense(outputs, Activation::Tanh);
+        assert!(own(vec![dense(3); 254]).check().is_ok());
+        let deep = (0..=Layer::MAX_DEPTH).fold(dense(2), |inner, _| Layer::Residual(vec![inner]));
+        let embedded = [
+            own(vec![dense(0)]),
+            own(vec![dense(4097)]),
+            own(vec![dense(3); 255]),
+            own(vec![deep]),
+            own(vec![Layer::Residual(vec![dense(3)])]),
+            own(vec![Layer::Norm(LayerNorm { epsilon: f32::NAN })]),
+        ];
+        for bad in [none, wide, twice, active, flat].into_iter().chain(embedded) {
             assert!(bad.check().is_err(), "{bad:?}");
         }
     }

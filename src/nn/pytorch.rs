@@ -10,7 +10,8 @@
 //! | `Sequential` counts modules: `0.weight`, `2.weight` when activations lie between | a dense layer and its activation are one layer |
 //!
 //! Frequencies of Fourier features, a buffer or a frozen parameter of some models, belong to the [`Encoding`](super::Encoding)
-//! here: leave them out of the file, or outside the prefix.
+//! here: leave them out of the file, or outside the prefix. Columns of features alternate here, cosine and sine of one frequency
+//! after the other; rows of weights behind other orders want to be put into this one.
 //!
 //! Not in a `state_dict`, so for the caller to know: which activation lies between the layers, the epsilon of norms, and how
 //! inputs are normalised. A network here maps each input by its own [`Affine`](super::Affine) first; weights of a model without such a map want

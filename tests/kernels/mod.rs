@@ -4,6 +4,7 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod embedding;
 mod energies;
 mod energy;
 mod fused;
@@ -24,6 +25,7 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
+        embedding::suite(),
         energies::suite(),
         energy::suite(),
         fused::suite(),
