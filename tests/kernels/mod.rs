@@ -6,6 +6,7 @@ use crate::common::suite::Suite;
 mod chains;
 mod contrastive;
 mod diffusion;
+mod embedding;
 mod energies;
 mod energy;
 mod fused;
@@ -27,6 +28,7 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
+        embedding::suite(),
         energies::suite(),
         energy::suite(),
         contrastive::suite(),
