@@ -9,10 +9,12 @@ mod energies;
 mod energy;
 mod fused;
 mod gpu;
+mod guidance;
 mod layers;
 mod network;
 mod nn;
 mod proposal;
+mod regression;
 mod rows;
 mod sampler;
 mod train;
@@ -28,6 +30,8 @@ pub fn suites() -> Vec<Suite> {
         energies::suite(),
         energy::suite(),
         contrastive::suite(),
+        regression::suite(),
+        guidance::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
