@@ -103,7 +103,7 @@ fn a_descent_step_lowers_every_loss(adapter: &Adapter) {
 
 fn energies_that_are_not_finite_stop_the_step(adapter: &Adapter) {
     for objective in OBJECTIVES {
-        for bad in [Some(f32::NAN), Some(f32::NEG_INFINITY), None] {
+        for bad in [Some(f32::NAN), None] {
             let mut energy = data(64, GROUPS * SIZE);
             energy[SIZE + 2] = bad.unwrap_or(0.5);
             let Lesson { gpu, model, run, mut recording, bindings, gradient } =

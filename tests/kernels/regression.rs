@@ -76,8 +76,8 @@ fn regressions_equal_the_reference(adapter: &Adapter) {
 
 fn regressions_clamp_their_exponents(adapter: &Adapter) {
     // Exponents of the model on both sides of 40, far below, and ordinary; of the target beyond 4 and below -100.
-    let output = [-39.0f32, -41.0, -2e5, 95.0, 2e5, -0.5, 0.25];
-    let energy = [-3.0f32, -5.0, -2e5, 99.0, 2e5, 101.0, 0.5];
+    let output = [-39.0f32, -41.0, -2e5, 95.0, 2e5, -0.5, 0.25, -1.5];
+    let energy = [-3.0f32, -5.0, -2e5, 99.0, 2e5, 101.0, 0.5, -5.0];
     let regression = Regression::Exponential { reference: 0.0 };
     check_regression(adapter, regression, &energy, &output, 1.0);
     let results = regress(adapter, regression, &energy, &output, 1.0);
