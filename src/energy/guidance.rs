@@ -88,3 +88,28 @@ pub fn record_guidance_gradient(
     let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode)?;
     Ok(GuidanceGradient { loss: Column::all(recording, loss)?, ess, gradient: FlatGradient::Whole(gradient) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objectives_are_plain_data() {
+        let labels = Labels::Unnormalised { reference: -1.5 };
+        for (objective, text) in [
+            (GuidanceObjective::default(), r#"{"kind":"contrastive","labels":{"kind":"normalised"}}"#),
+            (
+                GuidanceObjective::Contrastive { labels },
+                r#"{"kind":"contrastive","labels":{"kind":"unnormalised","reference":-1.5}}"#,
+            ),
+            (GuidanceObjective::Mse, r#"{"kind":"mse"}"#),
+            (
+                GuidanceObjective::ExponentialMse { reference: 2.0 },
+                r#"{"kind":"exponential_mse","reference":2.0}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&objective).unwrap(), text);
+            assert_eq!(serde_json::from_str::<GuidanceObjective>(text).unwrap(), objective);
+        }
+    }
+}

@@ -41,7 +41,9 @@ impl TimedGroups {
         let operation = "groups of one time each";
         let found = recording.shape(x)?;
         let shape = match *found.dims() {
-            [groups, size, dims] if !found.is_packed() && groups * size * dims > 0 => [groups, size, dims],
+            [groups, size, dims] if !found.is_packed() && groups > 0 && size > 0 && dims > 0 => {
+                [groups, size, dims]
+            }
             _ => {
                 let hint = "give the samples of each group together, at least one";
                 return Err(Error::shape(operation, "x", found, "[groups, size, dims]", hint));
@@ -82,7 +84,7 @@ impl TimedGroups {
 
     /// Samples of all groups.
     pub fn rows(&self) -> usize {
-        self.groups() * self.size()
+        self.groups().saturating_mul(self.size())
     }
 
     /// The samples, `[groups, size, dims]`.

@@ -11,10 +11,12 @@ mod energies;
 mod energy;
 mod fused;
 mod gpu;
+mod guidance;
 mod layers;
 mod network;
 mod nn;
 mod proposal;
+mod regression;
 mod rows;
 mod sampler;
 mod solvers;
@@ -32,6 +34,8 @@ pub fn suites() -> Vec<Suite> {
         energies::suite(),
         energy::suite(),
         contrastive::suite(),
+        regression::suite(),
+        guidance::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
