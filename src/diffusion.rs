@@ -6,6 +6,7 @@
 pub mod combine;
 pub mod denoising_loss;
 mod energy_score;
+mod evaluate;
 mod finite_energy;
 mod guidance;
 mod intermediate_energy;
@@ -19,6 +20,7 @@ pub mod solver_step;
 mod time_grid;
 
 pub use energy_score::EnergyScore;
+pub use evaluate::{EnergyAtLevel, evaluate_noise};
 pub use finite_energy::{FiniteEnergy, FiniteScore};
 pub use guidance::{Guidance, GuidedNoise};
 pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};

@@ -326,7 +326,8 @@ mod tests {
             network.check().unwrap();
             assert_eq!(network.input_width(), width);
             assert_eq!(network.parameter_count() + frozen, count);
-            let stored = network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
+            let stored =
+                network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
             assert_eq!(stored + frozen, count);
         }
     }
