@@ -1,6 +1,7 @@
 //! Floor 5: diffusion models: noise schedules, scores, guidance by intermediate energies, solvers.
 //!
-//! Time runs from 0 (data) to 1 (noise): `x_t = alpha_t x_0 + sigma_t eps`. Score networks output the noise `eps`; energies are
+//! Time runs from 0 (data) to 1 (noise): `x_t = alpha_t x_0 + sigma_t eps`. Score networks output the noise `eps`, or the
+//! sample that it follows from ([`Prediction`]); energies are
 //! low where samples are wanted, so guidance is `eps_p = eps_q + s sigma_t grad E_t` (arXiv 2304.12824 in this sign).
 
 pub mod combine;
@@ -27,7 +28,7 @@ pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
 pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use sampler::{DiffusionSampler, SamplingOptions, record_solve};
-pub use score::{Cotangents, Score, ScoreNetwork};
+pub use score::{Cotangents, Prediction, Score, ScoreNetwork};
 pub use solver::{Solver, SolverOptions, SolverStep};
 pub use time_grid::TimeGrid;
 
@@ -37,8 +38,8 @@ use crate::gpu::KernelVariant;
 pub(crate) fn kernels() -> Vec<KernelVariant> {
     let mut all =
         [combine::KERNEL, denoising_loss::KERNEL].map(|kernel| KernelVariant::new(&kernel, &[])).to_vec();
+    all.extend((0..3).map(|keep| KernelVariant::new(&perturb::KERNEL, &[("KEEP", keep)])));
     for on in 0..2 {
-        all.push(KernelVariant::new(&perturb::KERNEL, &[("KEEP", on)]));
         for fresh in 0..2 {
             all.push(KernelVariant::new(&solver_step::KERNEL, &[("GUIDED", on), ("FRESH", fresh)]));
         }

@@ -1,9 +1,9 @@
-// Squared error of predicted noise and its gradient, one invocation per row.
+// Squared error of a prediction, of noise or of samples without it, and its gradient, one invocation per row.
 //
-//   loss[r] = sum_j (prediction[r, j] - noise[r, j])^2      seed[r, j] = d(mean_r loss)/d prediction = 2 (prediction - noise) / rows
-//   Source: arXiv 2006.11239, simple objective.
+//   loss[r] = sum_j (prediction[r, j] - target[r, j])^2      seed[r, j] = d(mean_r loss)/d prediction = 2 (prediction - target) / rows
+//   Source: arXiv 2006.11239, simple objective, there for noise.
 //
-// prediction, noise : packed [rows, dims] read, padding 0      seed : packed [rows, dims] written, padding 0      loss : [rows] written
+// prediction, target_rows : packed [rows, dims] read, padding 0      seed : packed [rows, dims] written, padding 0      loss : [rows] written
 // Workgroup 64. Grid over rows invocations, folded over x and y. At most 65535 vec4s per row.
 // Numerics: sums over j in ascending order of vec4s; what is not finite stays so.
 
@@ -14,7 +14,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> prediction: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> noise: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> target_rows: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> seed: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> loss: array<f32>;
 
@@ -28,7 +28,7 @@ fn denoising_loss(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
     var sum = vec4<f32>(0.0);
     for (var block = 0u; block < params.dims4; block++) {
         let at = row * params.dims4 + block;
-        let gap = prediction[at] - noise[at];
+        let gap = prediction[at] - target_rows[at];
         sum += gap * gap;
         seed[at] = scale * gap;
     }

@@ -33,17 +33,19 @@ pub struct Perturbed {
     pub x: Value,
     /// `[groups, 1]`: the time of each group.
     pub time: Value,
-    /// Packed `[groups * size, dims]`: the noise that was added, if it is kept.
-    pub noise: Option<Value>,
+    /// Packed `[groups * size, dims]`: what is to be predicted, if anything.
+    pub target: Option<Value>,
 }
 
-/// Whether the noise that is added is kept.
+/// What of a noised sample is kept for a network to predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noise {
-    /// For training to predict it.
-    Keep,
-    /// For energies.
-    Forget,
+pub enum Target {
+    /// Nothing: for energies.
+    Nothing,
+    /// The noise that was added.
+    Noise,
+    /// The sample without its noise.
+    Sample,
 }
 
 /// Records `x_t = alpha_t x_0 + sigma_t z` with one time per group, drawn on the device uniformly between `times`, at one of
@@ -56,7 +58,7 @@ pub fn record(
     samples: &Samples,
     schedule: &NoiseSchedule,
     times: [f64; 2],
-    noise: Noise,
+    target: Target,
     stream: &str,
 ) -> Result<Perturbed> {
     let Samples { rows: source, groups, size, stride, dims } = *samples;
@@ -84,20 +86,21 @@ pub fn record(
     let noise_stream = recording.stream(&format!("{stream}/noise"))?;
     let x = recording.scratch("noised", DType::F32, [groups, size, dims]);
     let time = recording.scratch("times", DType::F32, [groups, 1]);
-    let kept = match noise {
-        Noise::Keep => recording.scratch("noise", DType::F32, Shape::packed(rows, dims)),
-        Noise::Forget => recording.scratch("no noise", DType::F32, [4]),
+    let (keep, kept) = match target {
+        Target::Nothing => (0, recording.scratch("no target", DType::F32, [4])),
+        Target::Noise => (1, recording.scratch("noise", DType::F32, Shape::packed(rows, dims))),
+        Target::Sample => (2, recording.scratch("without noise", DType::F32, Shape::packed(rows, dims))),
     };
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "perturb")
-        .define("KEEP", u32::from(noise == Noise::Keep))
+        .define("KEEP", keep)
         .bind("samples", source)
         .bind("levels", table)
         .bind("state", state)
         .bind("x", x)
         .bind("time", time)
-        .bind("noise", kept)
+        .bind("kept", kept)
         .set("rows", rows as u32)
         .set("dims", dims as u32)
         .set("size", size as u32)
@@ -107,7 +110,7 @@ pub fn record(
         .set("time_stream", time_stream)
         .invocations(blocks)
         .finish()?;
-    Ok(Perturbed { x, time, noise: (noise == Noise::Keep).then_some(kept) })
+    Ok(Perturbed { x, time, target: (target != Target::Nothing).then_some(kept) })
 }
 
 /// Checks a range of times to train on.

@@ -1,6 +1,8 @@
 //! Scores: what solvers walk along, as predictions of the noise.
 
-use super::NoiseLevel;
+use serde::{Deserialize, Serialize};
+
+use super::{NoiseLevel, combine};
 use crate::gpu::{Bindings, Recording, Value};
 use crate::nn::{ACTION, CONTEXT, Keep, Model, TIME};
 use crate::{Error, Result};
@@ -54,27 +56,72 @@ pub trait Score {
     fn bindings(&self) -> Bindings;
 }
 
-/// A network as a score: inputs `action` and `time` and, for a conditional score, `context`; it outputs the noise.
+/// What the network of a score outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prediction {
+    /// The noise itself.
+    #[default]
+    Noise,
+    /// The sample without its noise, `D`; the noise is `(x - alpha_t D) / sigma_t`. For samples of many numbers that depend on
+    /// few: a network narrower than a sample can tell the samples, but not noise, which fills every dimension.
+    Sample,
+}
+
+/// A network as a score: inputs `action` and `time` and, for a conditional score, `context`; it outputs the noise, or the
+/// sample without it.
 #[derive(Clone, Debug)]
 pub struct ScoreNetwork {
     model: Model,
     conditional: bool,
+    prediction: Prediction,
 }
 
 impl ScoreNetwork {
-    /// Takes a model as a score.
+    /// Takes a model that outputs the noise as a score.
     ///
     /// # Errors
     /// [`Error::Argument`] unless it has the inputs `action` and `time`, at most one other, `context`, one time per row,
     /// and as many outputs as the action has dimensions.
     pub fn new(model: Model) -> Result<Self> {
+        Self::predicting(model, Prediction::Noise)
+    }
+
+    /// Takes a model as a score. At time 0 a score that predicts samples has no noise to tell: recording is an
+    /// [`Error::Argument`] there.
+    ///
+    /// # Errors
+    /// As [`ScoreNetwork::new`].
+    pub fn predicting(model: Model, prediction: Prediction) -> Result<Self> {
         let conditional = check_inputs(&model, "score", width(&model, ACTION))?;
-        Ok(Self { model, conditional })
+        Ok(Self { model, conditional, prediction })
     }
 
     /// The network with its parameters.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// What it outputs.
+    pub fn prediction(&self) -> Prediction {
+        self.prediction
+    }
+
+    /// Factors of a point and of the output in the noise.
+    fn factors(&self, level: &NoiseLevel) -> (f32, f32) {
+        let (alpha, sigma) = (level.alpha(), level.sigma());
+        ((1.0 / sigma) as f32, (-alpha / sigma) as f32)
+    }
+
+    /// The noise at `x`, packed, given the network's output there.
+    fn noise(&self, recording: &mut Recording, x: Value, output: Value, level: &NoiseLevel) -> Result<Value> {
+        match self.prediction {
+            Prediction::Noise => Ok(output),
+            Prediction::Sample => {
+                let (of_x, of_output) = self.factors(level);
+                combine::record(recording, "noise of a sample", (of_x, x), (of_output, output))
+            }
+        }
     }
 }
 
@@ -132,7 +179,9 @@ impl Score for ScoreNetwork {
     ) -> Result<Value> {
         let parameters = self.model.value(recording)?;
         let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
-        Ok(self.model.network().record_forward(recording, parameters, &inputs, Keep::Output)?.output)
+        let output =
+            self.model.network().record_forward(recording, parameters, &inputs, Keep::Output)?.output;
+        self.noise(recording, x, output, level)
     }
 
     fn record_noise_and_vjps(
@@ -147,11 +196,20 @@ impl Score for ScoreNetwork {
         let network = self.model.network();
         let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
         let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
+        let noise = self.noise(recording, x, forward.output, level)?;
         let mut products = Vec::new();
-        for direction in cotangents(recording, forward.output)? {
-            products.push(network.record_input_gradient(recording, parameters, &forward, direction, ACTION)?);
+        for direction in cotangents(recording, noise)? {
+            let product =
+                network.record_input_gradient(recording, parameters, &forward, direction, ACTION)?;
+            products.push(match self.prediction {
+                Prediction::Noise => product,
+                Prediction::Sample => {
+                    let (own, through) = self.factors(level);
+                    combine::record(recording, "product of noise", (own, direction), (through, product))?
+                }
+            });
         }
-        Ok((forward.output, products))
+        Ok((noise, products))
     }
 
     fn bindings(&self) -> Bindings {

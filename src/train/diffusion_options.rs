@@ -15,6 +15,9 @@ use crate::{Error, Result};
 pub enum DiffusionObjective {
     /// The noise that was added (arXiv 2006.11239): a score. Each sample has a time of its own.
     Noise,
+    /// The sample without its noise, by squared error of equal weight at all times: a score whose network outputs samples
+    /// ([`crate::diffusion::Prediction::Sample`]).
+    Sample,
     /// An intermediate energy of labelled samples, by contrast or by a rival's regression (arXiv 2304.12824).
     Energy {
         /// The loss.
@@ -121,7 +124,7 @@ impl DiffusionOptions {
             return fail("the network", problem);
         }
         let (size, labelled) = match self.objective {
-            DiffusionObjective::Noise => (1, false),
+            DiffusionObjective::Noise | DiffusionObjective::Sample => (1, false),
             DiffusionObjective::Energy { objective, beta, group } => {
                 if !(beta.is_finite() && beta >= 0.0) {
                     return fail("beta", format!("is {beta}; it must be finite and not negative"));

@@ -6,8 +6,8 @@ use super::diffusion_options::Layout;
 use super::progress::Progress;
 use super::{Dataset, DiffusionObjective, DiffusionOptions, draw_batch};
 use crate::Result;
-use crate::diffusion::perturb::{self, Noise, Samples};
-use crate::diffusion::{GuidanceNetwork, ScoreNetwork, denoising_loss};
+use crate::diffusion::perturb::{self, Samples, Target};
+use crate::diffusion::{GuidanceNetwork, Prediction, ScoreNetwork, denoising_loss};
 use crate::energy::{GuidanceGradient, TimedGroups, record_guidance_gradient};
 use crate::gpu::{
     Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, VariantChoices,
@@ -148,7 +148,11 @@ impl DiffusionTrainer {
     /// # Errors
     /// [`crate::Error::Argument`] if it learns an energy.
     pub fn score(&self) -> Result<ScoreNetwork> {
-        ScoreNetwork::new(self.averaged()?)
+        let prediction = match self.options.objective {
+            DiffusionObjective::Sample => Prediction::Sample,
+            DiffusionObjective::Noise | DiffusionObjective::Energy { .. } => Prediction::Noise,
+        };
+        ScoreNetwork::predicting(self.averaged()?, prediction)
     }
 
     /// The averaged network as an intermediate energy.
@@ -205,17 +209,21 @@ fn record_loss(
 ) -> Result<(Column, Option<Column>, FlatGradient)> {
     let Layout { dims, stride, groups, size, .. } = *layout;
     let samples = Samples { rows: y, groups, size, stride, dims };
-    let perturb = |recording: &mut Recording, noise: Noise| {
-        perturb::record(recording, &samples, &options.schedule, options.times, noise, "train/diffusion")
+    let perturb = |recording: &mut Recording, target: Target| {
+        perturb::record(recording, &samples, &options.schedule, options.times, target, "train/diffusion")
     };
     match options.objective {
-        DiffusionObjective::Noise => {
-            let noised = perturb(recording, Noise::Keep)?;
+        DiffusionObjective::Noise | DiffusionObjective::Sample => {
+            let target = match options.objective {
+                DiffusionObjective::Sample => Target::Sample,
+                _ => Target::Noise,
+            };
+            let noised = perturb(recording, target)?;
             let (loss, gradient) = denoising_loss::record_gradient(recording, model, &noised, context)?;
             Ok((Column::all(recording, loss)?, None, gradient))
         }
         DiffusionObjective::Energy { objective, beta, .. } => {
-            let noised = perturb(recording, Noise::Forget)?;
+            let noised = perturb(recording, Target::Nothing)?;
             let groups = TimedGroups::new(recording, noised.x, noised.time, context)?;
             let energies = Column { value: y, first: dims, stride, count: groups.rows() };
             let GuidanceGradient { loss, ess, gradient } =

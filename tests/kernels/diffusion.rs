@@ -2,10 +2,12 @@
 
 use gibbs::diffusion::{
     EnergyScore, FiniteEnergy, FiniteScore, IntermediateEnergy, MixtureScore, NoiseLevel, NoiseSchedule,
-    Score, combine,
+    Prediction, Score, ScoreNetwork, combine,
 };
-use gibbs::gpu::{Shape, Value};
-use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+use gibbs::gpu::{DType, Recording, RunState, Shape, Value};
+use gibbs::nn::{
+    ACTION, Activation, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
+};
 use gibbs_reference::diffusion as reference;
 use gibbs_reference::nn::Summed;
 
@@ -19,6 +21,7 @@ every_adapter!(
     c15_energies_of_1000_points_are_those_of_f64,
     energies_beyond_all_weights_choose_the_wanted_point,
     a_written_energy_is_a_score,
+    a_network_of_samples_is_a_score,
 );
 
 /// Levels from clean to noise alone.
@@ -296,5 +299,55 @@ fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DI
         let flat = case.input("x", [6, 2], &x[..2].repeat(6));
         let refusal = score.record_noise(&mut case.recording, None, flat, &level).unwrap_err();
         assert!(refusal.to_string().contains("[contexts, samples, 2]"), "{refusal}");
+    }
+}
+
+/// Noise and a product of its Jacobian: those of the network that outputs samples, moved to noise in f64.
+fn a_network_of_samples_is_a_score(adapter: &Adapter) {
+    for (index, [samples, dims]) in
+        [[1, 1], [7, 3], [63, 4], [64, 7], [65, 2], [257, 5], [3, 65]].into_iter().enumerate()
+    {
+        let level = levels()[1 + index % 3];
+        let inputs = vec![Input::new(ACTION, dims), Input::new(TIME, 1)];
+        let network = Network::mlp(inputs, &[17], Activation::Silu, dims);
+        let run = RunState::new(&adapter.gpu, 9 + index as u64).unwrap();
+        let model = Model::new(&adapter.gpu, "score", network, &run).unwrap();
+        let (x, direction) = (data(41, samples * dims), data(42, samples * dims));
+        let mut case = Case::new(adapter, format!("score of samples [{samples}, {dims}], t {}", level.time));
+        case.bind(&model.slot(), model.parameters());
+        let value = case.input("x", [1, samples, dims], &x);
+        let given = case.packed("direction", samples, dims, &direction);
+        for (name, prediction) in [("noise", Prediction::Noise), ("sample", Prediction::Sample)] {
+            let score = ScoreNetwork::predicting(model.clone(), prediction).unwrap();
+            assert_eq!((score.prediction(), score.dims()), (prediction, dims));
+            let recording = &mut case.recording;
+            let plain = score.record_noise(recording, None, value, &level).unwrap();
+            let (output, products) = score
+                .record_noise_and_vjps(recording, None, value, &level, &mut |_, _| Ok(vec![given]))
+                .unwrap();
+            case.output(&format!("{name} plain"), plain);
+            case.output(&format!("{name} output"), output);
+            case.output(&format!("{name} product"), products[0]);
+        }
+        let results = case.run();
+        let of_x = f64::from((1.0 / level.sigma()) as f32);
+        let of_output = f64::from((-level.alpha() / level.sigma()) as f32);
+        let read = |name: &str| match name {
+            // Products have the shape of the input.
+            "noise product" => wide(&results.get(name)),
+            _ => wide(&results.packed(name)),
+        };
+        for (what, own) in [("plain", &x), ("output", &x), ("product", &direction)] {
+            let through = read(&format!("noise {what}"));
+            let expected = reference::combine((of_x, &wide(own)), (of_output, &through));
+            let name = format!("sample {what}");
+            let bound = Bound::sum(&expected.magnitude, 2);
+            results.expect(&name, &results.packed(&name), &expected.value, bound);
+        }
+        let mut recording = Recording::tuned("clean", adapter.gpu.target());
+        let clean = recording.slot("x", DType::F32, [1, samples, dims]).unwrap();
+        let score = ScoreNetwork::predicting(model, Prediction::Sample).unwrap();
+        let refusal = score.record_noise(&mut recording, None, clean, &levels()[0]).unwrap_err();
+        assert!(refusal.to_string().contains("finite"), "{refusal}");
     }
 }

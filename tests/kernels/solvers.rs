@@ -1,6 +1,6 @@
 //! Floor 5: noised samples, the loss of noise prediction, updates of solvers.
 
-use gibbs::diffusion::perturb::{LEVELS, Noise, Samples};
+use gibbs::diffusion::perturb::{LEVELS, Samples, Target};
 use gibbs::diffusion::solver_step::{self, StepValues};
 use gibbs::diffusion::{NoiseSchedule, Solver, SolverOptions, TimeGrid, denoising_loss, perturb};
 use gibbs::gpu::DType;
@@ -32,14 +32,22 @@ fn normals(name: &str, (seed, step): (u64, u64), inner: usize, rows: usize, dims
 
 fn noised_samples_equal_the_reference(adapter: &Adapter) {
     let schedules = [NoiseSchedule::default(), NoiseSchedule::cosine()];
-    for (index, (groups, size, dims, stride)) in
-        [(1, 1, 1, 1), (7, 1, 2, 3), (3, 65, 2, 2), (1, 257, 3, 4), (63, 2, 7, 7), (5, 9, 65, 66)]
-            .into_iter()
-            .enumerate()
+    for (index, (groups, size, dims, stride)) in [
+        (1, 1, 1, 1),
+        (7, 1, 2, 3),
+        (3, 65, 2, 2),
+        (1, 257, 3, 4),
+        (63, 2, 7, 7),
+        (5, 9, 65, 66),
+        (2, 3, 257, 258),
+        (64, 1, 4, 5),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let schedule = schedules[index % 2];
         let times = [[1e-3, schedule.end()], [0.0, 0.2]][index % 2];
-        let keep = [Noise::Keep, Noise::Forget][usize::from(index == 3)];
+        let keep = [Target::Noise, Target::Sample, Target::Nothing][index % 3];
         let (seed, step) = (7 + index as u64, (2 << 32) + 9);
         let rows = groups * size;
         let source = data(11, rows * stride);
@@ -51,8 +59,9 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
             perturb::record(&mut case.recording, &samples, &schedule, times, keep, "test/perturb").unwrap();
         case.output("x", written.x);
         case.output("time", written.time);
-        if let Some(noise) = written.noise {
-            case.output("noise", noise);
+        assert_eq!(written.target.is_none(), keep == Target::Nothing);
+        if let Some(target) = written.target {
+            case.output("target", target);
         }
         case.expect_kernels(&["perturb"]);
         let results = case.run();
@@ -79,9 +88,15 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
         results.expect("x", &results.get("x"), &expected, &bound[..]);
         let times: Vec<f64> = levels.iter().map(|level| level.time).collect();
         results.expect("time", &results.get("time"), &times, &vec![0.0; groups][..]);
-        if keep == Noise::Keep {
-            let bound: Vec<f64> = z.iter().map(|z| 10.0 * EPS * z.abs() + 1e-9).collect();
-            results.expect("noise", &results.packed("noise"), &z, &bound[..]);
+        match keep {
+            Target::Nothing => {}
+            Target::Noise => {
+                let bound: Vec<f64> = z.iter().map(|z| 10.0 * EPS * z.abs() + 1e-9).collect();
+                results.expect("target", &results.packed("target"), &z, &bound[..]);
+            }
+            Target::Sample => {
+                results.expect("target", &results.packed("target"), &x0, &vec![0.0; x0.len()][..]);
+            }
         }
     }
 }

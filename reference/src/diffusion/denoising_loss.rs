@@ -1,4 +1,4 @@
-//! Squared error of predicted noise (`shaders/diffusion/denoising_loss.wgsl`).
+//! Squared error of predicted noise or samples (`shaders/diffusion/denoising_loss.wgsl`).
 
 /// Result of [`denoising_loss`].
 #[derive(Clone, Debug, PartialEq)]
@@ -9,9 +9,9 @@ pub struct DenoisingLoss {
     pub seed: Vec<f64>,
 }
 
-/// `loss[r] = |prediction[r] - noise[r]|^2`, `seed = 2 (prediction - noise) / rows`; both inputs `[rows, dims]`.
-pub fn denoising_loss(prediction: &[f64], noise: &[f64], dims: usize) -> DenoisingLoss {
-    let gap: Vec<f64> = prediction.iter().zip(noise).map(|(p, z)| p - z).collect();
+/// `loss[r] = |prediction[r] - target[r]|^2`, `seed = 2 (prediction - target) / rows`; both inputs `[rows, dims]`.
+pub fn denoising_loss(prediction: &[f64], target: &[f64], dims: usize) -> DenoisingLoss {
+    let gap: Vec<f64> = prediction.iter().zip(target).map(|(p, z)| p - z).collect();
     let rows = (prediction.len() / dims) as f64;
     DenoisingLoss {
         loss: gap.chunks_exact(dims).map(|row| row.iter().map(|g| g * g).sum()).collect(),
