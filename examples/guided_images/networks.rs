@@ -4,8 +4,8 @@ use clap::ValueEnum;
 use gibbs::diffusion::{GuidanceNetwork, Prediction, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Network, Schedule,
-    TIME,
+    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Layer, Network,
+    Schedule, TIME,
 };
 use gibbs::tasks::coloured_shapes::{DIMS, draw, energy};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
@@ -52,7 +52,7 @@ impl Preset {
 
     fn batch(self) -> usize {
         match self {
-            Preset::Quick => 128,
+            Preset::Quick => 64,
             Preset::Paper => 512,
         }
     }
@@ -90,14 +90,15 @@ impl Preset {
         Network::residual(inputs, width, blocks, Activation::Silu, DIMS)
     }
 
-    /// The wanted hue enters as a point of the circle.
+    /// The wanted hue enters as a point of the circle, beside a few linear features of the picture: its hue is one of its mean
+    /// colour.
     fn energy(self) -> Network {
-        let width = match self {
-            Preset::Quick => 128,
-            Preset::Paper => 512,
+        let (features, width) = match self {
+            Preset::Quick => (32, 128),
+            Preset::Paper => (128, 512),
         };
-        let inputs = vec![Input::new(ACTION, DIMS), time(), Input::new(CONTEXT, 2)];
-        Network::mlp(inputs, &[width; 3], Activation::Silu, 1)
+        let picture = Input::new(ACTION, DIMS).embedded(vec![Layer::dense(features, Activation::Identity)]);
+        Network::mlp(vec![picture, time(), Input::new(CONTEXT, 2)], &[width; 2], Activation::Silu, 1)
     }
 
     fn optimiser(self, rate: f64) -> AdamOptions {
