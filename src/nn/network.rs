@@ -326,7 +326,8 @@ mod tests {
             network.check().unwrap();
             assert_eq!(network.input_width(), width);
             assert_eq!(network.parameter_count() + frozen, count);
-            let stored = network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
+            let stored =
+                network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
             assert_eq!(stored + frozen, count);
         }
     }
@@ -376,7 +377,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&Input::new("x", 1)).unwrap(), plain);
         // As deep as a file may nest, and deeper.
         let deep = |levels: usize| {
-            let layers = format!("{}{}", r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            let (open, close) = (r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            let layers = format!(r#"{open}{{"activate":"gelu"}}{close}"#);
             plain.replace(r#""raw"}"#, &format!(r#""raw","layers":[{layers}]}}"#))
         };
         assert!(serde_json::from_str::<Input>(&deep(Layer::MAX_DEPTH)).is_ok());
