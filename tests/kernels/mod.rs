@@ -4,11 +4,11 @@
 use crate::common::suite::Suite;
 
 mod chains;
-mod embedding;
 mod energies;
 mod energy;
 mod fused;
 mod gpu;
+mod inputs;
 mod layers;
 mod network;
 mod nn;
@@ -25,7 +25,7 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
-        embedding::suite(),
+        inputs::suite(),
         energies::suite(),
         energy::suite(),
         fused::suite(),
