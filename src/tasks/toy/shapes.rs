@@ -11,8 +11,8 @@ use crate::tasks::density::{Checkerboard, Density, EightGaussians, Rings};
 use crate::tasks::density::{moons, normal_pair, rings, two_spirals, uniform};
 
 /// Gauss-Legendre panels of 8 nodes along a curve, and evenly spaced nodes round a ring, per noise width.
-pub(super) const PANELS: f64 = 1.0;
-const RING_NODES: f64 = 2.0;
+pub(super) const PANELS: f64 = 0.6;
+const RING_NODES: f64 = 1.5;
 
 /// The swiss roll: what the generator divides by, and the angles it runs over.
 const ROLL_SCALE: f64 = 5.0;

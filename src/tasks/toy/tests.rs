@@ -127,9 +127,10 @@ fn drawn_points_have_the_densities_and_energies_of_the_oracle() {
             let bins = target.bins(half_width, cells);
             let mut found = vec![0.0; cells * cells];
             for (x, tilt) in places.iter().zip(&tilts) {
-                let bin = Bins::of_sample(&[*x], half_width, cells);
-                if let Some(index) = bin.probabilities.iter().position(|p| *p > 0.0) {
-                    found[index] += tilt / (mean * count as f64);
+                let [column, row] =
+                    x.map(|v| (f64::from(v) + half_width) * cells as f64 / (2.0 * half_width));
+                if (0.0..cells as f64).contains(&column) && (0.0..cells as f64).contains(&row) {
+                    found[row as usize * cells + column as usize] += tilt / (mean * count as f64);
                 }
             }
             let gap = 0.5 * found.iter().zip(&bins.probabilities).map(|(p, q)| (p - q).abs()).sum::<f64>();
@@ -158,7 +159,10 @@ fn draws_from_the_target_are_its_own_sample() {
             );
             assert!(few < 0.055 && many < 0.3 * few + 0.004, "{task} {beta}: {few} {many}");
             assert_eq!(sample, target.draw(10_000, 9));
-            let wrong = task.target(beta + 10.0).unwrap().total_variation(&sample);
+            let wrong = task
+                .target(if beta > 0.0 { 0.3 * beta.min(3.0) } else { 3.0 })
+                .unwrap()
+                .total_variation(&sample);
             assert!(wrong > 2.0 * few, "{task} {beta}: {wrong} {few}");
         }
     }
@@ -170,6 +174,7 @@ fn the_tilted_mass_is_the_same_at_every_time() {
     for task in Task::ALL {
         let oracle = task.oracle(3.0).unwrap();
         let z = task.target(3.0).unwrap().log_z().exp();
+        let start = std::time::Instant::now();
         for time in [0.1, 0.4] {
             let at = oracle.at(level(time)).unwrap();
             let (half, count) = (6.0, 81);
@@ -184,6 +189,7 @@ fn the_tilted_mass_is_the_same_at_every_time() {
             let mass = sum * step * step;
             assert!((mass / z - 1.0).abs() < 1e-6, "{task} {time}: {mass} {z}");
         }
+        println!("RATE {task} {}", start.elapsed().as_secs_f64() / 13122.0);
     }
 }
 
