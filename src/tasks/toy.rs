@@ -81,7 +81,7 @@ impl Task {
     ];
 
     /// Bins along each side of the square that samples are compared on, except for eight Gaussians. For ten thousand exact
-    /// draws the total variation is then 0.02 to 0.05.
+    /// draws the total variation is then 0.01 to 0.05.
     pub const BINS: usize = 16;
 
     /// The lower-case name, as in serde and [`FromStr`].

@@ -95,7 +95,7 @@ mod tests {
 
     /// Composite Simpson of the density, scaled by its largest value.
     fn slow_log_mass(low: f64, high: f64) -> f64 {
-        let intervals = 20_000;
+        let intervals = 200_000;
         let nearest = 0.0f64.clamp(low, high);
         let sum: f64 = (0..=intervals)
             .map(|i| {

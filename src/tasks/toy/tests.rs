@@ -46,7 +46,6 @@ fn quadrature_agrees_with_a_much_finer_rule() {
                     assert!(gap(a.mean_energy, b.mean_energy) < 1e-6, "{task} {time} {x:?}");
                 }
             }
-            println!("{task} beta {beta}: energy, gradient, score {worst:?}");
             assert!(worst.iter().all(|gap| *gap < 1e-6), "{task} beta {beta}: {worst:?}");
         }
     }
@@ -153,10 +152,6 @@ fn draws_from_the_target_are_its_own_sample() {
             let sample = target.draw(10_000, 9);
             let (few, many) =
                 (target.total_variation(&sample), target.total_variation(&target.draw(160_000, 8)));
-            println!(
-                "{task} beta {beta}: log Z {:.4}, tv of exact draws {few:.4}, of 16 times as many {many:.4}",
-                target.log_z()
-            );
             assert!(few < 0.055 && many < 0.3 * few + 0.004, "{task} {beta}: {few} {many}");
             assert_eq!(sample, target.draw(10_000, 9));
             let wrong = task
@@ -174,7 +169,6 @@ fn the_tilted_mass_is_the_same_at_every_time() {
     for task in Task::ALL {
         let oracle = task.oracle(3.0).unwrap();
         let z = task.target(3.0).unwrap().log_z().exp();
-        let start = std::time::Instant::now();
         for time in [0.1, 0.4] {
             let at = oracle.at(level(time)).unwrap();
             let (half, count) = (6.0, 81);
@@ -189,7 +183,6 @@ fn the_tilted_mass_is_the_same_at_every_time() {
             let mass = sum * step * step;
             assert!((mass / z - 1.0).abs() < 1e-6, "{task} {time}: {mass} {z}");
         }
-        println!("RATE {task} {}", start.elapsed().as_secs_f64() / 13122.0);
     }
 }
 
