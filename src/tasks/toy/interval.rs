@@ -60,7 +60,8 @@ fn scaled_tail(v: f64) -> f64 {
         }
         return (v * v).exp() - 2.0 / PI.sqrt() * sum;
     }
-    // The continued fraction 1 / (v + (1/2) / (v + (2/2) / (v + (3/2) / ..))), whose error falls as exp(-2 v sqrt(2 n)) from n = v^2 on.
+    // The continued fraction 1 / (v + (1/2) / (v + (2/2) / (v + (3/2) / ..))); its error falls as
+    // exp(-2 v sqrt(2 n)) from n = v^2 on.
     let terms = (200.0 / (v * v)).ceil() + 10.0;
     let mut rest = v;
     for n in (1..=terms as u32).rev() {
