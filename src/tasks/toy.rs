@@ -106,7 +106,7 @@ impl Task {
     }
 
     /// The constant that labels are scaled by: with `exp(-beta (E - lowest))` none is above 1. The roll's energy has no
-    /// lower bound: there, one point in a thousand at its outer end has a larger label.
+    /// lower bound: there, fewer than one point in a thousand has a larger label.
     pub fn lowest_energy(self) -> f64 {
         match self {
             Task::SwissRoll => shapes::roll_lowest(),
