@@ -138,6 +138,9 @@ impl DiffusionOptions {
             let problem = format!("has {} outputs, the objective needs {outputs}", network.outputs());
             return fail("the network", problem);
         }
+        if self.support == 0 {
+            return fail("the support", "is 0; a row of the data holds at least one sample".into());
+        }
         let per_row = |stride: usize| self.support.checked_mul(stride) == Some(data.y_width());
         let stride = match (labelled, per_row(dims + 1), per_row(dims)) {
             (_, true, _) => dims + 1,
