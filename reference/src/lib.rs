@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compose;
+pub mod diffusion;
 pub mod energy;
 pub mod gpu;
 pub mod nn;

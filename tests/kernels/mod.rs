@@ -4,17 +4,22 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod contrastive;
+mod diffusion;
 mod energies;
 mod energy;
 mod fused;
 mod gpu;
+mod guidance;
 mod inputs;
 mod layers;
 mod network;
 mod nn;
 mod proposal;
+mod regression;
 mod rows;
 mod sampler;
+mod solvers;
 mod train;
 
 /// Spacing of f32 at 1.
@@ -28,13 +33,18 @@ pub fn suites() -> Vec<Suite> {
         inputs::suite(),
         energies::suite(),
         energy::suite(),
+        contrastive::suite(),
+        regression::suite(),
+        guidance::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
         sampler::suite(),
         layers::suite(),
         chains::suite(),
+        diffusion::suite(),
         rows::suite(),
+        solvers::suite(),
         train::suite(),
     ]
 }
