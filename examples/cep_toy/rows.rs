@@ -76,7 +76,7 @@ pub struct Row {
     /// For guidance through the denoiser: whether the energy is the exact one or a regressed one.
     pub denoised_energy: Option<String>,
     pub seconds: f64,
-    /// Of the network that guides, or of the score where none does.
+    /// Of the network that guides, or of the score where none does; 0 if that was read from a file.
     pub steps_per_second: f64,
     pub samples_per_second: f64,
 }
