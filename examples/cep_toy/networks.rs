@@ -46,6 +46,14 @@ impl Preset {
         }
     }
 
+    /// Several groups see several times per step. That is as good as a large group where labels are exact for any size.
+    pub fn group(self) -> usize {
+        match self {
+            Preset::Quick => 64,
+            Preset::Paper => 2048,
+        }
+    }
+
     fn points(self) -> usize {
         match self {
             Preset::Quick => 200_000,
@@ -199,7 +207,11 @@ impl<'a> Trained<'a> {
             Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
             Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
         };
-        let objective = DiffusionObjective::Energy { objective, beta, group: preset.batch() };
+        let objective = DiffusionObjective::Energy {
+            objective,
+            beta,
+            group: self.arguments.group.unwrap_or(preset.group()),
+        };
         let mut options = self.options(objective, 2e-3);
         match method {
             Method::Dps => options.times = [0.0; 2],

@@ -48,6 +48,8 @@ pub struct Row {
     pub task: String,
     pub method: Method,
     pub labels: Option<String>,
+    /// Samples that share a time in training.
+    pub group: usize,
     pub beta: f64,
     pub seed: u64,
     pub adapter: String,
@@ -99,6 +101,7 @@ impl Row {
             task: task.name().into(),
             method,
             labels: (method == Method::Cep).then(|| labels.into()),
+            group: arguments.group.unwrap_or(arguments.preset.group()),
             beta,
             seed,
             adapter: gpu.info().name.clone(),
@@ -131,9 +134,10 @@ impl Row {
     fn key(&self) -> String {
         let labels = self.labels.as_deref().unwrap_or("");
         format!(
-            "{} {} {labels} {} {} {} {:?} {:?} {} {} {} {} {}",
+            "{} {} {labels} {} {} {} {} {:?} {:?} {} {} {} {} {}",
             self.task,
             self.method.name(),
+            self.group,
             self.beta,
             self.seed,
             self.adapter,
