@@ -6,14 +6,21 @@
 pub mod combine;
 mod energy_score;
 mod finite_energy;
+pub mod flow_density;
+pub mod flow_probe;
+pub mod flow_stage;
+pub mod flow_trace;
 mod intermediate_energy;
+mod likelihood;
 mod mixture_score;
 mod noise_schedule;
 mod score;
 
 pub use energy_score::EnergyScore;
 pub use finite_energy::{FiniteEnergy, FiniteScore};
+pub use flow_probe::Probe;
 pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
+pub use likelihood::{FlowMethod, Likelihood, LikelihoodOptions, Trace};
 pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use score::{Cotangents, Score, ScoreNetwork};
@@ -22,8 +29,10 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    let mut all = vec![KernelVariant::new(&combine::KERNEL, &[])];
+    let plain = [combine::KERNEL, flow_density::KERNEL, flow_stage::KERNEL, flow_trace::KERNEL];
+    let mut all: Vec<_> = plain.iter().map(|kernel| KernelVariant::new(kernel, &[])).collect();
     all.extend(finite_energy::variants());
+    all.extend(flow_probe::variants());
     all.extend(mixture_score::variants());
     all
 }

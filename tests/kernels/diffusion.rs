@@ -1,15 +1,21 @@
 //! Floor 5: exact scores and energies, likelihoods.
 
+use gibbs::diffusion::flow_stage::{Flow, Place, Stage};
 use gibbs::diffusion::{
-    EnergyScore, FiniteEnergy, FiniteScore, IntermediateEnergy, MixtureScore, NoiseLevel, NoiseSchedule,
-    Score, combine,
+    EnergyScore, FiniteEnergy, FiniteScore, FlowMethod, IntermediateEnergy, Likelihood, LikelihoodOptions,
+    MixtureScore, NoiseLevel, NoiseSchedule, Probe, Score, Trace, combine, flow_density, flow_probe,
+    flow_stage, flow_trace,
 };
-use gibbs::gpu::Value;
+use gibbs::gpu::random::stream_id;
+use gibbs::gpu::{DType, Value};
 use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+use gibbs_reference::compose::flow_log_density;
+use gibbs_reference::compose::likelihood::{HEUN, RUNGE_KUTTA_4};
 use gibbs_reference::diffusion as reference;
+use gibbs_reference::gpu::random::{Draw, normal, uniform};
 use gibbs_reference::nn::Summed;
 
-use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
+use crate::common::{Adapter, Bound, Case, compare, data, every_adapter, wide};
 
 every_adapter!(
     combine_equals_the_reference,
@@ -19,6 +25,12 @@ every_adapter!(
     c15_energies_of_1000_points_are_those_of_f64,
     energies_beyond_all_weights_choose_the_wanted_point,
     a_written_energy_is_a_score,
+    flow_stages_equal_the_reference,
+    traces_and_densities_equal_the_reference,
+    probes_equal_the_reference,
+    likelihoods_are_those_of_the_mixture,
+    likelihoods_converge_with_the_order_of_their_method,
+    estimated_traces_are_right_on_average,
 );
 
 /// Levels from clean to noise alone.
@@ -292,5 +304,200 @@ fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DI
         let flat = case.input("x", [6, 2], &x[..2].repeat(6));
         let refusal = score.record_noise(&mut case.recording, None, flat, &level).unwrap_err();
         assert!(refusal.to_string().contains("[contexts, samples, 2]"), "{refusal}");
+    }
+}
+
+fn flow_stages_equal_the_reference(adapter: &Adapter) {
+    let places = [
+        (Place::First, reference::FlowPlace::First),
+        (Place::Between, reference::FlowPlace::Between),
+        (Place::Last, reference::FlowPlace::Last),
+    ];
+    for (index, shape) in [[1, 1, 1], [7, 1, 7], [3, 21, 2], [1, 64, 4], [13, 5, 5], [1, 257, 3], [1, 7, 65]]
+        .into_iter()
+        .enumerate()
+    {
+        let (rows, dims) = (shape[0] * shape[1], shape[2]);
+        let n = rows * dims;
+        let [slope, y, total] = [41, 42, 43].map(|seed| data(seed, n));
+        for (place, expected_place) in places {
+            let (weight, ahead, alpha) = (1.7, -0.6, 0.3);
+            let mut case = Case::new(adapter, format!("flow {shape:?}, {place:?}"));
+            let slope_value = match index % 2 {
+                0 => case.packed("slope", rows, dims, &slope),
+                _ => case.input("slope", shape, &slope),
+            };
+            let y_value = match index % 3 {
+                0 => case.input("y", shape, &y),
+                _ => case.packed("y", rows, dims, &y),
+            };
+            let total_value = match place {
+                Place::First => case.poisoned("total", DType::F32, shape),
+                _ => case.input("total", shape, &total),
+            };
+            let x_value = case.poisoned("x", DType::F32, shape);
+            let flow = Flow { y: y_value, total: total_value, x: x_value };
+            let stage = Stage { place, weight, ahead, alpha };
+            flow_stage::record(&mut case.recording, &flow, slope_value, &stage).unwrap();
+            case.expect_kernels(&["flow_stage"]);
+            let results = case.run();
+            let [weight, ahead, alpha] = [weight, ahead, alpha].map(|v| f64::from(v as f32));
+            let stage = reference::FlowStage { place: expected_place, weight, ahead, alpha };
+            let expected = reference::flow_stage(&wide(&slope), &wide(&y), &wide(&total), stage);
+            // Sums of three terms of size 2 at most.
+            let bound = || Bound::relative(0.0, 1e-6);
+            let moved: Vec<f32> = match index % 3 {
+                0 => results.get("y"),
+                _ => results.packed("y"),
+            };
+            results.expect("y", &moved, &expected.y, bound());
+            results.expect("x", &results.get("x"), &expected.x, bound());
+            if place != Place::Last {
+                results.expect("total", &results.get("total"), &expected.total, bound());
+            }
+        }
+    }
+}
+
+fn traces_and_densities_equal_the_reference(adapter: &Adapter) {
+    for (index, [rows, dims]) in
+        [[1, 1], [7, 7], [63, 2], [64, 4], [65, 5], [257, 3], [5, 64], [3, 65], [2, 257]]
+            .into_iter()
+            .enumerate()
+    {
+        let [first, second, third] = [44, 45, 46].map(|seed| data(seed, rows * dims));
+        let mut case = Case::new(adapter, format!("trace [{rows}, {dims}]"));
+        let probe = case.packed("probe", rows, dims, &first);
+        let plain = case.input("plain", [rows, dims], &second);
+        let packed = case.packed("packed", rows, dims, &third);
+        let volume = case.recording.scratch("sums", DType::F32, [rows, 1]);
+        let (weight, constant) = (0.7 - index as f64, 3.25);
+        flow_trace::record(&mut case.recording, probe, plain, volume, weight).unwrap();
+        flow_trace::record(&mut case.recording, plain, packed, volume, -1.5).unwrap();
+        let density = flow_density::record(&mut case.recording, packed, volume, constant).unwrap();
+        case.output("volume", volume);
+        case.output("density", density);
+        case.expect_kernels(&["flow_trace", "flow_trace", "flow_density"]);
+        let results = case.run();
+        let weight = f64::from(weight as f32);
+        let begun = reference::flow_trace(&wide(&first), &wide(&second), &vec![0.0; rows], weight);
+        let sums = reference::flow_trace(&wide(&second), &wide(&third), &begun.value, -1.5);
+        let sizes: Vec<f64> = begun.magnitude.iter().zip(&sums.magnitude).map(|(a, b)| a + b).collect();
+        results.expect("volume", &results.get("volume"), &sums.value, Bound::sum(&sizes, 2 * dims));
+        let expected = reference::flow_density(&wide(&third), &sums.value, constant);
+        let sizes: Vec<f64> = sizes.iter().zip(&expected.magnitude).map(|(a, b)| a + b).collect();
+        results.expect("density", &results.get("density"), &expected.value, Bound::sum(&sizes, 2 * dims));
+    }
+}
+
+fn probes_equal_the_reference(adapter: &Adapter) {
+    let (seed, step) = (99, (3 << 32) + 5);
+    for [rows, dims] in [[1, 1], [7, 7], [63, 2], [64, 4], [65, 5], [257, 3], [3, 65]] {
+        for probe in [Probe::Rademacher, Probe::Normal] {
+            let mut case = Case::new(adapter, format!("{probe:?} [{rows}, {dims}]"));
+            case.run_state(seed, step);
+            let stream = case.recording.stream("test/probe").unwrap();
+            let probes = flow_probe::record(&mut case.recording, probe, (rows, dims), stream, 2).unwrap();
+            case.output("probe 0", probes[0]);
+            case.output("probe 1", probes[1]);
+            case.expect_kernels(&["flow_probe", "flow_probe"]);
+            let results = case.run();
+            for inner in 0..2 {
+                let draw = Draw { seed, step, stream: u32::from(stream_id("test/probe")), inner };
+                let elements = (rows * dims.div_ceil(4)) as u32;
+                let numbers =
+                    if probe == Probe::Normal { normal(draw, elements) } else { uniform(draw, elements) };
+                let expected = reference::flow_probe(&numbers, dims, probe == Probe::Normal);
+                let name = format!("probe {inner}");
+                results.expect(&name, &results.packed(&name), &expected, Bound::relative(4e-7, 4e-7));
+            }
+        }
+    }
+}
+
+/// A mixture of mean 0, of which the end of the flow keeps least.
+const CENTRED: reference::GaussianMixture<'_> = reference::GaussianMixture {
+    weights: &[0.4, 0.6],
+    means: &[0.9, -0.6, -0.6, 0.4],
+    covariances: &[0.3, 0.12, 0.12, 0.2, 0.15, -0.05, -0.05, 0.4],
+};
+
+fn centred() -> MixtureScore {
+    MixtureScore::full(CENTRED.weights, CENTRED.means, CENTRED.covariances).unwrap()
+}
+
+/// The same flow in f64.
+fn flow_in_f64(options: &LikelihoodOptions, x: &[f32]) -> Vec<f64> {
+    let stages = match options.method {
+        FlowMethod::RungeKutta4 => &RUNGE_KUTTA_4[..],
+        FlowMethod::Heun => &HEUN[..],
+    };
+    let units = [[1.0, 0.0], [0.0, 1.0]].map(|unit| unit.repeat(x.len() / 2));
+    let lambdas = [options.first_time, options.schedule.end()].map(|time| options.schedule.at(time).lambda());
+    flow_log_density(
+        stages,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(x), 2),
+        (&units, 1.0),
+        |level, x| reference::mixture_score(CENTRED, level, x).value,
+        |level, x, v| reference::mixture_score_product(CENTRED, level, x, v).value,
+    )
+}
+
+fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
+    let schedules = [NoiseSchedule::default(), NoiseSchedule::cosine()];
+    for (shape, schedule) in [[1, 1], [3, 7], [1, 65]].into_iter().zip(schedules.into_iter().cycle()) {
+        let [contexts, samples] = shape;
+        let x: Vec<f32> = data(51, contexts * samples * 2).iter().map(|x| 2.0 * x).collect();
+        let options = LikelihoodOptions { schedule, contexts, samples, ..LikelihoodOptions::default() };
+        let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let found = likelihood.log_density(&[], &x).unwrap();
+        compare(&found, &flow_in_f64(&options, &x), |_| 3e-4).unwrap();
+        let level = schedule.at(options.first_time);
+        let closed: Vec<f64> =
+            wide(&x).chunks_exact(2).map(|x| centred().log_density(x, &level).unwrap()).collect();
+        compare(&found, &closed, |_| 1e-3).unwrap();
+        assert!(likelihood.log_density(&[], &x[1..]).is_err() && likelihood.log_density(&[1.0], &x).is_err());
+    }
+}
+
+fn likelihoods_converge_with_the_order_of_their_method(adapter: &Adapter) {
+    let x = [0.3f32, -0.2, -1.1, 0.9, 1.6, 0.4, 2.5, -1.5, 0.0, -1.2];
+    let base = LikelihoodOptions { samples: x.len() / 2, ..LikelihoodOptions::default() };
+    let fine = flow_in_f64(&LikelihoodOptions { steps: 320, ..base }, &x);
+    for (method, steps, order) in [(FlowMethod::RungeKutta4, 20, 4.0), (FlowMethod::Heun, 40, 2.0)] {
+        let error = |steps: usize| {
+            let options = LikelihoodOptions { method, steps, ..base };
+            let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+            let found = wide(&likelihood.log_density(&[], &x).unwrap());
+            let squares: f64 = found.iter().zip(&fine).map(|(a, b)| (a - b).powi(2)).sum();
+            (squares / fine.len() as f64).sqrt()
+        };
+        let found = (error(steps) / error(2 * steps)).log2();
+        assert!((found - order).abs() < 0.2, "{}: {method:?} has order {found}", adapter.name);
+    }
+}
+
+fn estimated_traces_are_right_on_average(adapter: &Adapter) {
+    let samples = 257;
+    let x = [1.1f32, -0.4].repeat(samples);
+    let base = LikelihoodOptions { samples, steps: 30, seed: 7, ..LikelihoodOptions::default() };
+    let exact =
+        wide(&Likelihood::new(&adapter.gpu, &centred(), &base).unwrap().log_density(&[], &x).unwrap());
+    for draws in [Probe::Rademacher, Probe::Normal] {
+        let options = LikelihoodOptions { trace: Trace::Hutchinson { probes: 3, draws }, ..base };
+        let make = || Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let mut likelihood = make();
+        let first = likelihood.log_density(&[], &x).unwrap();
+        let second = likelihood.log_density(&[], &x).unwrap();
+        assert_eq!(make().log_density(&[], &x).unwrap(), first, "{draws:?}: the seed decides");
+        assert_ne!(first, second, "{draws:?}: a run draws probes of its own");
+        let all: Vec<f64> = first.iter().chain(&second).map(|&v| f64::from(v) - exact[0]).collect();
+        let count = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / count;
+        let variance = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let error = (variance / count).sqrt();
+        assert!(error > 1e-4, "{draws:?}: an estimate without spread estimates nothing");
+        assert!(mean.abs() < 4.0 * error, "{}: {draws:?}: {mean} off, standard error {error}", adapter.name);
     }
 }
