@@ -24,6 +24,8 @@ every_adapter!(
     finite_energies_equal_the_reference,
     c15_energies_of_1000_points_are_those_of_f64,
     energies_beyond_all_weights_choose_the_wanted_point,
+    the_last_of_the_most_points_and_components_counts,
+    faults_show_in_scores_and_energies,
     a_written_energy_is_a_score,
     flow_stages_equal_the_reference,
     traces_and_densities_equal_the_reference,
@@ -499,5 +501,76 @@ fn estimated_traces_are_right_on_average(adapter: &Adapter) {
         let error = (variance / count).sqrt();
         assert!(error > 1e-4, "{draws:?}: an estimate without spread estimates nothing");
         assert!(mean.abs() < 4.0 * error, "{}: {draws:?}: {mean} off, standard error {error}", adapter.name);
+    }
+}
+
+/// A loop that a driver ends early would miss them.
+fn the_last_of_the_most_points_and_components_counts(adapter: &Adapter) {
+    let level = NoiseSchedule::default().at(0.1);
+    let place = (level.alpha(), level.sigma());
+    let x = [2.9f32, -3.1, 3.2, -2.8, -0.1, 0.2];
+    // All but the last are around the origin.
+    let spread = |count: usize| -> Vec<f64> {
+        let mut all = wide(&data(61, 2 * count));
+        all[2 * count - 2..].copy_from_slice(&[3.0, -3.0]);
+        all
+    };
+    let points = spread(60_000);
+    let mut energies = vec![0.0; 60_000];
+    energies[59_999] = -4.0;
+    let energy = FiniteEnergy::new(2, &points, &energies, 1.0).unwrap();
+    let score = FiniteScore::new(2, &points).unwrap();
+    let mut case = Case::new(adapter, "60000 points");
+    let value = case.input("x", [1, 3, 2], &x);
+    run_finite(&mut case, &energy, &score, value, &level);
+    let results = case.run();
+    let expected = reference::finite_energy(&points, &energies, place, 2, &wide(&x));
+    assert!(expected.energy[0] < -3.9, "the last point decides at the first row");
+    results.expect("energy", &results.get("energy"), &expected.energy, |_| 2e-3);
+    let noise = reference::finite_noise(&points, place, 2, &wide(&x));
+    results.expect("noise", &results.packed("noise"), &noise.value, |_| 1e-3);
+
+    let count = 3120;
+    let (weights, means) = (vec![1.0 / count as f64; count], spread(count));
+    let score = MixtureScore::isotropic(&weights, &means, &vec![0.1; count]).unwrap();
+    let covariances = [0.1f64.powi(2), 0.0, 0.0, 0.1f64.powi(2)].repeat(count);
+    let mixture = reference::GaussianMixture { weights: &weights, means: &means, covariances: &covariances };
+    let v = [0.4f32, -1.3, 0.7, 0.2, -0.6, 1.1];
+    let mut case = Case::new(adapter, "3120 components");
+    let value = case.input("x", [1, 3, 2], &x);
+    let direction = case.packed("v", 3, 2, &v);
+    let (noise, products) = score
+        .record_noise_and_vjps(&mut case.recording, None, value, &level, &mut |_, _| Ok(vec![direction]))
+        .unwrap();
+    case.output("noise", noise);
+    case.output("product", products[0]);
+    let results = case.run();
+    let noise = reference::mixture_score(mixture, place, &wide(&x));
+    results.expect("noise", &results.packed("noise"), &noise.value, |_| 1e-3);
+    let product = reference::mixture_score_product(mixture, place, &wide(&x), &wide(&v));
+    results.expect("product", &results.packed("product"), &product.value, |_| 1e-2);
+}
+
+fn faults_show_in_scores_and_energies(adapter: &Adapter) {
+    let x = [0.3f32, 0.1, f32::NAN, 0.2, 0.5, f32::INFINITY, -0.4, 0.6];
+    let points = [1.0, -0.5, 0.25, 0.5];
+    let energy = FiniteEnergy::new(2, &points, &[0.5, -1.0], 1.0).unwrap();
+    let mut case = Case::new(adapter, "faults");
+    let value = case.input("x", [1, 4, 2], &x);
+    let level = NoiseSchedule::default().at(0.3);
+    run_finite(&mut case, &energy, &FiniteScore::new(2, &points).unwrap(), value, &level);
+    let mixture = MixtureScore::isotropic(&[0.4, 0.6], &points, &[0.5, 0.2]).unwrap();
+    let noise = mixture.record_noise(&mut case.recording, None, value, &level).unwrap();
+    case.output("mixture", noise);
+    let results = case.run();
+    let energies: Vec<f32> = results.get("energy");
+    let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+    for row in 0..4 {
+        let sound = finite(&x[2 * row..][..2]);
+        assert_eq!(energies[row].is_finite(), sound, "{}: energy {row}", adapter.name);
+        for name in ["gradient", "noise", "mixture"] {
+            let values: Vec<f32> = results.get(name);
+            assert_eq!(finite(&values[4 * row..][..2]), sound, "{}: {name} {row}", adapter.name);
+        }
     }
 }
