@@ -3,14 +3,16 @@
 use gibbs::diffusion::flow_stage::{Flow, Place, Stage};
 use gibbs::diffusion::{
     EnergyScore, FiniteEnergy, FiniteScore, FlowMethod, IntermediateEnergy, Likelihood, LikelihoodOptions,
-    MixtureScore, NoiseLevel, NoiseSchedule, Probe, Score, Trace, combine, flow_density, flow_probe,
-    flow_stage, flow_trace,
+    MixtureScore, NoiseLevel, NoiseSchedule, Probe, Score, ScoreNetwork, Trace, combine, flow_density,
+    flow_probe, flow_stage, flow_trace,
 };
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, Value};
-use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};
-use gibbs_reference::compose::flow_log_density;
+use gibbs::gpu::{DType, RunState, Value};
+use gibbs::nn::{
+    ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
+};
 use gibbs_reference::compose::likelihood::{HEUN, RUNGE_KUTTA_4};
+use gibbs_reference::compose::{self, Block, flow_log_density};
 use gibbs_reference::diffusion as reference;
 use gibbs_reference::gpu::random::{Draw, normal, uniform};
 use gibbs_reference::nn::Summed;
@@ -33,6 +35,7 @@ every_adapter!(
     likelihoods_are_those_of_the_mixture,
     likelihoods_converge_with_the_order_of_their_method,
     estimated_traces_are_right_on_average,
+    likelihoods_of_a_conditional_network_equal_the_reference,
 );
 
 /// Levels from clean to noise alone.
@@ -573,4 +576,74 @@ fn faults_show_in_scores_and_energies(adapter: &Adapter) {
             assert_eq!(finite(&values[4 * row..][..2]), sound, "{}: {name} {row}", adapter.name);
         }
     }
+}
+
+fn likelihoods_of_a_conditional_network_equal_the_reference(adapter: &Adapter) {
+    let (contexts, samples, width) = (3, 5, 2);
+    let inputs = vec![Input::new(CONTEXT, width), Input::new(ACTION, 2), Input::new(TIME, 1)];
+    let network = Network::mlp(inputs, &[9], Activation::Tanh, 2);
+    let model = Model::new(&adapter.gpu, "score", network, &RunState::new(&adapter.gpu, 5).unwrap()).unwrap();
+    let flat: Vec<f32> = adapter.gpu.read(model.parameters()).unwrap();
+    let layout = model.layout();
+    let parameters: Vec<f64> =
+        layout.slices.iter().flat_map(|slice| wide(&layout.extract(slice, &flat))).collect();
+    let dense = |inputs: usize, outputs: usize, activation| Block::Dense {
+        weights: vec![0.0; inputs * outputs],
+        bias: vec![0.0; outputs],
+        activation,
+    };
+    let layers = vec![
+        dense(width + 3, 9, gibbs_reference::nn::Activation::Tanh),
+        dense(9, 2, gibbs_reference::nn::Activation::Identity),
+    ];
+    let twin = compose::Network { layers }.with_parameters(&parameters);
+
+    let (context, x) = (data(71, contexts * width), data(72, contexts * samples * 2));
+    let options = LikelihoodOptions {
+        contexts,
+        context_width: width,
+        samples,
+        steps: 20,
+        first_time: 0.01,
+        ..LikelihoodOptions::default()
+    };
+    let score = ScoreNetwork::new(model).unwrap();
+    let mut likelihood = Likelihood::new(&adapter.gpu, &score, &options).unwrap();
+    let found = likelihood.log_density(&context, &x).unwrap();
+
+    let rows = contexts * samples;
+    let trace = |(alpha, sigma): (f64, f64), x: &[f64]| {
+        let time = options.schedule.at_lambda((alpha / sigma).ln()).time;
+        let row = |(at, x): (usize, &[f64])| {
+            [&wide(&context)[at / samples * width..][..width], x, &[time]].concat()
+        };
+        let input: Vec<f64> = x.chunks_exact(2).enumerate().flat_map(row).collect();
+        twin.forward(&input, rows)
+    };
+    let product = |level: (f64, f64), x: &[f64], v: &[f64]| -> Vec<f64> {
+        let gradient = twin.backward(&trace(level, x), v).inputs;
+        gradient.chunks_exact(width + 3).flat_map(|row| row[width..width + 2].to_vec()).collect()
+    };
+    let lambdas = [options.first_time, options.schedule.end()].map(|time| options.schedule.at(time).lambda());
+    let units = [[1.0, 0.0], [0.0, 1.0]].map(|unit| unit.repeat(rows));
+    let expected = flow_log_density(
+        &RUNGE_KUTTA_4,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(&x), 2),
+        (&units, 1.0),
+        |level, x| trace(level, x).output,
+        product,
+    );
+    compare(&found, &expected, |_| 1e-3).unwrap();
+    // The trace alone, which a bounded network makes small beside the change of scale, is compared too.
+    let still = flow_log_density(
+        &RUNGE_KUTTA_4,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(&x), 2),
+        (&units, 1.0),
+        |level, x| trace(level, x).output,
+        |_, x, _| vec![0.0; x.len()],
+    );
+    let moved = expected.iter().zip(&still).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(moved > 0.05, "{}: the trace counts for {moved} alone", adapter.name);
 }
