@@ -457,7 +457,7 @@ fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
         let options = LikelihoodOptions { schedule, contexts, samples, ..LikelihoodOptions::default() };
         let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
         let found = likelihood.log_density(&[], &x).unwrap();
-        compare(&found, &flow_in_f64(&options, &x), |_| 3e-4).unwrap();
+        compare(&found, &flow_in_f64(&options, &x), |_| 1e-4).unwrap();
         let level = schedule.at(options.first_time);
         let closed: Vec<f64> =
             wide(&x).chunks_exact(2).map(|x| centred().log_density(x, &level).unwrap()).collect();
