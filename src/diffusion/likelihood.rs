@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flow_stage::{Flow, Place, Stage};
 use super::{NoiseSchedule, Probe, Score, combine, flow_density, flow_probe, flow_stage, flow_trace};
-use crate::gpu::{Bindings, DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value};
+use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value};
 use crate::{Error, Result};
 
 /// Most dimensions of an exact trace: each costs a product with the Jacobian per evaluation.
@@ -98,7 +98,7 @@ impl LikelihoodOptions {
         let refuse = |what: &str, problem: String| Err(Error::argument("likelihood", what, problem));
         self.schedule.check()?;
         let (time, end) = (self.first_time, self.schedule.end());
-        if !(time >= 1e-6 && time < end) {
+        if !(1e-6..end).contains(&time) {
             return refuse("the first time", format!("is {time}, allowed are 1e-6 up to {end}"));
         }
         if self.steps == 0 || self.steps > MOST_STEPS {
@@ -271,7 +271,7 @@ impl Likelihood {
         let context = context.map(|_| tensor("context", context_shape.into())).transpose()?;
         let points = tensor("points", shape.into())?;
         let result = tensor("result", recording.shape(value)?.clone())?;
-        let plan = recording.compile(gpu, &Bindings::only(&bindings, &recording))?;
+        let plan = recording.compile(gpu, &bindings.only(&recording))?;
         Ok(Self { gpu: gpu.clone(), plan, context, points, result })
     }
 

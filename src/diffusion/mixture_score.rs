@@ -109,7 +109,8 @@ impl MixtureScore {
             let problem = format!("has {} numbers, the means have {}", stds.len(), means.len());
             return Err(fault("the standard deviations", problem));
         }
-        if let Some(at) = stds.iter().position(|&std| !(std > 0.0 && std.is_finite())) {
+        let positive = |std: f64| std > 0.0 && std.is_finite();
+        if let Some(at) = stds.iter().position(|&std| !positive(std)) {
             return Err(fault(
                 "the standard deviations",
                 format!("has {} at {at}, must be positive", stds[at]),
@@ -300,7 +301,8 @@ fn whitening(matrix: &[f64], dims: usize) -> Option<Vec<f64>> {
         }
         // A pivot below the rounding of its own sum is noise.
         let pivot = l[i * dims + i];
-        if !(pivot * pivot > 1e-14 * matrix[i * dims + i]) {
+        let sound = pivot * pivot > 1e-14 * matrix[i * dims + i];
+        if !sound {
             return None;
         }
         for j in 0..=i {

@@ -568,9 +568,9 @@ fn faults_show_in_scores_and_energies(adapter: &Adapter) {
     let results = case.run();
     let energies: Vec<f32> = results.get("energy");
     let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
-    for row in 0..4 {
+    for (row, energy) in energies.iter().enumerate() {
         let sound = finite(&x[2 * row..][..2]);
-        assert_eq!(energies[row].is_finite(), sound, "{}: energy {row}", adapter.name);
+        assert_eq!(energy.is_finite(), sound, "{}: energy {row}", adapter.name);
         for name in ["gradient", "noise", "mixture"] {
             let values: Vec<f32> = results.get(name);
             assert_eq!(finite(&values[4 * row..][..2]), sound, "{}: {name} {row}", adapter.name);
