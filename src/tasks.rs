@@ -1,3 +1,4 @@
 //! Data and worlds to train on, each with its exact oracle; plain `f64` host code without a device.
 
 pub mod density;
+pub mod toy;

@@ -3,12 +3,17 @@
 mod alias;
 mod checkpoint;
 mod dataset;
+mod diffusion_options;
+mod diffusion_trainer;
 pub mod draw_batch;
 mod energy_options;
 mod options;
+mod progress;
 mod trainer;
 
 pub use dataset::{CsvColumns, Dataset, Normalise};
+pub use diffusion_options::{DiffusionObjective, DiffusionOptions};
+pub use diffusion_trainer::{DiffusionRecord, DiffusionTrainer};
 pub use energy_options::{EnergyOptions, NetworkShape};
 pub use options::{Draw, ProposalOptions, RnceOptions};
 pub use trainer::{Observer, RnceTrainer, StepRecord};

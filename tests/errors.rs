@@ -278,7 +278,7 @@ fn bad_network_descriptions_are_named() {
     let dense = |outputs| Layer::dense(outputs, Activation::Relu);
     let deep = |levels| (0..levels).fold(dense(8), |inner, _| Layer::Residual(vec![inner]));
     let norm = |epsilon| Layer::Norm(LayerNorm { epsilon });
-    let cases: [(Network, &[&str]); 19] = [
+    let cases: [(Network, &[&str]); 25] = [
         (block(vec![dense(8), dense(7)]), &["`layers.1`", "rows of 8", "rows of 7"]),
         (
             block(vec![dense(8), Layer::Residual(vec![dense(5000), dense(8)])]),
@@ -292,6 +292,18 @@ fn bad_network_descriptions_are_named() {
         (block(vec![norm(f32::NAN)]), &["`layers.1.0`", "epsilon NaN"]),
         (with(&|n| n.layers.insert(0, norm(1e-5))), &["`layers.0`", "must be dense"]),
         (with(&|n| n.layers.push(norm(1e-5))), &["last layer", "`layers.2`", "must be dense"]),
+        (with(&|n| n.inputs[1].layers = vec![dense(0)]), &["`inputs.action.layers.0`", "width 0"]),
+        (
+            with(&|n| n.inputs[0].layers = vec![dense(8), Layer::Residual(vec![dense(9)])]),
+            &["`inputs.context.layers.1`", "rows of 8", "rows of 9"],
+        ),
+        (with(&|n| n.inputs[0].layers = vec![Layer::Residual(Vec::new())]), &["`inputs.context.layers.0`"]),
+        (with(&|n| n.inputs[0].layers = vec![norm(0.0)]), &["`inputs.context.layers.0`", "epsilon 0"]),
+        (with(&|n| n.inputs[1].layers = vec![dense(3); 255]), &["more than 256 layers"]),
+        (
+            with(&|n| n.inputs[1].layers = vec![deep(5)]),
+            &["`inputs.action.layers.0.0.0.0.0`", "more than 4 deep"],
+        ),
         (with(&|n| n.inputs.clear()), &["0 inputs"]),
         (with(&|n| n.layers.clear()), &["0 layers"]),
         (with(&|n| n.inputs[1].width = 0), &["input `action`", "width 0"]),

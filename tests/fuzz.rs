@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use gibbs::gpu::GpuOptions;
 use gibbs::nn::pytorch::{self, Names};
-use gibbs::nn::{Activation, AdamOptions, Affine, Input, LayerNorm, Network, Norms};
+use gibbs::nn::{Activation, AdamOptions, Affine, Input, Layer, LayerNorm, Network, Norms};
 use gibbs::tasks::density::Density;
 use gibbs::train::{
     CsvColumns, Dataset, EnergyOptions, Normalise, Observer, ProposalOptions, RnceOptions, RnceTrainer,
@@ -388,12 +388,15 @@ fn fuzz<S: Strategy>(name: &str, cases: u32, most: usize, inputs: S, judge: impl
 fn networks() -> Vec<Network> {
     let affine = Affine { shift: vec![0.5, -1.0], scale: vec![2.0, 0.25] };
     let two = vec![Input::normalised("context", affine), Input::new("action", 3)];
+    let own = Layer::dense(4, Activation::Tanh);
+    let embedded = vec![Input::new("action", 3).embedded(vec![own.clone(), Layer::Residual(vec![own])])];
     vec![
         Network::mlp(vec![Input::new("x", 1)], &[], Activation::Tanh, 1),
         Network::mlp(two.clone(), &[7, 5], Activation::Silu, 2),
         Network::mlp(two.clone(), &[16; 6], Activation::Relu, 1),
         Network::mlp(two, &[6, 5], Activation::Tanh, 1)
             .with_norms(Norms::BeforeActivations(LayerNorm::default())),
+        Network::mlp(embedded, &[5], Activation::Silu, 1),
     ]
 }
 

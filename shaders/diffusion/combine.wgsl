@@ -2,8 +2,8 @@
 //
 //   out[r, j] = a x[r, j] + b y[r, j]
 //
-// x, y : [rows, dims] read, rows x_stride and y_stride numbers apart      out : packed [rows, dims] written, padding zero
-// Workgroup 64. Grid over rows * ceil(dims / 4) invocations, folded over x and y; one invocation writes one vec4.
+// x, y : [rows, dims] read, out : [rows, dims] written; rows x_stride, y_stride and out_stride numbers apart. Padding of out is zero.
+// Workgroup 64. Grid over rows * ceil(dims / 4) invocations, folded over x and y; one invocation writes four numbers.
 // Numerics: two products and a sum; what is not finite stays so, whatever its factor.
 
 struct Params {
@@ -11,6 +11,7 @@ struct Params {
     dims: u32,
     x_stride: u32,
     y_stride: u32,
+    out_stride: u32,
     a: f32,
     b: f32,
 }
@@ -18,7 +19,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
 @compute @workgroup_size(64, 1, 1)
 fn combine(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -29,12 +30,14 @@ fn combine(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups
     }
     let row = at / blocks;
     let first = 4u * (at % blocks);
-    var sum = vec4<f32>(0.0);
     for (var lane = 0u; lane < 4u; lane++) {
         let j = first + lane;
+        var sum = 0.0;
         if (j < params.dims) {
-            sum[lane] = params.a * x[row * params.x_stride + j] + params.b * y[row * params.y_stride + j];
+            sum = params.a * x[row * params.x_stride + j] + params.b * y[row * params.y_stride + j];
+        }
+        if (j < params.out_stride) {
+            out[row * params.out_stride + j] = sum;
         }
     }
-    out[at] = sum;
 }

@@ -136,7 +136,12 @@ impl NoiseSchedule {
     }
 
     /// `count` levels at the middles of equal parts of the times `from..to`: what training draws from.
-    pub fn levels(&self, from: f64, to: f64, count: usize) -> impl ExactSizeIterator<Item = NoiseLevel> {
+    pub fn levels(
+        &self,
+        from: f64,
+        to: f64,
+        count: usize,
+    ) -> impl ExactSizeIterator<Item = NoiseLevel> + use<> {
         let schedule = *self;
         let step = (to - from) / count as f64;
         (0..count).map(move |index| schedule.at(from + (index as f64 + 0.5) * step))

@@ -2,14 +2,15 @@
 
 use super::dense_input_gradient::Onward;
 use super::encode::{decode_into, input_ranges};
-use super::forward::{Forward, Pass, slice};
+use super::forward::{Forward, Pass};
+use super::forward_node::{Left, slice};
 use super::graph::{Node, Op};
 use super::layer_norm_gradient::Normalised;
 use super::row_range::RowRange;
 use super::sum_candidates::{CandidateRange, Carry};
 use super::{
-    GradientMode, Keep, Network, ParameterLayout, add_residual, dense_input_gradient, dense_weight_gradient,
-    layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates,
+    GradientMode, Keep, Network, ParameterLayout, Slice, add_residual, dense_input_gradient,
+    dense_weight_gradient, layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates,
 };
 use crate::gpu::{DType, Recording, Shape, Value};
 use crate::{Error, Result};
@@ -24,10 +25,66 @@ struct Pending<'a> {
 enum Source<'a> {
     /// It is there.
     Ready(Value),
-    /// Behind a dense layer with this gradient at its sums.
-    Dense(Value, &'a Node),
-    /// Behind a norm with this gradient at its affine output.
-    Norm(Value, &'a Node, Normalised),
+    /// Behind a dense layer of this weight with this gradient at its sums.
+    Dense(Value, &'a Slice),
+    /// Behind a norm of this gain with this gradient at its affine output.
+    Norm(Value, &'a Slice, Normalised),
+}
+
+impl<'a> Pending<'a> {
+    fn new(source: Source<'a>) -> Self {
+        Self { source, onward: Onward::default() }
+    }
+}
+
+/// Layers that a gradient goes back through, with what they read and left.
+struct Steps<'a> {
+    nodes: &'a [Node],
+    /// What goes into the first node, if that is one tensor.
+    input: Option<Value>,
+    left: &'a [Left],
+}
+
+impl Steps<'_> {
+    /// What went into a node.
+    fn h(&self, index: usize) -> Option<Value> {
+        match index.checked_sub(1) {
+            Some(below) => Some(self.left[below].output),
+            None => self.input,
+        }
+    }
+
+    /// What a norm's gradients need; nothing for other nodes.
+    fn normalised(&self, index: usize) -> Option<Normalised> {
+        let moments = self.left[index].moments?;
+        Some(Normalised { h: self.h(index)?, moments })
+    }
+
+    /// Records the gradients of the parameters of all nodes that take one tensor, from those in front of their activations.
+    fn record_weights(
+        &self,
+        recording: &mut Recording,
+        layout: &ParameterLayout,
+        chain: &[Option<Value>],
+        partials: Value,
+    ) -> Result<()> {
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            let (Some(dz), Some(h)) = (chain[index], self.h(index)) else { continue };
+            let bias = slice(layout, &node.path, "bias")?;
+            match self.normalised(index) {
+                Some(normalised) => {
+                    let gain = slice(layout, &node.path, "gain")?;
+                    let slices = (gain, bias);
+                    layer_norm_weight_gradient::record(recording, dz, normalised, slices, partials)?;
+                }
+                None => {
+                    let weight = slice(layout, &node.path, "weight")?;
+                    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What recording a pending gradient takes.
@@ -37,19 +94,17 @@ struct Walk<'a> {
     layout: &'a ParameterLayout,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// The value of a gradient, which it then stands for.
-    fn settle(&mut self, pending: &mut Pending<'_>) -> Result<Value> {
+    fn settle(&mut self, pending: &mut Pending<'a>) -> Result<Value> {
         let onward = std::mem::take(&mut pending.onward);
         let value = match pending.source {
             Source::Ready(value) if onward.slope.is_none() && onward.skip.is_none() => value,
             Source::Ready(value) => add_residual::record(self.recording, value, onward)?,
-            Source::Dense(dz, node) => {
-                let weight = slice(self.layout, &node.path, "weight")?;
+            Source::Dense(dz, weight) => {
                 dense_input_gradient::record(self.recording, dz, self.parameters, weight, onward)?
             }
-            Source::Norm(dz, node, normalised) => {
-                let gain = slice(self.layout, &node.path, "gain")?;
+            Source::Norm(dz, gain, normalised) => {
                 layer_norm_gradient::record(self.recording, dz, normalised, self.parameters, gain, onward)?
             }
         };
@@ -57,7 +112,7 @@ impl Walk<'_> {
         Ok(value)
     }
 
-    fn multiply(&mut self, pending: &mut Pending<'_>, slope: Value) -> Result<()> {
+    fn multiply(&mut self, pending: &mut Pending<'a>, slope: Value) -> Result<()> {
         if pending.onward.slope.is_some() || pending.onward.skip.is_some() {
             self.settle(pending)?;
         }
@@ -65,12 +120,46 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn add(&mut self, pending: &mut Pending<'_>, skip: Value) -> Result<()> {
+    fn add(&mut self, pending: &mut Pending<'a>, skip: Value) -> Result<()> {
         if pending.onward.skip.is_some() {
             self.settle(pending)?;
         }
         pending.onward.skip = Some(skip);
         Ok(())
+    }
+
+    /// Records the chain of gradients down to what went into the first node, where it is pending, unless that takes several
+    /// tensors. Entry `i` of the list is the gradient in front of node `i`'s activation, for nodes with parameters.
+    fn descend(
+        &mut self,
+        steps: &Steps<'_>,
+        mut pending: Pending<'a>,
+    ) -> Result<(Vec<Option<Value>>, Pending<'a>)> {
+        let mut chain = vec![None; steps.nodes.len()];
+        // Gradients that residual blocks pass on, by the node whose input takes them.
+        let mut skips: Vec<Vec<Value>> = vec![Vec::new(); steps.nodes.len()];
+        for (index, node) in steps.nodes.iter().enumerate().rev() {
+            if let Some(from) = node.skip {
+                let value = self.settle(&mut pending)?;
+                skips[from].push(value);
+            }
+            if let Some(slope) = steps.left[index].slope {
+                self.multiply(&mut pending, slope)?;
+            }
+            if let Op::Dense | Op::Norm { .. } = node.op {
+                let dz = self.settle(&mut pending)?;
+                chain[index] = Some(dz);
+                pending.source = match steps.normalised(index) {
+                    _ if steps.h(index).is_none() => Source::Ready(dz),
+                    Some(normalised) => Source::Norm(dz, slice(self.layout, &node.path, "gain")?, normalised),
+                    None => Source::Dense(dz, slice(self.layout, &node.path, "weight")?),
+                };
+            }
+            for skip in std::mem::take(&mut skips[index]) {
+                self.add(&mut pending, skip)?;
+            }
+        }
+        Ok((chain, pending))
     }
 }
 
@@ -98,30 +187,7 @@ impl Network {
         let seed = pass.range.of(recording, seed)?;
         let layout = self.layout();
         let mut walk = Walk { recording, parameters, layout: &layout };
-        let mut pending = Pending { source: Source::Ready(seed), onward: Onward::default() };
-        let mut chain = vec![None; forward.nodes.len()];
-        // Gradients that residual blocks pass on to the output of a node.
-        let mut skips: Vec<Vec<Value>> = vec![Vec::new(); forward.nodes.len()];
-        for (index, node) in forward.nodes.iter().enumerate().rev() {
-            for skip in std::mem::take(&mut skips[index]) {
-                walk.add(&mut pending, skip)?;
-            }
-            if let Some(from) = node.skip {
-                skips[from].push(walk.settle(&mut pending)?);
-            }
-            if let Some(slope) = pass.left[index].slope {
-                walk.multiply(&mut pending, slope)?;
-            }
-            if let Op::Dense | Op::Norm { .. } = node.op {
-                let dz = walk.settle(&mut pending)?;
-                chain[index] = Some(dz);
-                pending.source = match pass.normalised(index) {
-                    Some(normalised) => Source::Norm(dz, node, normalised),
-                    None => Source::Dense(dz, node),
-                };
-            }
-        }
-        Ok(chain)
+        Ok(walk.descend(&pass.steps(forward), Pending::new(Source::Ready(seed)))?.0)
     }
 
     /// Records the backward pass to the parameters: `[parameters]` in the network's layout, fresh or added to a gradient.
@@ -164,46 +230,39 @@ impl Network {
         let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
         let splits = dense_weight_gradient::splits(recording.target(), pass.range.count, layout.len);
         let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
-        for (index, node) in forward.nodes.iter().enumerate().skip(1).rev() {
-            let Some(dz) = chain[index] else { continue };
-            let bias = slice(&layout, &node.path, "bias")?;
-            match pass.normalised(index) {
-                Some(normalised) => {
-                    let gain = slice(&layout, &node.path, "gain")?;
-                    let slices = (gain, bias);
-                    layer_norm_weight_gradient::record(recording, dz, normalised, slices, partials)?;
-                }
-                None => {
-                    let weight = slice(&layout, &node.path, "weight")?;
-                    let h = pass.left[index - 1].output;
-                    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
-                }
-            }
-        }
+        pass.steps(forward).record_weights(recording, &layout, &chain, partials)?;
         // The input with the fewest rows takes the bias along: its sums over candidates are already there.
         let (first, dz) = first_of(forward, &chain)?;
         let bias = slice(&layout, &first.path, "bias")?;
         for (at, index) in forward.input_order().into_iter().enumerate() {
             let weight = slice(&layout, &first.path, &format!("weight.{}", self.inputs[index].name))?;
-            let (own, packed) = pass.inputs[index];
+            let own = &pass.inputs[index];
             let dz = match forward.candidates(index) {
                 1 => dz,
                 candidates => {
-                    let shape = Shape::packed(own.count, first.width);
+                    let shape = Shape::packed(own.range.count, first.width);
                     let sums = recording.scratch("context sum", DType::F32, shape);
-                    let first_row = pass.range.first_among(own, candidates);
+                    let first_row = pass.range.first_among(own.range, candidates);
                     let range = CandidateRange { candidates, first_row, carry: Carry::Fresh };
                     sum_candidates::record_range(recording, dz, &range, sums)?;
                     sums
                 }
             };
             let bias = (at == 0).then_some(bias);
-            dense_weight_gradient::record(recording, packed, dz, weight, bias, partials)?;
+            dense_weight_gradient::record(recording, own.embedded(), dz, weight, bias, partials)?;
+            if !own.left.is_empty() {
+                let nodes = self.inputs[index].nodes();
+                let steps = Steps { nodes: &nodes, input: Some(own.encoded), left: &own.left };
+                let mut walk = Walk { recording, parameters, layout: &layout };
+                let (chain, _) = walk.descend(&steps, Pending::new(Source::Dense(dz, weight)))?;
+                steps.record_weights(recording, &layout, &chain, partials)?;
+            }
         }
         reduce_partials::record(recording, partials, mode)
     }
 
-    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given.
+    /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape the input was given. Layers of
+    /// other inputs take no part in it.
     ///
     /// * `seed`: packed `[rows, outputs]`, the gradient at the network's output.
     ///
@@ -230,17 +289,22 @@ impl Network {
         let (shape, all) = forward.inputs[index].clone();
         let (contexts, candidates) = (shape.rows(), forward.candidates(index));
         let out = recording.scratch("input gradient", DType::F32, shape);
-        let finish = |recording: &mut Recording, range: RowRange, dz: Value, packed: Value| {
-            let onward = Onward::default();
-            let gradient = dense_input_gradient::record(recording, dz, parameters, weight, onward)?;
-            let written = range.of(recording, out)?;
-            decode_into(recording, gradient, packed, description, written)
-        };
+        let nodes = description.nodes();
+        let finish =
+            |recording: &mut Recording, range: RowRange, dz: Value, encoded: Value, left: &[Left]| {
+                let steps = Steps { nodes: &nodes, input: Some(encoded), left };
+                let mut walk = Walk { recording: &mut *recording, parameters, layout: &layout };
+                let (_, mut pending) = walk.descend(&steps, Pending::new(Source::Dense(dz, weight)))?;
+                let gradient = walk.settle(&mut pending)?;
+                let written = range.of(recording, out)?;
+                decode_into(recording, gradient, encoded, description, written)
+            };
         let Some(packed) = all.filter(|_| candidates > 1) else {
             forward.each(recording, |recording, pass| {
                 let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
                 let (_, dz) = first_of(forward, &chain)?;
-                finish(recording, pass.range, dz, pass.inputs[index].1)
+                let own = &pass.inputs[index];
+                finish(recording, pass.range, dz, own.encoded, &own.left)
             })?;
             return Ok(out);
         };
@@ -249,7 +313,7 @@ impl Network {
         forward.each(recording, |recording, pass| {
             let chain = self.record_chain(recording, parameters, forward, pass, seed)?;
             let (_, dz) = first_of(forward, &chain)?;
-            let own = pass.inputs[index].0;
+            let own = pass.inputs[index].range;
             let first_row = pass.range.first_among(own, candidates);
             let carry = if pass.range.first == 0 { Carry::Fresh } else { Carry::Continue };
             let part = own.of(recording, sums)?;
@@ -261,8 +325,13 @@ impl Network {
             )
         })?;
         for range in input_ranges(recording, contexts, description, weight.columns) {
-            let (dz, packed) = (range.of(recording, sums)?, range.of(recording, packed)?);
-            finish(recording, range, dz, packed)?;
+            let (dz, encoded) = (range.of(recording, sums)?, range.of(recording, packed)?);
+            let left = match &forward.passes[..] {
+                [pass] if pass.inputs[index].range == range => pass.inputs[index].left.clone(),
+                // Passes may begin and end within what this range takes at once.
+                _ => self.record_embedding(recording, parameters, description, encoded, Keep::Slopes)?,
+            };
+            finish(recording, range, dz, encoded, &left)?;
         }
         Ok(out)
     }
@@ -277,20 +346,18 @@ fn first_of<'a>(forward: &'a Forward, chain: &[Option<Value>]) -> Result<(&'a No
 }
 
 impl Pass {
-    /// What a norm's gradients need; nothing for other nodes.
-    fn normalised(&self, index: usize) -> Option<Normalised> {
-        let moments = self.left[index].moments?;
-        Some(Normalised { h: self.left[index.checked_sub(1)?].output, moments })
+    fn steps<'a>(&'a self, forward: &'a Forward) -> Steps<'a> {
+        Steps { nodes: &forward.nodes, input: None, left: &self.left }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Activation, Input, LayerNorm, Norms};
+    use crate::nn::{Activation, Input, Layer, LayerNorm, Norms};
 
-    /// Kernels of a forward and a backward pass, with the defines that say what is fused.
-    fn kernels(network: &Network) -> Vec<String> {
+    /// A recorded forward pass over 3 rows of the first input and 12 of the others, the parameters and a seed.
+    fn forward(network: &Network) -> (Recording, Value, Forward, Value) {
         network.check().unwrap();
         let mut recording = Recording::new("test");
         let parameters = recording.slot("parameters", DType::F32, [network.layout().len]).unwrap();
@@ -306,8 +373,11 @@ mod tests {
         let forward = network.record_forward(&mut recording, parameters, &inputs, Keep::Slopes).unwrap();
         let seed =
             recording.slot("seed", DType::F32, recording.shape(forward.output).unwrap().clone()).unwrap();
-        let mode = GradientMode::Overwrite;
-        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        (recording, parameters, forward, seed)
+    }
+
+    /// Kernels of a recording, with the defines that say what is fused.
+    fn names(recording: &Recording) -> Vec<String> {
         let name = |variant: &crate::gpu::KernelVariant| {
             let chosen = |define: &&crate::gpu::Define| {
                 ["ACTIVATION", "SKIP", "INIT"].contains(&define.name) && define.value != 0
@@ -317,6 +387,14 @@ mod tests {
             format!("{}{defines}", variant.source.stem())
         };
         recording.kernels().iter().map(name).collect()
+    }
+
+    /// Kernels of a forward pass and a backward pass to the parameters.
+    fn kernels(network: &Network) -> Vec<String> {
+        let (mut recording, parameters, forward, seed) = forward(network);
+        let mode = GradientMode::Overwrite;
+        network.record_parameter_gradient(&mut recording, parameters, &forward, seed, mode).unwrap();
+        names(&recording)
     }
 
     fn two_inputs() -> Vec<Input> {
@@ -406,5 +484,54 @@ mod tests {
             "reduce_partials",
         ];
         assert_eq!(found, expected);
+    }
+
+    /// Three rows of a context with layers of its own, twelve of an action: no sum over candidates but where it is wanted, and
+    /// no work for the layers of an input that nobody asks for.
+    #[test]
+    fn a_gradient_goes_through_the_layers_of_its_own_input_alone() {
+        let own = vec![Layer::dense(6, Activation::Silu), Layer::dense(4, Activation::Identity)];
+        let inputs = vec![Input::new("context", 5).embedded(own), Input::new("action", 2)];
+        let network = Network::mlp(inputs, &[8], Activation::Silu, 1);
+        let layers = [
+            "pack_inputs",
+            "pack_inputs",
+            "dense_forward A2 I1",
+            "dense_forward I1",
+            "dense_forward I1",
+            "dense_forward A2 I2",
+            "dense_forward I1",
+        ];
+        let back = |input: &str| {
+            let (mut recording, parameters, forward, seed) = forward(&network);
+            let before = recording.len();
+            network.record_input_gradient(&mut recording, parameters, &forward, seed, input).unwrap();
+            let mut names = names(&recording);
+            assert_eq!(names[..before], layers);
+            names.split_off(before)
+        };
+        assert_eq!(back("action"), ["dense_input_gradient", "dense_input_gradient", "unpack_gradient"]);
+        let expected = [
+            "dense_input_gradient",
+            "sum_candidates",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "unpack_gradient",
+        ];
+        assert_eq!(back("context"), expected);
+        let weights = [
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "sum_candidates",
+            "dense_weight_gradient",
+            "dense_input_gradient",
+            "dense_input_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "dense_weight_gradient",
+            "reduce_partials",
+        ];
+        assert_eq!(kernels(&network), [&layers[..], &weights].concat());
     }
 }

@@ -22,14 +22,15 @@ pub(super) fn encode(recording: &mut Recording, x: Value, input: &Input) -> Resu
     }
 }
 
-/// The ranges in which all rows of an input are encoded, and their gradient is decoded.
+/// The ranges in which all rows of an input are encoded, and their gradient goes back through the input's layers and is decoded.
 pub(super) fn input_ranges(
     recording: &Recording,
     rows: usize,
     input: &Input,
     outputs: usize,
 ) -> Vec<RowRange> {
-    let widest = Shape::packed(rows, input.encoded_width().max(outputs)).stride().max(input.width);
+    let embedded = input.nodes().iter().map(|node| node.width).fold(outputs, usize::max);
+    let widest = Shape::packed(rows, input.encoded_width().max(embedded)).stride().max(input.width);
     cut(recording.target(), rows, &[PerRow { stride: widest, candidates: 1 }])
 }
 

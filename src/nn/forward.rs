@@ -1,13 +1,11 @@
 //! Forward passes of whole networks.
 
-use super::activate_rows;
 use super::dense_forward::{DenseForward, DenseOutput, Start};
-use super::dense_input_gradient::Onward;
 use super::encode::{encode, encode_all};
+use super::forward_node::{Left, NodeIo, record_dense, record_node, slice};
 use super::graph::{Node, Op};
-use super::layer_norm::LayerNormForward;
 use super::row_range::{PerRow, RowRange, cut};
-use super::{Activation, Network, ParameterLayout, Slice, add_residual, dense_forward, layer_norm};
+use super::{Activation, Network};
 use crate::gpu::{DType, Recording, Shape, Target, Value};
 use crate::{Error, Result};
 
@@ -39,31 +37,31 @@ pub struct Forward {
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub range: RowRange,
-    /// For each input: which of its rows serve these, and those rows, encoded and packed.
-    pub inputs: Vec<(RowRange, Value)>,
+    /// For each input the rows of it that serve these.
+    pub inputs: Vec<Fed>,
     /// What each node left.
     pub left: Vec<Left>,
 }
 
+/// Rows of an input on their way into the first layer.
+#[derive(Clone, Debug)]
+pub(super) struct Fed {
+    pub range: RowRange,
+    /// Encoded and packed.
+    pub encoded: Value,
+    /// What each node of the input's own layers left.
+    pub left: Vec<Left>,
+}
+
+impl Fed {
+    /// What the first layer reads.
+    pub(super) fn embedded(&self) -> Value {
+        self.left.last().map_or(self.encoded, |left| left.output)
+    }
+}
+
 /// Most rows of a batch: what is made per range of rows stays small.
 const MAX_ROWS: usize = 1 << 24;
-
-/// What a node leaves for others and for the backward pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Left {
-    pub output: Value,
-    /// Slope of its activation.
-    pub slope: Option<Value>,
-    /// Moments of a norm.
-    pub moments: Option<Value>,
-}
-
-pub(super) fn slice<'a>(layout: &'a ParameterLayout, path: &str, name: &str) -> Result<&'a Slice> {
-    let name = format!("{path}.{name}");
-    layout.slice(&name).ok_or_else(|| {
-        Error::argument("network", format!("slice `{name}`"), "is not in the parameter layout")
-    })
-}
 
 impl Forward {
     /// Records `work` for each pass, under the name of its rows if there are several.
@@ -109,7 +107,8 @@ impl Forward {
 
 impl Network {
     /// Records the forward pass. Inputs come in any order by name, each `[.., width]` in data units; an input with fewer
-    /// rows than the others is shared by equal runs of their rows (a context by its candidates) and multiplied once.
+    /// rows than the others is shared by equal runs of their rows (a context by its candidates) and goes through its own layers,
+    /// and is multiplied, once.
     ///
     /// Where a tensor would pass the largest binding of the recording's target, rows go through in ranges, the same ones for the
     /// same shapes. The parameters themselves must fit one binding.
@@ -195,15 +194,17 @@ impl Network {
         for range in ranges {
             let work = |recording: &mut Recording| {
                 let mut own = Vec::new();
-                for (index, served) in forward.served(range).into_iter().enumerate() {
-                    let packed = match forward.inputs[index].1 {
-                        Some(packed) => served.of(recording, packed)?,
+                for (index, range) in forward.served(range).into_iter().enumerate() {
+                    let encoded = match forward.inputs[index].1 {
+                        Some(packed) => range.of(recording, packed)?,
                         None => {
-                            let part = served.of(recording, given[index].0)?;
+                            let part = range.of(recording, given[index].0)?;
                             encode(recording, part, &self.inputs[index])?
                         }
                     };
-                    own.push((served, packed));
+                    let left =
+                        self.record_embedding(recording, parameters, &self.inputs[index], encoded, keep)?;
+                    own.push(Fed { range, encoded, left });
                 }
                 let into = match outputs {
                     Some(outputs) => Some(range.of(recording, outputs)?),
@@ -242,7 +243,9 @@ impl Network {
             |width: usize, candidates| PerRow { stride: Shape::packed(1, width).stride(), candidates };
         let mut tensors: Vec<PerRow> = nodes.iter().map(|node| per_row(node.width, 1)).collect();
         for (input, (_, shape)) in self.inputs.iter().zip(given) {
-            tensors.push(per_row(input.encoded_width(), rows / shape.rows()));
+            let candidates = rows / shape.rows();
+            tensors.push(per_row(input.encoded_width(), candidates));
+            tensors.extend(input.nodes().iter().map(|node| per_row(node.width, candidates)));
             if shape.rows() == rows {
                 tensors.push(PerRow { stride: input.width, candidates: 1 });
             }
@@ -263,44 +266,23 @@ impl Network {
         for (index, node) in forward.nodes.iter().enumerate() {
             let into = into.filter(|_| index + 1 == forward.nodes.len());
             let slope = forward.keep == Keep::Slopes && node.activation != Activation::Identity;
-            let h = pass.left.last().map(|left| left.output);
-            let skip = node.skip.map(|from| pass.left[from].output);
-            let next = match (node.op, h) {
+            let next = match (node.op, pass.left.last().map(|left| left.output)) {
                 (Op::Dense, None) => {
                     self.record_first(recording, parameters, forward, &pass, slope, into)?.into()
                 }
-                (Op::Dense, Some(h)) => {
-                    let bias = slice(&layout, &node.path, "bias")?;
-                    let spec = DenseForward {
-                        parameters,
-                        weight: slice(&layout, &node.path, "weight")?,
-                        start: skip.map_or(Start::Bias(bias), |skip| Start::Residual(bias, skip)),
-                        activation: node.activation,
-                        keep_slope: slope,
-                    };
-                    record_dense(recording, h, &spec, into)?.into()
-                }
-                (Op::Norm { epsilon }, Some(h)) => {
-                    let spec = LayerNormForward {
-                        parameters,
-                        gain: slice(&layout, &node.path, "gain")?,
-                        bias: slice(&layout, &node.path, "bias")?,
-                        epsilon,
-                        activation: node.activation,
-                        keep_slope: slope,
-                    };
-                    let written = layer_norm::record(recording, h, &spec)?;
-                    Left { output: written.output, slope: written.slope, moments: Some(written.moments) }
-                }
-                (Op::Activate, Some(h)) => {
-                    activate_rows::record(recording, h, node.activation, slope)?.into()
-                }
-                (Op::Add, Some(h)) => {
-                    let output = add_residual::record(recording, h, Onward { slope: None, skip })?;
-                    Left { output, slope: None, moments: None }
-                }
                 (_, None) => {
                     return Err(Error::argument("forward", format!("node {index}"), "has no input"));
+                }
+                (_, Some(h)) => {
+                    let skip = match node.skip {
+                        // What goes into the first layer is several tensors.
+                        Some(0) => {
+                            return Err(Error::argument("forward", "the first layer", "has no rows to add"));
+                        }
+                        from => from.map(|from| pass.left[from - 1].output),
+                    };
+                    let io = NodeIo { parameters, h, skip, slope, into };
+                    record_node(recording, &layout, node, &io)?
                 }
             };
             pass.left.push(next);
@@ -328,33 +310,15 @@ impl Network {
             let activation = next.map_or(node.activation, |_| Activation::Identity);
             let keep_slope = next.is_none() && slope;
             let layer = DenseForward { parameters, weight, start, activation, keep_slope };
-            let (own, packed) = pass.inputs[index];
-            let written = record_dense(recording, packed, &layer, into.filter(|_| next.is_none()))?;
+            let own = &pass.inputs[index];
+            let written = record_dense(recording, own.embedded(), &layer, into.filter(|_| next.is_none()))?;
             if let Some(&next) = next {
                 let candidates = forward.candidates(index) / forward.candidates(next);
-                let first_row = pass.inputs[next].0.first_among(own, candidates);
+                let first_row = pass.inputs[next].range.first_among(own.range, candidates);
                 start = Start::ContextRange { context: written.output, candidates, first_row };
             }
             last = Some(written);
         }
         last.ok_or_else(|| Error::argument("forward", "the network", "has no input"))
-    }
-}
-
-fn record_dense(
-    recording: &mut Recording,
-    h: Value,
-    layer: &DenseForward<'_>,
-    into: Option<Value>,
-) -> Result<DenseOutput> {
-    match into {
-        Some(output) => dense_forward::record_into(recording, h, layer, output),
-        None => dense_forward::record(recording, h, layer),
-    }
-}
-
-impl From<DenseOutput> for Left {
-    fn from(written: DenseOutput) -> Self {
-        Left { output: written.output, slope: written.slope, moments: None }
     }
 }

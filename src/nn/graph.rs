@@ -1,11 +1,11 @@
-//! The layers of a network flattened into a chain with skips: one node per dispatch of a forward pass.
+//! Layers flattened into a chain with skips: one node per dispatch of a forward pass.
 
-use super::{Activation, Layer, Network};
+use super::{Activation, Input, Layer, Network};
 
 /// What a node does to the output of the node in front of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Op {
-    /// Affine map, activation; of the first node over all inputs.
+    /// Affine map, activation; of a network's first node over all inputs.
     Dense,
     /// Layer norm, activation.
     Norm {
@@ -29,7 +29,7 @@ pub(super) struct Node {
     pub inputs: usize,
     /// Width of the rows that come out.
     pub width: usize,
-    /// The node whose output is added.
+    /// What is added: the rows that went into the node of this index, or came out of the last one.
     pub skip: Option<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Node {
 struct Builder {
     nodes: Vec<Node>,
     width: usize,
-    /// Nodes whose output a residual block takes: what follows cannot join them.
+    /// Nodes up to where a residual block begins: what follows cannot join them.
     fixed: usize,
 }
 
@@ -72,27 +72,46 @@ impl Builder {
                     Some(node) => node.activation = *activation,
                     None => self.push(Op::Activate, *activation, path, self.width, None),
                 },
-                Layer::Residual(inner) if depth < Layer::MAX_DEPTH && !self.nodes.is_empty() => {
-                    let from = self.nodes.len() - 1;
-                    self.fixed = self.nodes.len();
+                Layer::Residual(inner) if depth < Layer::MAX_DEPTH => {
+                    let from = self.nodes.len();
+                    self.fixed = from;
                     self.append(inner, &path, depth + 1);
                     match self.open() {
                         Some(node) if node.op == Op::Dense => node.skip = Some(from),
                         _ => self.push(Op::Add, Activation::Identity, path, self.width, Some(from)),
                     }
                 }
-                // Too deep, or the first layer: `Network::check` refuses it.
+                // Too deep: `Network::check` refuses it.
                 Layer::Residual(_) => {}
             }
         }
     }
 }
 
+fn nodes_of(layers: &[Layer], path: &str, width: usize) -> Vec<Node> {
+    let mut builder = Builder { nodes: Vec::new(), width, fixed: 0 };
+    builder.append(layers, path, 0);
+    builder.nodes
+}
+
 impl Network {
     /// The nodes in order; the first is the first layer.
     pub(super) fn nodes(&self) -> Vec<Node> {
-        let mut builder = Builder { nodes: Vec::new(), width: self.input_width(), fixed: 0 };
-        builder.append(&self.layers, "layers", 0);
-        builder.nodes
+        nodes_of(&self.layers, "layers", self.input_width())
+    }
+
+    /// The nodes of a network of dense layers alone, one behind the other and at most `widest` wide, whose inputs have no layers
+    /// of their own: what kernels for whole networks take.
+    pub(super) fn plain_nodes(&self, widest: usize) -> Option<Vec<Node>> {
+        let plain = |node: &Node| node.op == Op::Dense && node.skip.is_none() && node.width <= widest;
+        let direct = self.inputs.iter().all(|input| input.layers.is_empty());
+        Some(self.nodes()).filter(|nodes| direct && nodes.iter().all(plain))
+    }
+}
+
+impl Input {
+    /// The nodes of its own layers, in order.
+    pub(super) fn nodes(&self) -> Vec<Node> {
+        nodes_of(&self.layers, &self.path(), self.encoded_width())
     }
 }

@@ -1,7 +1,7 @@
 //! Where the parameters of a network lie in its flat buffers.
 
-use super::Network;
-use super::graph::Op;
+use super::graph::{Node, Op};
+use super::{Input, Network};
 use crate::gpu::pad4;
 
 /// How a slice's values begin.
@@ -17,7 +17,7 @@ pub enum Initial {
 /// zeros to whole `vec4`s in both directions (a bias or gain only along its row).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slice {
-    /// Its name, as in checkpoints: `layers.1.weight`, `layers.2.0.bias`, `layers.3.gain`.
+    /// Its name, as in checkpoints: `layers.1.weight`, `layers.2.0.bias`, `layers.3.gain`, `inputs.time.layers.0.weight`.
     pub name: String,
     /// First element in the flat buffer, a multiple of 4.
     pub offset: usize,
@@ -58,6 +58,22 @@ impl ParameterLayout {
         self.push(Slice { name, ..self.row(columns, Initial::Constant(value)) }, 1);
     }
 
+    /// The parameters of a node that takes one tensor.
+    fn push_node(&mut self, node: &Node) {
+        let path = &node.path;
+        match node.op {
+            Op::Dense => {
+                self.push_weight(format!("{path}.weight"), node.inputs, node.width, node.inputs);
+                self.push_bias(format!("{path}.bias"), node.width, node.inputs);
+            }
+            Op::Norm { .. } => {
+                self.push_constant(format!("{path}.gain"), node.width, 1.0);
+                self.push_constant(format!("{path}.bias"), node.width, 0.0);
+            }
+            Op::Activate | Op::Add => {}
+        }
+    }
+
     fn row(&self, columns: usize, initial: Initial) -> Slice {
         let stride = pad4(columns);
         Slice { name: String::new(), offset: self.len, rows: 1, columns, stride, fan_in: columns, initial }
@@ -90,29 +106,24 @@ impl ParameterLayout {
 }
 
 impl Network {
-    /// Where each parameter lies: layer after layer, weights before biases, gains before biases.
+    /// Where each parameter lies: the layers of the inputs in their order, then the network's own; layer after layer, weights
+    /// before biases, gains before biases.
     pub fn layout(&self) -> ParameterLayout {
         let mut layout = ParameterLayout { slices: Vec::new(), len: 0 };
+        for node in self.inputs.iter().flat_map(Input::nodes) {
+            layout.push_node(&node);
+        }
         for (index, node) in self.nodes().into_iter().enumerate() {
-            let path = node.path;
-            match node.op {
-                Op::Dense if index == 0 => {
-                    for input in &self.inputs {
-                        let name = format!("{path}.weight.{}", input.name);
-                        layout.push_weight(name, input.encoded_width(), node.width, node.inputs);
-                    }
-                    layout.push_bias(format!("{path}.bias"), node.width, node.inputs);
-                }
-                Op::Dense => {
-                    layout.push_weight(format!("{path}.weight"), node.inputs, node.width, node.inputs);
-                    layout.push_bias(format!("{path}.bias"), node.width, node.inputs);
-                }
-                Op::Norm { .. } => {
-                    layout.push_constant(format!("{path}.gain"), node.width, 1.0);
-                    layout.push_constant(format!("{path}.bias"), node.width, 0.0);
-                }
-                Op::Activate | Op::Add => {}
+            let path = &node.path;
+            if index > 0 || node.op != Op::Dense {
+                layout.push_node(&node);
+                continue;
             }
+            for input in &self.inputs {
+                let name = format!("{path}.weight.{}", input.name);
+                layout.push_weight(name, input.embedded_width(), node.width, node.inputs);
+            }
+            layout.push_bias(format!("{path}.bias"), node.width, node.inputs);
         }
         layout
     }

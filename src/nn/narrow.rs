@@ -1,6 +1,5 @@
 //! Plain narrow networks, as the kernels that hold a whole network in one dispatch take them.
 
-use super::graph::Op;
 use super::{Activation, Encoding, Input, Network};
 
 /// A dense layer of a narrow network. Offsets are in `vec4`s of the flat parameters.
@@ -12,7 +11,7 @@ pub(crate) struct NarrowLayer {
     pub outputs: usize,
 }
 
-/// A plain network: dense layers with one activation between them, raw inputs.
+/// A plain network: dense layers with one activation between them, raw inputs without layers of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Narrow<'a> {
     /// Activation of the hidden layers.
@@ -29,15 +28,13 @@ const MAX_NARROW_DEPTH: usize = 8;
 impl Network {
     /// The network as narrow kernels take it, if it is plain and no input, hidden layer or output is wider than `widest`.
     pub(crate) fn narrow(&self, widest: usize) -> Option<Narrow<'_>> {
-        let nodes = self.nodes();
+        let nodes = self.plain_nodes(widest)?;
         let (last, hidden) = nodes.split_last()?;
-        let plain = nodes.iter().all(|node| node.op == Op::Dense && node.skip.is_none());
         let activation = hidden.first().map_or(Activation::Identity, |node| node.activation);
         let alike = hidden.iter().all(|node| node.activation == activation);
-        let slim = nodes.iter().all(|node| node.width <= widest)
-            && self.inputs.iter().all(|input| input.width <= widest && input.encoding == Encoding::Raw);
+        let slim = |input: &Input| input.width <= widest && input.encoding == Encoding::Raw;
         let output = last.activation == Activation::Identity;
-        if !(plain && alike && slim && output) || hidden.len() > MAX_NARROW_DEPTH {
+        if !(alike && output && self.inputs.iter().all(slim)) || hidden.len() > MAX_NARROW_DEPTH {
             return None;
         }
         let layout = self.layout();
@@ -106,5 +103,7 @@ mod tests {
         assert!(mixed.narrow(64).is_none());
         let time = Input::new("t", 1).encoded(Encoding::Fourier(Fourier::new(vec![1.0])));
         assert!(Network::mlp(vec![time], &[4], Activation::Relu, 1).narrow(64).is_none());
+        let embedded = Input::new("t", 1).embedded(vec![Layer::Activate(Activation::Relu)]);
+        assert!(Network::mlp(vec![embedded], &[4], Activation::Relu, 1).narrow(64).is_none());
     }
 }

@@ -2,51 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::graph::Op;
-use super::{Activation, Affine, Dense, Encoding, Layer, Norms};
+use super::graph::{Node, Op};
+use super::{Activation, Dense, Input, Layer, Norms};
 use crate::{Error, Result};
-
-/// A named input of a network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Input {
-    /// Its name.
-    pub name: String,
-    /// Numbers per row.
-    pub width: usize,
-    /// How rows are normalised before the first layer.
-    pub affine: Affine,
-    /// How normalised rows enter the first layer.
-    #[serde(default)]
-    pub encoding: Encoding,
-}
-
-impl Input {
-    /// An input that is taken as it is.
-    pub fn new(name: &str, width: usize) -> Self {
-        Self::normalised(name, Affine::identity(width))
-    }
-
-    /// An input with a normaliser.
-    pub fn normalised(name: &str, affine: Affine) -> Self {
-        Self { name: name.into(), width: affine.width(), affine, encoding: Encoding::Raw }
-    }
-
-    /// The same input with another encoding.
-    pub fn encoded(self, encoding: Encoding) -> Self {
-        Self { encoding, ..self }
-    }
-
-    /// Numbers per row after the encoding: rows of the input's weight block.
-    pub fn encoded_width(&self) -> usize {
-        self.encoding.encoded_width(self.width)
-    }
-}
 
 /// Layers over the concatenation of named inputs. Plain data: it serialises, and says by itself how many parameters it has
 /// and where they lie.
 ///
 /// The first layer is dense and holds one weight block per input, `W [x; y] = Wx x + Wy y`, so that an input shared by many
-/// rows (a context with its candidates) is multiplied once.
+/// rows (a context with its candidates) is multiplied once. An input may go through layers of its own before ([`Input::embedded`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
     /// The inputs, in the order of the concatenation.
@@ -102,9 +66,11 @@ impl Network {
         Self { inputs, layers }
     }
 
-    /// The same network with norms: an activation of a dense layer becomes one behind the norm.
+    /// The same network with norms, those in its inputs' layers included: an activation of a dense layer becomes one behind the
+    /// norm.
     pub fn with_norms(self, norms: Norms) -> Self {
-        Self { layers: norms.apply(self.layers), ..self }
+        let embedded = |input: Input| Input { layers: norms.apply(input.layers), ..input };
+        Self { inputs: self.inputs.into_iter().map(embedded).collect(), layers: norms.apply(self.layers) }
     }
 
     /// Numbers per row that the last layer writes.
@@ -112,37 +78,44 @@ impl Network {
         self.nodes().last().map_or(0, |node| node.width)
     }
 
-    /// Width of the concatenated inputs, encoded.
+    /// Width of the concatenated inputs as the first layer takes them, encoded and behind their own layers.
     pub fn input_width(&self) -> usize {
-        self.inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add)
+        self.inputs.iter().map(Input::embedded_width).fold(0, usize::saturating_add)
     }
 
-    /// Weights, biases and gains, padding not counted.
+    /// The nodes of the inputs' layers, then those of the network's own.
+    fn all_nodes(&self) -> impl Iterator<Item = Node> {
+        self.inputs.iter().flat_map(Input::nodes).chain(self.nodes())
+    }
+
+    /// Weights, biases and gains, padding not counted; frequencies of an encoding are no parameters.
     pub fn parameter_count(&self) -> usize {
-        let of = |node: &super::graph::Node| match node.op {
+        let of = |node: Node| match node.op {
             Op::Dense => (node.inputs + 1) * node.width,
             Op::Norm { .. } => 2 * node.width,
             Op::Activate | Op::Add => 0,
         };
-        self.nodes().iter().map(of).sum()
+        self.all_nodes().map(of).sum()
     }
 
     /// Multiply-adds of one row in the matrix products, nominal: no discount for shared inputs. Norms, activations and sums,
     /// of the order of a layer's width, are not counted.
     pub fn multiply_adds(&self) -> usize {
-        let dense = |node: &&super::graph::Node| matches!(node.op, Op::Dense);
-        self.nodes().iter().filter(dense).map(|node| node.inputs * node.width).sum()
+        let dense = |node: &Node| matches!(node.op, Op::Dense);
+        self.all_nodes().filter(dense).map(|node| node.inputs * node.width).sum()
     }
 
-    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers with blocks at most
-    /// [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
+    /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones too), at most 256 layers, those
+    /// of inputs included, with blocks at most [`Layer::MAX_DEPTH`] deep, distinct names, finite normalisers and frequencies, a dense first layer, a dense last layer without
     /// activation, residual blocks that keep their width.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of the fourth, a block.
+    /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of the fourth, a block, and
+    /// `inputs.time.layers.0` the first of an input.
     pub fn check(&self) -> Result<()> {
         let fail = |what: &str, problem: String| Err(Error::argument("network", what, problem));
-        let layers = self.layers.iter().fold(0, |count, layer| match count > MAX_LAYERS {
+        let all = self.inputs.iter().flat_map(|input| &input.layers).chain(&self.layers);
+        let layers = all.fold(0, |count, layer| match count > MAX_LAYERS {
             true => count,
             false => count + layer.count(MAX_LAYERS + 1),
         });
@@ -166,6 +139,7 @@ impl Network {
                 let width = input.encoded_width();
                 return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
             }
+            check_layers(&input.layers, &input.path(), 0, input.encoded_width())?;
         }
         if !matches!(self.layers[0], Layer::Dense(_)) {
             return fail("`layers.0`", "must be dense: it multiplies the inputs".into());
@@ -226,7 +200,7 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Fourier, FourierColumns};
+    use crate::nn::{Encoding, Fourier, FourierColumns, LayerNorm};
 
     #[test]
     fn r18_parameter_count_of_the_push_t_energy() {
@@ -282,7 +256,7 @@ mod tests {
         assert_eq!(plain.parameter_count(), ends + 3 * block);
         assert_eq!(plain.multiply_adds(), 8 * 7 + 6 * 49 + 7);
         assert_eq!(plain.outputs(), 1);
-        let norms = Norms::BeforeActivations(crate::nn::LayerNorm::default());
+        let norms = Norms::BeforeActivations(LayerNorm::default());
         let normed = plain.clone().with_norms(norms);
         assert_eq!(normed.parameter_count(), ends + 3 * (block + 2 * 14));
         assert_eq!(normed.multiply_adds(), plain.multiply_adds());
@@ -330,6 +304,88 @@ mod tests {
         }
     }
 
+    /// Section 3.4 and test C14 of the notes on arXiv 2304.12824: the counts there include 16 frequencies that are not trained.
+    #[test]
+    fn c14_parameter_counts_of_the_toy_networks_of_contrastive_energy_prediction() {
+        let affine = |outputs| Layer::dense(outputs, Activation::Identity);
+        let fourier = Fourier::gaussian(1, 16, 30.0, 0);
+        let frozen = fourier.frequencies.len();
+        let time = Input::new("time", 1).encoded(Encoding::Fourier(fourier));
+        let score = Network::mlp(
+            vec![
+                Input::new("action", 2).embedded(vec![affine(224)]),
+                time.clone().embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]),
+            ],
+            &[512, 512, 512, 512, 256],
+            Activation::Silu,
+            2,
+        );
+        let inputs = vec![Input::new("action", 2), time.embedded(vec![affine(32)])];
+        let energy = Network::mlp(inputs, &[512; 4], Activation::Silu, 1);
+        for (network, width, count) in [(score, 256, 1_054_194), (energy, 34, 807_473)] {
+            network.check().unwrap();
+            assert_eq!(network.input_width(), width);
+            assert_eq!(network.parameter_count() + frozen, count);
+            let stored =
+                network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
+            assert_eq!(stored + frozen, count);
+        }
+    }
+
+    #[test]
+    fn layers_of_inputs_come_first_and_count() {
+        let norm = LayerNorm::default();
+        let own = vec![
+            Layer::dense(5, Activation::Relu),
+            Layer::Residual(vec![Layer::dense(5, Activation::Identity)]),
+            Layer::Norm(norm),
+        ];
+        let inputs = vec![Input::new("x", 3), Input::new("odd.gain", 2).embedded(own)];
+        let network = Network::mlp(inputs, &[7], Activation::Relu, 1);
+        network.check().unwrap();
+        assert_eq!(network.inputs[1].embedded_width(), 5);
+        assert_eq!(network.parameter_count(), (2 + 1) * 5 + (5 + 1) * 5 + 2 * 5 + (3 + 5 + 1) * 7 + 8);
+        assert_eq!(network.multiply_adds(), 2 * 5 + 5 * 5 + (3 + 5) * 7 + 7);
+        let layout = network.layout();
+        let found: Vec<_> = layout
+            .slices
+            .iter()
+            .map(|slice| (slice.name.as_str(), slice.offset, slice.rows, slice.columns, slice.fan_in))
+            .collect();
+        let expected = [
+            ("inputs.odd.gain.layers.0.weight", 0, 2, 5, 2),
+            ("inputs.odd.gain.layers.0.bias", 32, 1, 5, 2),
+            ("inputs.odd.gain.layers.1.0.weight", 40, 5, 5, 5),
+            ("inputs.odd.gain.layers.1.0.bias", 104, 1, 5, 5),
+            ("inputs.odd.gain.layers.2.gain", 112, 1, 5, 5),
+            ("inputs.odd.gain.layers.2.bias", 120, 1, 5, 5),
+            ("layers.0.weight.x", 128, 3, 7, 8),
+            ("layers.0.weight.odd.gain", 160, 5, 7, 8),
+            ("layers.0.bias", 224, 1, 7, 8),
+            ("layers.1.weight", 232, 7, 1, 7),
+            ("layers.1.bias", 264, 1, 1, 7),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(layout.len, 268);
+        let text = serde_json::to_string(&network).unwrap();
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
+        let normed = network.clone().with_norms(Norms::BeforeActivations(norm));
+        assert_eq!(normed.parameter_count(), network.parameter_count() + 2 * 5 + 2 * 7);
+        // A description without layers of inputs reads and writes as it did before there were any.
+        let plain = r#"{"name":"x","width":1,"affine":{"shift":[0.0],"scale":[1.0]},"encoding":"raw"}"#;
+        assert_eq!(serde_json::from_str::<Input>(plain).unwrap(), Input::new("x", 1));
+        assert_eq!(serde_json::to_string(&Input::new("x", 1)).unwrap(), plain);
+        // As deep as a file may nest, and deeper.
+        let deep = |levels: usize| {
+            let layers = format!("{}{}", r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            plain.replace(r#""raw"}"#, &format!(r#""raw","layers":[{layers}]}}"#))
+        };
+        assert!(serde_json::from_str::<Input>(&deep(Layer::MAX_DEPTH)).is_ok());
+        for levels in [Layer::MAX_DEPTH + 1, 100_000] {
+            assert!(serde_json::from_str::<Input>(&deep(levels)).is_err());
+        }
+    }
+
     #[test]
     fn bad_descriptions_are_refused() {
         let good = Network::mlp(vec![Input::new("x", 2)], &[4], Activation::Tanh, 1);
@@ -344,7 +400,22 @@ mod tests {
         active.layers[1] = Layer::dense(1, Activation::Relu);
         let mut flat = good.clone();
         flat.inputs[0].affine.scale[1] = 0.0;
-        for bad in [none, wide, twice, active, flat] {
+        let own = |layers: Vec<Layer>| {
+            let inputs = vec![Input::new("x", 2).embedded(layers)];
+            Network { inputs, ..good.clone() }
+        };
+        let dense = |outputs| Layer::dense(outputs, Activation::Tanh);
+        assert!(own(vec![dense(3); 254]).check().is_ok());
+        let deep = (0..=Layer::MAX_DEPTH).fold(dense(2), |inner, _| Layer::Residual(vec![inner]));
+        let embedded = [
+            own(vec![dense(0)]),
+            own(vec![dense(4097)]),
+            own(vec![dense(3); 255]),
+            own(vec![deep]),
+            own(vec![Layer::Residual(vec![dense(3)])]),
+            own(vec![Layer::Norm(LayerNorm { epsilon: f32::NAN })]),
+        ];
+        for bad in [none, wide, twice, active, flat].into_iter().chain(embedded) {
             assert!(bad.check().is_err(), "{bad:?}");
         }
     }

@@ -1,11 +1,12 @@
 //! Whole narrow networks in one dispatch (`shaders/nn/network_fused.wgsl`): one to eight hidden dense layers at most 128 wide,
-//! without norms or residual blocks, over an input of at most 128 numbers that enters as it is; other inputs may be encoded.
+//! without norms or residual blocks, over an input of at most 128 numbers that enters as it is; other inputs may be encoded, none may
+//! have layers of its own.
 
 use super::dense_forward::{DenseForward, Start};
 use super::encode::encode;
-use super::forward::slice;
+use super::forward_node::slice;
 use super::fused_block::FusedBlock;
-use super::graph::{Node, Op};
+use super::graph::Node;
 use super::{Activation, Encoding, Input, Network, Slice, dense_forward, transpose_weights};
 use crate::gpu::{
     DType, DeviceClass, DispatchBuilder, KernelSource, KernelVariant, Recording, Shape, Value,
@@ -94,13 +95,15 @@ impl Network {
         inputs: &[(&str, Value)],
         own: &str,
     ) -> Result<Option<FusedNetwork>> {
-        let nodes = self.nodes();
         let find = |name: &str| inputs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let others: Vec<&Input> = self.inputs.iter().filter(|input| input.name != own).collect();
         let (Some(input), Some(y)) = (self.inputs.iter().find(|input| input.name == own), find(own)) else {
             return Ok(None);
         };
-        if self.check().is_err() || !qualifies(&nodes, input) || inputs.len() != self.inputs.len() {
+        let Some(nodes) = self.plain_nodes(MAX_WIDTH).filter(|nodes| qualifies(nodes.len(), input)) else {
+            return Ok(None);
+        };
+        if self.check().is_err() || inputs.len() != self.inputs.len() {
             return Ok(None);
         }
         let shape = recording.shape(y)?;
@@ -176,12 +179,8 @@ impl Network {
     }
 }
 
-fn qualifies(nodes: &[Node], own: &Input) -> bool {
-    let plain = |node: &Node| node.op == Op::Dense && node.skip.is_none() && node.width <= MAX_WIDTH;
-    (2..=MAX_HIDDEN + 1).contains(&nodes.len())
-        && nodes.iter().all(plain)
-        && own.encoding == Encoding::Raw
-        && own.width <= MAX_WIDTH
+fn qualifies(layers: usize, own: &Input) -> bool {
+    (2..=MAX_HIDDEN + 1).contains(&layers) && own.encoding == Encoding::Raw && own.width <= MAX_WIDTH
 }
 
 /// Bits of numbers padded with zeros to whole `vec4`s.

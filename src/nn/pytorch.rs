@@ -4,9 +4,14 @@
 //! |---|---|
 //! | `Linear.weight` `[outputs, inputs]`, row per output | one matrix `[inputs, outputs]` per layer, row per input |
 //! | `torch.cat([x, y], -1)` in front of the first `Linear` | one block `[width, outputs]` of rows per named input, in the network's order |
+//! | modules that one input goes through before that `torch.cat` | the input's own layers ([`Input::embedded`]), whose widths are those of the blocks |
 //! | `Linear.bias` `[outputs]` | the layer's bias |
 //! | `LayerNorm.weight`, `LayerNorm.bias` `[width]` | gain and bias of the norm |
 //! | `Sequential` counts modules: `0.weight`, `2.weight` when activations lie between | a dense layer and its activation are one layer |
+//!
+//! Frequencies of Fourier features, a buffer or a frozen parameter of some models, belong to the [`Encoding`](super::Encoding)
+//! here: leave them out of the file, or outside the prefix. Columns of features alternate here, cosine and sine of one frequency
+//! after the other; rows of weights behind other orders want to be put into this one.
 //!
 //! Not in a `state_dict`, so for the caller to know: which activation lies between the layers, the epsilon of norms, and how
 //! inputs are normalised. A network here maps each input by its own [`Affine`](super::Affine) first; weights of a model without such a map want
@@ -34,14 +39,15 @@ enum Scheme {
 
 impl Names {
     /// As `torch.nn.Sequential` counts: every layer and every activation is a module. Residual blocks are not modules of
-    /// PyTorch's; networks with them want [`Names::modules`]. `prefix` is what stands in front of the
+    /// PyTorch's, and layers of inputs are no part of a `Sequential`; networks with them want [`Names::modules`]. `prefix` is what stands in front of the
     /// numbers, dot included (`"net."`); empty when the model is the `Sequential` itself. Tensors whose names do not begin
     /// with it belong to somebody else and are left alone.
     pub fn sequential(prefix: &str) -> Self {
         Self { prefix: prefix.into(), scheme: Scheme::Sequential }
     }
 
-    /// One module name for each layer that has parameters, in the network's order, those in residual blocks included, each behind `prefix` as in
+    /// One module name for each layer that has parameters, those of the inputs first, in the order of the inputs, then the
+    /// network's own, always in order and with those in residual blocks, each behind `prefix` as in
     /// [`Names::sequential`]: `Names::modules("", ["fc1", "fc2", "head"])`.
     pub fn modules<S: Into<String>>(prefix: &str, names: impl IntoIterator<Item = S>) -> Self {
         let names = names.into_iter().map(Into::into).collect();
@@ -81,12 +87,14 @@ fn modules(operation: &str, network: &Network, names: &Names) -> Result<Vec<Modu
     let mut found: Vec<Module> = Vec::new();
     let mut weights = Vec::new();
     for slice in network.layout().slices {
-        // Each module's bias comes last. The names of inputs, which may be any, stand at the end of the first weights.
-        if slice.name.starts_with("layers.0.weight.") || !slice.name.ends_with(".bias") {
+        // Each module's bias comes last. The names of inputs, which may be any, stand at the end of the weights of the layer
+        // that joins them.
+        let joins = |slice: &Slice| slice.name.starts_with("layers.0.weight.");
+        if joins(&slice) || !slice.name.ends_with(".bias") {
             weights.push(slice);
             continue;
         }
-        let is_gain = |slice: &Slice| slice.name.ends_with(".gain") && !found.is_empty();
+        let is_gain = |slice: &Slice| slice.name.ends_with(".gain") && !joins(slice);
         let kind = match weights.iter().position(is_gain) {
             Some(gain) => Kind::LayerNorm(weights.swap_remove(gain)),
             None => Kind::Linear(std::mem::take(&mut weights)),
@@ -113,6 +121,16 @@ fn modules(operation: &str, network: &Network, names: &Names) -> Result<Vec<Modu
 /// The numbers that a `Sequential` gives to the modules with parameters.
 fn numbers_of(operation: &str, network: &Network) -> Result<Vec<usize>> {
     let (mut numbers, mut next) = (Vec::new(), 0);
+    if let Some(input) = network.inputs.iter().find(|input| !input.layers.is_empty()) {
+        return Err(Error::Unsupported {
+            operation: operation.into(),
+            reason: format!(
+                "input `{}` has layers of its own, which no one `nn.Sequential` numbers",
+                input.name
+            ),
+            hint: NAME_THEM.into(),
+        });
+    }
     for (at, layer) in network.layers.iter().enumerate() {
         match layer {
             Layer::Dense(Dense { activation, .. }) => {
@@ -128,7 +146,7 @@ fn numbers_of(operation: &str, network: &Network) -> Result<Vec<usize>> {
                 return Err(Error::Unsupported {
                     operation: operation.into(),
                     reason: format!("`layers.{at}` is a residual block, which `nn.Sequential` cannot number"),
-                    hint: "name the modules yourself, one per layer with parameters: `Names::modules`".into(),
+                    hint: NAME_THEM.into(),
                 });
             }
         }
@@ -136,6 +154,7 @@ fn numbers_of(operation: &str, network: &Network) -> Result<Vec<usize>> {
     Ok(numbers)
 }
 
+const NAME_THEM: &str = "name the modules yourself, one per layer with parameters: `Names::modules`";
 const READ: &str = "read a PyTorch state_dict";
 const WRITE: &str = "write a PyTorch state_dict";
 
@@ -245,17 +264,28 @@ pub fn write(network: &Network, flat: &[f32], names: &Names) -> Result<Vec<u8>> 
 /// The multilayer perceptron of a `state_dict`: every `<prefix>N.weight` is a layer, in the order of the numbers `N`; all but
 /// the last have `activation` behind them. Norms and residual blocks do not show in a file and are refused by their shapes. Returns the network and the names that [`read()`] and [`write()`] want.
 ///
-/// * `inputs`: in the order in which the model concatenates them.
+/// * `inputs`: in the order in which the model concatenates them, without layers of their own.
 ///
 /// # Errors
 /// [`Error::Shape`] if a layer does not take what the one before it gives; [`Error::Argument`] without a layer, for a damaged
-/// file, or for widths that [`Network::check`] refuses.
+/// file, or for widths that [`Network::check`] refuses; [`Error::Unsupported`] for an input with layers of its own, whose modules
+/// no number tells.
 pub fn infer(
     bytes: &[u8],
     prefix: &str,
     inputs: Vec<Input>,
     activation: Activation,
 ) -> Result<(Network, Names)> {
+    if let Some(input) = inputs.iter().find(|input| !input.layers.is_empty()) {
+        return Err(Error::Unsupported {
+            operation: READ.into(),
+            reason: format!(
+                "input `{}` has layers of its own, which the file's numbers do not show",
+                input.name
+            ),
+            hint: "describe the network yourself and read it with `Names::modules`".into(),
+        });
+    }
     let file = parse(bytes)?;
     let mut layers: BTreeMap<u64, String> = BTreeMap::new();
     for name in file.names() {
@@ -272,7 +302,7 @@ pub fn infer(
         let problem = format!("holds no tensor `{prefix}N.weight` with a number N");
         return Err(Error::argument(READ, "the file", problem));
     }
-    let mut width = inputs.iter().fold(0usize, |sum, input| sum.saturating_add(input.width));
+    let mut width = inputs.iter().map(Input::encoded_width).fold(0, usize::saturating_add);
     let mut outputs = Vec::new();
     for number in layers.values() {
         let name = format!("{prefix}{number}.weight");

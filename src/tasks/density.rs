@@ -10,14 +10,14 @@
 //! bit of the platform's `ln`, `sin` and `cos`.
 
 mod checkerboard;
-mod curve;
+pub(super) mod curve;
 mod eight_gaussians;
 pub mod measure;
-mod moons;
+pub(super) mod moons;
 mod pinwheel;
-mod rings;
+pub(super) mod rings;
 mod spiral;
-mod two_spirals;
+pub(super) mod two_spirals;
 
 use std::f64::consts::TAU;
 use std::fmt;
@@ -305,12 +305,12 @@ impl FromStr for Density {
 }
 
 /// Uniform in the open interval (0, 1); 52 bits, because with 53 the half step would round up to 1.
-fn uniform(rng: &mut impl Rng) -> f64 {
+pub(super) fn uniform(rng: &mut impl Rng) -> f64 {
     ((rng.next_u64() >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
 }
 
 /// Two independent standard normal numbers (Box-Muller).
-fn normal_pair(rng: &mut impl Rng) -> [f64; 2] {
+pub(super) fn normal_pair(rng: &mut impl Rng) -> [f64; 2] {
     let radius = (-2.0 * uniform(rng).ln()).sqrt();
     let (sin, cos) = (TAU * uniform(rng)).sin_cos();
     [radius * cos, radius * sin]
@@ -322,7 +322,7 @@ fn random_context(rng: &mut impl Rng) -> f64 {
 }
 
 /// `ln sum exp`, without overflow; `-inf` if all terms are.
-fn log_sum_exp(terms: impl IntoIterator<Item = f64> + Clone) -> f64 {
+pub(super) fn log_sum_exp(terms: impl IntoIterator<Item = f64> + Clone) -> f64 {
     let largest = terms.clone().into_iter().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return largest;

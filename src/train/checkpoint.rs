@@ -105,7 +105,7 @@ impl RnceTrainer {
     /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::Io`], [`Error::DeviceLost`].
     pub fn save(&mut self, path: &Path) -> Result<()> {
         self.gpu.wait()?;
-        self.ring.check_latch()?;
+        self.progress.ring.check_latch()?;
         let step = self.run.step(&self.gpu)?;
         self.write(path, step)
     }
@@ -118,7 +118,7 @@ impl RnceTrainer {
     /// As [`RnceTrainer::save`]; [`Error::Argument`] if no step went bad.
     pub fn save_last_good(&mut self, path: &Path) -> Result<u64> {
         self.gpu.wait()?;
-        match self.ring.check_latch() {
+        match self.progress.ring.check_latch() {
             Err(Error::NonFinite { step, .. }) => self.write(path, step).map(|()| step),
             Err(other) => Err(other),
             Ok(()) => {

@@ -5,10 +5,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::dataset::DeviceData;
+use super::progress::Progress;
 use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
 use crate::Result;
 use crate::energy::record_ranked_gradient;
-use crate::gpu::metrics::CAPACITY;
 use crate::gpu::{
     Bindings, Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, Value,
     VariantChoices,
@@ -76,13 +76,11 @@ pub struct RnceTrainer {
     pub(super) energy_optimiser: Optimiser,
     pub(super) negatives: Negatives,
     pub(super) run: RunState,
-    pub(super) ring: MetricsRing,
+    pub(super) progress: Progress,
     pub(super) fingerprint: u64,
-    pub(super) step: u64,
     warm_plan: Option<Plan>,
     plan: Plan,
     description: String,
-    clock: Option<(Instant, u64)>,
 }
 
 impl RnceTrainer {
@@ -155,14 +153,12 @@ impl RnceTrainer {
             energy_optimiser,
             negatives,
             run,
-            ring,
+            progress: Progress::new(ring, step),
             fingerprint: data.fingerprint(),
-            step,
             warm_plan,
             plan,
             description,
             options,
-            clock: None,
         })
     }
 
@@ -178,7 +174,7 @@ impl RnceTrainer {
 
     /// Steps submitted so far.
     pub fn step(&self) -> u64 {
-        self.step
+        self.progress.step
     }
 
     /// The plan of one training step.
@@ -211,7 +207,7 @@ impl RnceTrainer {
     /// # Errors
     /// None in practice; [`crate::Error::Shape`] if the average does not fit.
     pub fn averaged_energy(&self) -> Result<NetworkEnergy> {
-        if self.step <= self.options.warmup {
+        if self.step() <= self.options.warmup {
             return Ok(self.energy.clone());
         }
         NetworkEnergy::new(self.energy.model().with_parameters(&self.energy_optimiser.average)?)
@@ -230,57 +226,43 @@ impl RnceTrainer {
     /// ([`RnceTrainer::save_last_good`]). [`crate::Error::DeviceLost`], [`crate::Error::Timeout`]; those of the
     /// observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
-        self.train_until(until, every, observer).map_err(|error| error.at_step(self.step))
+        self.train_until(until, every, observer).map_err(|error| error.at_step(self.step()))
     }
 
     fn train_until(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         let until = until.min(self.options.steps);
         let every = every.max(1);
-        while self.step < until {
-            let stop = (self.step / every + 1).saturating_mul(every).min(until);
-            while self.step < stop {
+        while self.step() < until {
+            let stop = (self.step() / every + 1).saturating_mul(every).min(until);
+            while self.step() < stop {
                 self.submit_until(stop, observer)?;
             }
-            let records = self.collect(true)?;
+            let records = self.collect_all()?;
             observer.records(&records);
-            self.ring.check()?;
+            self.progress.ring.check()?;
             // The clock leaves evaluations out.
             let paused = Instant::now();
             observer.evaluate(self)?;
-            if let Some((begun, _)) = &mut self.clock {
-                *begun += paused.elapsed();
-            }
+            self.progress.leave_out(paused);
         }
         Ok(())
     }
 
     fn submit_until(&mut self, stop: u64, observer: &mut dyn Observer) -> Result<()> {
-        let from = self.step;
-        self.clock.get_or_insert_with(|| (Instant::now(), from));
         let (plan, stop) = match &self.warm_plan {
-            Some(warm) if self.step < self.options.warmup => (warm, stop.min(self.options.warmup)),
+            Some(warm) if self.progress.step < self.options.warmup => (warm, stop.min(self.options.warmup)),
             _ => (&self.plan, stop),
         };
-        // A few chunks at a time, so that records arrive while training goes on.
-        let times = (stop - self.step).min(plan.pace()?.saturating_mul(2));
-        let ring = &mut self.ring;
-        let mut submitted = 0;
-        let outcome = plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, ended| {
-            submitted += ended;
-            if ended == 0 { Ok(()) } else { ring.encode_copy(encoder) }
-        });
-        // What went out before an error runs all the same.
-        self.step += submitted;
-        outcome?;
-        let records = self.collect(false)?;
+        let rows = self.progress.submit(plan, stop)?;
+        let records: Vec<StepRecord> = rows.into_iter().map(|row| self.record(row)).collect();
         if !records.is_empty() {
             observer.records(&records);
         }
         Ok(())
     }
 
-    fn collect(&mut self, all: bool) -> Result<Vec<StepRecord>> {
-        let rows = self.ring.collect(all)?;
+    fn collect_all(&mut self) -> Result<Vec<StepRecord>> {
+        let rows = self.progress.ring.collect(true)?;
         Ok(rows.into_iter().map(|row| self.record(row)).collect())
     }
 
@@ -289,9 +271,7 @@ impl RnceTrainer {
         let warm = row.step < self.options.warmup;
         let proposal = learned && (warm || self.options.proposal_updates > 0);
         let value = |at: usize, present: bool| present.then_some(row.values[at]);
-        let steps_per_second = self.clock.map_or(0.0, |(begun, from)| {
-            (row.step + 1).saturating_sub(from) as f64 / begun.elapsed().as_secs_f64().max(1e-9)
-        });
+        let steps_per_second = self.progress.steps_per_second(row.step);
         StepRecord {
             step: row.step,
             energy_loss: value(0, !warm),

@@ -7,7 +7,7 @@ use gibbs::diffusion::{
     flow_probe, flow_stage, flow_trace,
 };
 use gibbs::gpu::random::stream_id;
-use gibbs::gpu::{DType, RunState, Value};
+use gibbs::gpu::{DType, RunState, Shape, Value};
 use gibbs::nn::{
     ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
 };
@@ -97,10 +97,14 @@ fn combine_equals_the_reference(adapter: &Adapter) {
         let y = if index % 3 == 0 { packed(&mut case, "y", &right) } else { plain(&mut case, "y", &right) };
         let sum = combine::record(&mut case.recording, "sum", (a, x), (b, y)).unwrap();
         case.output("sum", sum);
-        case.expect_kernels(&["combine"]);
+        let shape = Shape::new([rows, 1, dims]);
+        let bare = combine::record_shaped(&mut case.recording, "bare", shape, (a, x), (b, y)).unwrap();
+        case.output("bare", bare);
+        case.expect_kernels(&["combine", "combine"]);
         let results = case.run();
         let expected = reference::combine((a.into(), &wide(&left)), (b.into(), &wide(&right)));
         results.expect("sum", &results.packed("sum"), &expected.value, Bound::sum(&expected.magnitude, 2));
+        results.expect("bare", &results.get("bare"), &expected.value, Bound::sum(&expected.magnitude, 2));
     }
 }
 

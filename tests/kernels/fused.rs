@@ -278,6 +278,7 @@ fn networks_that_do_not_qualify_go_layer_by_layer(adapter: &Adapter) {
         Network::residual(inputs(), 8, 1, Activation::Silu, 1),
         Network::mlp(inputs(), &[8], Activation::Silu, 1)
             .with_norms(gibbs::nn::Norms::BeforeActivations(gibbs::nn::LayerNorm::default())),
+        Network::mlp(vec![Input::new(ACTION, 2).embedded(vec![affine()])], &[8], Activation::Silu, 1),
     ];
     let fused = |network: &Network, class: DeviceClass, fusion: Fusion| -> bool {
         let mut case = Case::tuned(adapter, class, "who qualifies");

@@ -4,17 +4,22 @@
 use crate::common::suite::Suite;
 
 mod chains;
+mod contrastive;
 mod diffusion;
+mod embedding;
 mod energies;
 mod energy;
 mod fused;
 mod gpu;
+mod guidance;
 mod layers;
 mod network;
 mod nn;
 mod proposal;
+mod regression;
 mod rows;
 mod sampler;
+mod solvers;
 mod train;
 
 /// Spacing of f32 at 1.
@@ -25,8 +30,12 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
+        embedding::suite(),
         energies::suite(),
         energy::suite(),
+        contrastive::suite(),
+        regression::suite(),
+        guidance::suite(),
         fused::suite(),
         gpu::suite(),
         proposal::suite(),
@@ -35,6 +44,7 @@ pub fn suites() -> Vec<Suite> {
         chains::suite(),
         diffusion::suite(),
         rows::suite(),
+        solvers::suite(),
         train::suite(),
     ]
 }

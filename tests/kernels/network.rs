@@ -11,7 +11,7 @@ use gibbs::nn::{
     pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
-use gibbs_reference::compose::{self, Block, Layer, Mlp, ranking_nce_gradient};
+use gibbs_reference::compose::{self, Block, InputNetwork, InputTrace, Layer, Mlp, ranking_nce_gradient};
 use gibbs_reference::energy::ranking_network as ranking_network_reference;
 use gibbs_reference::nn as reference;
 
@@ -30,8 +30,8 @@ every_adapter!(
     checked_shaders_give_the_same_bits,
 );
 
-const CONTEXT: usize = 3;
-const ACTION: usize = 2;
+pub const CONTEXT: usize = 3;
+pub const ACTION: usize = 2;
 
 /// A network with two normalised inputs, its parameters, and a batch.
 pub struct Model {
@@ -76,8 +76,37 @@ fn blocks(layers: &[gibbs::nn::Layer], width: &mut usize) -> Vec<Block> {
     layers.iter().map(&mut block).collect()
 }
 
-fn affine(seed: u32, width: usize) -> Affine {
+/// The reference of a network, its parameters still 0; they come in the order of the layout's slices.
+pub fn twin(network: &Network) -> InputNetwork {
+    let inputs = network.inputs.iter().map(|input| {
+        let layers = blocks(&input.layers, &mut input.encoded_width());
+        compose::Network { layers }
+    });
+    let joined = compose::Network { layers: blocks(&network.layers, &mut network.input_width()) };
+    InputNetwork { inputs: inputs.collect(), joined }
+}
+
+pub fn affine(seed: u32, width: usize) -> Affine {
     Affine { shift: data(seed, width), scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect() }
+}
+
+/// Parameters of either sign in equal parts, so that sums neither grow nor die from layer to layer.
+pub fn parameters(layout: &ParameterLayout) -> Vec<f32> {
+    let mut flat = vec![0.0; layout.len];
+    for (index, slice) in layout.slices.iter().enumerate() {
+        let limit = 1.2 / (slice.fan_in as f32).sqrt();
+        let values: Vec<f32> = data(100 + index as u32, slice.rows * slice.columns)
+            .iter()
+            .enumerate()
+            .map(|(at, v)| match slice.initial {
+                Initial::Constant(value) => value + 0.5 * v,
+                Initial::Uniform if (at / 3) % 2 == 0 => limit * v,
+                Initial::Uniform => -limit * v,
+            })
+            .collect();
+        layout.insert(slice, &values, &mut flat);
+    }
+    flat
 }
 
 /// Of the weighted sum of the outputs, in network units.
@@ -121,24 +150,9 @@ impl Model {
         ]);
         let rows = contexts * candidates;
         let layout = network.layout();
-        let mut flat = vec![0.0; layout.len];
-        for (index, slice) in layout.slices.iter().enumerate() {
-            let limit = 1.2 / (slice.fan_in as f32).sqrt();
-            // Of either sign in equal parts, so that sums neither grow nor die from layer to layer.
-            let values: Vec<f32> = data(100 + index as u32, slice.rows * slice.columns)
-                .iter()
-                .enumerate()
-                .map(|(at, v)| match slice.initial {
-                    Initial::Constant(value) => value + 0.5 * v,
-                    Initial::Uniform if (at / 3) % 2 == 0 => limit * v,
-                    Initial::Uniform => -limit * v,
-                })
-                .collect();
-            layout.insert(slice, &values, &mut flat);
-        }
         Self {
+            flat: parameters(&layout),
             layout,
-            flat,
             contexts,
             candidates,
             x: data(94, contexts * CONTEXT),
@@ -209,49 +223,32 @@ impl Model {
         (unpack(&gradient.x, &x, context), unpack(&gradient.y, &y, action))
     }
 
-    /// The reference of any network, over the concatenated inputs.
-    fn twin(&self) -> compose::Network {
-        let layers = blocks(&self.network.layers, &mut self.network.input_width());
-        compose::Network { layers }.with_parameters(&self.unpadded(&self.flat))
+    /// The reference of any network.
+    fn twin(&self) -> InputNetwork {
+        twin(&self.network).with_parameters(&self.unpadded(&self.flat))
     }
 
     fn rows(&self) -> usize {
         self.contexts * self.candidates
     }
 
-    /// Contexts and candidates side by side, in network units.
-    fn concatenated(&self) -> Vec<f64> {
+    /// A forward pass of the reference or of one like it.
+    fn pass(&self, twin: &InputNetwork) -> InputTrace {
         let (x, y) = self.normalised();
-        let [context, action] = self.widths();
-        let row = |(r, y): (usize, &[f64])| {
-            let b = r / self.candidates;
-            [&x[b * context..(b + 1) * context], y].concat()
-        };
-        y.chunks_exact(action).enumerate().flat_map(row).collect()
-    }
-
-    /// Of the encoded context and action.
-    fn widths(&self) -> [usize; 2] {
-        [0, 1].map(|at: usize| self.network.inputs[at].encoded_width())
+        twin.forward(&[(&x, self.contexts), (&y, self.rows())], self.rows())
     }
 
     fn forward(&self) -> Vec<f64> {
-        self.twin().forward(&self.concatenated(), self.rows()).output
+        self.pass(&self.twin()).joined.output
     }
 
     fn expected(&self, seed: &[f64]) -> Expected {
         let twin = self.twin();
-        let trace = twin.forward(&self.concatenated(), self.rows());
+        let trace = self.pass(&twin);
         let gradient = twin.backward(&trace, seed);
-        let [context, action] = self.widths();
-        let rows = gradient.inputs.chunks_exact(context + action);
-        let each_x: Vec<f64> = rows.clone().flat_map(|row| &row[..context]).copied().collect();
-        Expected {
-            output: trace.output,
-            parameters: gradient.parameters,
-            x: reference::sum_candidates(&each_x, self.contexts, self.candidates, context).value,
-            y: rows.flat_map(|row| &row[context..]).copied().collect(),
-        }
+        let [x, y] = &gradient.inputs[..] else { unreachable!("two inputs") };
+        let (x, y) = (x.clone(), y.clone());
+        Expected { output: trace.joined.output, parameters: gradient.parameters, x, y }
     }
 
     /// Output, parameter gradient and input gradients of one device.
@@ -296,28 +293,34 @@ impl Model {
     pub fn check(&self, adapter: &Adapter, results: &Results) {
         let expected = self.expected(&wide(&self.seed));
         near(results, "output", &results.packed("output"), &expected.output);
-        let flat: Vec<f32> = results.get("gradient");
-        // Element by element of each slice: small gradients must not hide behind those of another layer.
-        let mut rest = &expected.parameters[..];
-        for slice in &self.layout.slices {
-            let (head, tail) = rest.split_at(slice.rows * slice.columns);
-            near(results, &slice.name, &self.layout.extract(slice, &flat), head);
-            rest = tail;
-        }
-        let mut padding = flat.clone();
-        for slice in &self.layout.slices {
-            self.layout.insert(slice, &vec![0.0; slice.rows * slice.columns], &mut padding);
-        }
-        assert!(padding.iter().all(|v| *v == 0.0), "{}: padding of the gradient is not zero", adapter.name);
+        check_parameters(adapter, results, &self.layout, &expected.parameters);
         let (dx, dy) = self.denormalised(&expected);
         near(results, "dx", &results.get("dx"), &dx);
         near(results, "dy", &results.get("dy"), &dy);
     }
 }
 
+/// Fails unless the parameter gradient of a run equals the reference's, with zeros between the slices.
+pub fn check_parameters(adapter: &Adapter, results: &Results, layout: &ParameterLayout, expected: &[f64]) {
+    let flat: Vec<f32> = results.get("gradient");
+    // Element by element of each slice: small gradients must not hide behind those of another layer.
+    let mut rest = expected;
+    for slice in &layout.slices {
+        let (head, tail) = rest.split_at(slice.rows * slice.columns);
+        near(results, &slice.name, &layout.extract(slice, &flat), head);
+        rest = tail;
+    }
+    assert!(rest.is_empty(), "{} parameters of the reference are left over", rest.len());
+    let mut padding = flat;
+    for slice in &layout.slices {
+        layout.insert(slice, &vec![0.0; slice.rows * slice.columns], &mut padding);
+    }
+    assert!(padding.iter().all(|v| *v == 0.0), "{}: padding of the gradient is not zero", adapter.name);
+}
+
 /// A few layers of sums of at most 65 terms, each with its activation's error (4e-6): 3e-5 of the largest element. A wrong
 /// term in an element is of the order of the element itself.
-fn near(results: &Results, what: &str, found: &[f32], expected: &[f64]) {
+pub fn near(results: &Results, what: &str, found: &[f32], expected: &[f64]) {
     let largest = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
     results.expect(what, found, expected, |_: usize| 3e-5 * largest);
 }
@@ -352,6 +355,8 @@ fn models() -> Vec<Model> {
         }),
         Model::of(3, 41, |inputs| Network::residual(inputs, 9, 1, Activation::Tanh, 1).with_norms(norms)),
         Model::of(11, 7, nested),
+        Model::of(5, 13, super::embedding::shared),
+        Model::of(7, 3, super::embedding::mixed),
     ]
 }
 
@@ -399,14 +404,14 @@ fn gradients_of_a_weighted_sum_are_difference_quotients(adapter: &Adapter) {
             |output: &[f64]| -> f64 { wide(&model.seed).iter().zip(output).map(|(c, v)| c * v).sum() };
 
         let gradient = model.unpadded(&results.get::<f32>("gradient"));
-        let (twin, inputs) = (model.twin(), model.concatenated());
+        let twin = model.twin();
         let at = twin.parameters();
         for direction in [200, 201] {
             let direction = wide(&data(direction, at.len()));
             let moved = |sign: f64| {
                 let parameters: Vec<f64> =
                     at.iter().zip(&direction).map(|(p, d)| p + sign * STEP * d).collect();
-                value(&twin.with_parameters(&parameters).forward(&inputs, model.rows()).output)
+                value(model.pass(&twin.with_parameters(&parameters)).output())
             };
             expect_slope(
                 adapter,
@@ -648,6 +653,7 @@ fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
     assert!(!holds(&plain(&[64; 8]), 1, 1024), "loops too long");
     let residual = Model::of(1, 2, |inputs| Network::residual(inputs, 8, 1, Activation::Relu, 1)).network;
     assert!(!holds(&residual, 2, 16), "not plain");
+    assert!(!holds(&Model::of(1, 2, super::embedding::shared).network, 2, 16), "layers of inputs");
 }
 
 /// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph, whose seed
@@ -689,13 +695,13 @@ fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
     let scales = wide(&model.network.inputs[1].affine.scale);
     near(&results, "dy", &results.get("dy"), &reference::unpack_gradient(&expected.y, &scales));
 
-    let (twin, inputs) = (model.twin(), model.concatenated());
+    let twin = model.twin();
     let direction = wide(&data(203, flat.len()));
     let loss = |sign: f64| -> f64 {
         let moved: Vec<f64> =
             twin.parameters().iter().zip(&direction).map(|(p, d)| p + sign * STEP * d).collect();
-        let output = twin.with_parameters(&moved).forward(&inputs, rows).output;
-        residuals(&output).iter().map(|v| 0.5 * v * v).sum()
+        let trace = model.pass(&twin.with_parameters(&moved));
+        residuals(trace.output()).iter().map(|v| 0.5 * v * v).sum()
     };
     expect_slope(adapter, "loss", &flat, &direction, (loss(1.0) - loss(-1.0)) / (2.0 * STEP));
 }

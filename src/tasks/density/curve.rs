@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 /// Nodes and weights of the 8-point Gauss-Legendre rule on [-1, 1], positive half.
-pub(super) const GAUSS: [(f64, f64); 4] = [
+pub(in crate::tasks) const GAUSS: [(f64, f64); 4] = [
     (0.183_434_642_495_649_8, 0.362_683_783_378_362),
     (0.525_532_409_916_329, 0.313_706_645_877_887_3),
     (0.796_666_477_413_626_7, 0.222_381_034_453_374_5),
@@ -22,14 +22,14 @@ pub(super) struct BlurredCurve {
 
 /// A stretch of a curve with its nodes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Panel {
+pub(in crate::tasks) struct Panel {
     pub middle: [f64; 2],
     pub nodes: [Node; 8],
 }
 
 /// A point of the curve with its share of the mass.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Node {
+pub(in crate::tasks) struct Node {
     pub point: [f64; 2],
     pub weight: f64,
 }

@@ -36,9 +36,25 @@ impl EightGaussians {
 
     /// One draw of `y`.
     pub fn draw(&self, rng: &mut impl Rng) -> [f64; 2] {
-        let centre = self.centres[(8.0 * uniform(rng)) as usize];
+        self.draw_labelled(rng).1
+    }
+
+    /// One draw of the Gaussian, by its place in [`EightGaussians::centres`], and of `y`.
+    pub(in crate::tasks) fn draw_labelled(&self, rng: &mut impl Rng) -> (usize, [f64; 2]) {
+        let index = (8.0 * uniform(rng)) as usize;
+        let centre = self.centres[index];
         let noise = normal_pair(rng);
-        [centre[0] + STD * noise[0], centre[1] + STD * noise[1]]
+        (index, [centre[0] + STD * noise[0], centre[1] + STD * noise[1]])
+    }
+
+    /// The centres, anticlockwise from the angle of the turn.
+    pub fn centres(&self) -> [[f64; 2]; 8] {
+        self.centres
+    }
+
+    /// The deviation of each Gaussian along each axis.
+    pub fn std(&self) -> f64 {
+        STD
     }
 
     /// `log p(y)` in nats, exact to rounding.

@@ -6,9 +6,9 @@ use super::curve::{BlurredCurve, Panel};
 use super::{normal_pair, uniform};
 
 /// The generator's scale and shift, after which the noise is 0.2.
-const SCALE: f64 = 2.0;
+pub(in crate::tasks) const SCALE: f64 = 2.0;
 const SHIFT: [f64; 2] = [-1.0, -0.2];
-const NOISE_STD: f64 = 0.1 * SCALE;
+pub(in crate::tasks) const NOISE_STD: f64 = 0.1 * SCALE;
 
 /// Two half circles that reach into each other, with noise 0.2 after scaling.
 ///
@@ -56,13 +56,19 @@ pub(super) fn gap_of(context: f64) -> f64 {
 
 /// One draw of `y` from moons with a gap; free of the quadrature that the density needs.
 pub(super) fn draw(gap: f64, rng: &mut impl Rng) -> [f64; 2] {
+    draw_labelled(gap, rng).1
+}
+
+/// One draw of the moon, `true` for the second, and of `y`.
+pub(in crate::tasks) fn draw_labelled(gap: f64, rng: &mut impl Rng) -> (bool, [f64; 2]) {
     let second = uniform(rng) >= 0.5;
     let centre = moon(second, gap, PI * uniform(rng));
     let noise = normal_pair(rng);
-    [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]]
+    (second, [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]])
 }
 
-fn moon(second: bool, gap: f64, a: f64) -> [f64; 2] {
+/// The point of a moon at the angle `a`, before the noise.
+pub(in crate::tasks) fn moon(second: bool, gap: f64, a: f64) -> [f64; 2] {
     let (sin, cos) = a.sin_cos();
     let c = if second { [1.0 - cos, 0.5 - gap - sin] } else { [cos, sin] };
     [SCALE * c[0] + SHIFT[0], SCALE * c[1] + SHIFT[1]]

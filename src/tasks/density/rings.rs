@@ -4,9 +4,9 @@ use rand::Rng;
 
 use super::{log_sum_exp, normal_pair, uniform};
 
-const NOISE_STD: f64 = 0.08;
+pub(in crate::tasks) const NOISE_STD: f64 = 0.08;
 /// Radii from the outside in.
-const RADII: [f64; 4] = [3.0, 2.25, 1.5, 0.75];
+pub(in crate::tasks) const RADII: [f64; 4] = [3.0, 2.25, 1.5, 0.75];
 
 /// One to four rings round the origin, the outermost of radius 3, all of the same mass, with noise 0.08.
 ///
@@ -47,10 +47,16 @@ impl Rings {
 
     /// One draw of `y`.
     pub fn draw(&self, rng: &mut impl Rng) -> [f64; 2] {
-        let radius = self.radii()[(uniform(rng) * f64::from(self.count)) as usize];
+        self.draw_labelled(rng).1
+    }
+
+    /// One draw of the ring, 0 for the outermost, and of `y`.
+    pub(in crate::tasks) fn draw_labelled(&self, rng: &mut impl Rng) -> (usize, [f64; 2]) {
+        let ring = (uniform(rng) * f64::from(self.count)) as usize;
+        let radius = self.radii()[ring];
         let (sin, cos) = (TAU * uniform(rng)).sin_cos();
         let noise = normal_pair(rng);
-        [radius * cos + NOISE_STD * noise[0], radius * sin + NOISE_STD * noise[1]]
+        (ring, [radius * cos + NOISE_STD * noise[0], radius * sin + NOISE_STD * noise[1]])
     }
 
     /// `log p(y)` in nats, exact to rounding.

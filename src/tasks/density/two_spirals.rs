@@ -6,9 +6,9 @@ use rand::Rng;
 use super::curve::{GAUSS, Panel, nodes_near};
 use super::{log_sum_exp, normal_pair, uniform};
 
-const NOISE_STD: f64 = 0.1;
+pub(in crate::tasks) const NOISE_STD: f64 = 0.1;
 /// Side of the square over which a point of the arm is spread before the noise: 0.5 before scaling.
-const JITTER: f64 = 0.5 / 3.0;
+pub(in crate::tasks) const JITTER: f64 = 0.5 / 3.0;
 const LENGTHS: [f64; 2] = [0.5, 1.5];
 
 /// Two spiral arms, one the other turned by half a circle, each spread over a small square and blurred.
@@ -113,14 +113,20 @@ pub(super) fn length_of(context: f64) -> f64 {
 
 /// One draw of `y` from spirals of a length; free of the quadrature that the density needs.
 pub(super) fn draw(length: f64, rng: &mut impl Rng) -> [f64; 2] {
+    draw_labelled(length, rng).1
+}
+
+/// One draw of the place `n` along an arm, and of `y`.
+pub(in crate::tasks) fn draw_labelled(length: f64, rng: &mut impl Rng) -> (f64, [f64; 2]) {
     let n = 3.0 * PI * length * uniform(rng).sqrt();
     let sign = if uniform(rng) < 0.5 { 1.0 } else { -1.0 };
     let noise = normal_pair(rng);
     let centre = arm(n).map(|v| sign * (v + JITTER * uniform(rng)));
-    [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]]
+    (n, [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]])
 }
 
-fn arm(n: f64) -> [f64; 2] {
+/// The point of the first arm at the place `n`, before the spread and the noise.
+pub(in crate::tasks) fn arm(n: f64) -> [f64; 2] {
     let (sin, cos) = n.sin_cos();
     [-n * cos / 3.0, n * sin / 3.0]
 }

@@ -1,0 +1,200 @@
+//! The networks of a task and seed, each trained when it is first asked for.
+
+use clap::ValueEnum;
+use gibbs::diffusion::{GuidanceNetwork, ScoreNetwork};
+use gibbs::energy::{GuidanceObjective, Labels};
+use gibbs::nn::{
+    ACTION, Activation, AdamOptions, Encoding, Fourier, FourierColumns, Input, Layer, Network, Schedule, TIME,
+};
+use gibbs::tasks::toy::{LabelledPoint, Task};
+use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
+use gibbs::{Gpu, Result};
+
+use super::progress::Progress;
+use super::rows::Method;
+use super::{Arguments, LabelKind};
+
+/// Length of the runs and size of the networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Three layers of 128, 3000 steps of 512 samples in one group: minutes on two CPU cores.
+    Quick,
+    /// The published networks, of a million parameters, on a million points: 50000 steps of 2048 samples in one group. The
+    /// published runs go on to 371000.
+    Paper,
+}
+
+impl Preset {
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Quick => "quick",
+            Preset::Paper => "paper",
+        }
+    }
+
+    pub fn steps(self) -> u64 {
+        match self {
+            Preset::Quick => 3000,
+            Preset::Paper => 50_000,
+        }
+    }
+
+    fn batch(self) -> usize {
+        match self {
+            Preset::Quick => 512,
+            Preset::Paper => 2048,
+        }
+    }
+
+    fn points(self) -> usize {
+        match self {
+            Preset::Quick => 200_000,
+            Preset::Paper => 1_000_000,
+        }
+    }
+
+    /// Time enters as itself and as waves of half a turn to eight turns per unit; in the published networks as 16 random
+    /// frequencies of deviation 30.
+    fn time(self) -> Input {
+        let fourier = match self {
+            Preset::Quick => Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput),
+            Preset::Paper => Fourier::gaussian(1, 16, 30.0, 0),
+        };
+        Input::new(TIME, 1).encoded(Encoding::Fourier(fourier))
+    }
+
+    fn score(self) -> Network {
+        let (action, time) = (Input::new(ACTION, 2), self.time());
+        let affine = |width| Layer::dense(width, Activation::Identity);
+        match self {
+            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 2),
+            Preset::Paper => {
+                let time = time.embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]);
+                let inputs = vec![action.embedded(vec![affine(224)]), time];
+                Network::mlp(inputs, &[512, 512, 512, 512, 256], Activation::Silu, 2)
+            }
+        }
+    }
+
+    fn energy(self) -> Network {
+        let (action, time) = (Input::new(ACTION, 2), self.time());
+        match self {
+            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 1),
+            Preset::Paper => {
+                let time = time.embedded(vec![Layer::dense(32, Activation::Identity)]);
+                Network::mlp(vec![action, time], &[512; 4], Activation::Silu, 1)
+            }
+        }
+    }
+
+    fn optimiser(self, rate: f64) -> AdamOptions {
+        let average_decay = if self == Preset::Paper { 0.999 } else { 0.995 };
+        let schedule = Schedule::Cosine { rate, warmup: 100, floor: 0.0 };
+        AdamOptions { schedule, average_decay, max_norm: 10.0, ..AdamOptions::default() }
+    }
+}
+
+/// A trained network with the speed of its training.
+#[derive(Clone, Debug)]
+pub struct Speed<T> {
+    pub network: T,
+    pub steps_per_second: f64,
+}
+
+/// The data, the score and the energies of a task and seed.
+pub struct Trained<'a> {
+    pub gpu: &'a Gpu,
+    pub arguments: &'a Arguments,
+    pub task: Task,
+    pub seed: u64,
+    points: Option<Vec<LabelledPoint>>,
+    score: Option<Speed<ScoreNetwork>>,
+}
+
+impl<'a> Trained<'a> {
+    pub fn new(gpu: &'a Gpu, arguments: &'a Arguments, task: Task, seed: u64) -> Self {
+        Self { gpu, arguments, task, seed, points: None, score: None }
+    }
+
+    /// The points of the data.
+    pub fn points(&mut self) -> &[LabelledPoint] {
+        let (task, seed, count) = (self.task, self.seed, self.arguments.preset.points());
+        self.points.get_or_insert_with(|| task.draw(count, seed))
+    }
+
+    fn options(&self, objective: DiffusionObjective, rate: f64) -> DiffusionOptions {
+        let preset = self.arguments.preset;
+        DiffusionOptions {
+            task: self.task.name().into(),
+            objective,
+            batch: preset.batch(),
+            steps: self.arguments.steps.unwrap_or(preset.steps()),
+            optimiser: preset.optimiser(rate),
+            seed: self.seed,
+            ..DiffusionOptions::default()
+        }
+    }
+
+    fn train(
+        &mut self,
+        name: &str,
+        network: Network,
+        options: DiffusionOptions,
+    ) -> Result<(DiffusionTrainer, f64)> {
+        // Points with their energies behind them.
+        let rows = self.points().iter().flat_map(|point| [point.x[0], point.x[1], point.energy]).collect();
+        let data = Dataset::unconditional(rows, 3)?;
+        let steps = options.steps;
+        let mut trainer = DiffusionTrainer::new(self.gpu, name, network, &data, options)?;
+        let path = self.arguments.out.join("train.jsonl");
+        let words = format!("{} {name}, seed {}", self.task, self.seed);
+        let io = |source| gibbs::Error::Io { operation: "write", path: path.clone(), source };
+        let mut progress = Progress::new(&path, &words, steps).map_err(io)?;
+        let mut speed = 0.0;
+        trainer.train(steps, &mut |records| {
+            speed = records.last().map_or(speed, |record| record.steps_per_second);
+            progress.records(records);
+        })?;
+        progress.finish().map_err(io)?;
+        Ok((trainer, speed))
+    }
+
+    /// The score of the data.
+    pub fn score(&mut self) -> Result<Speed<ScoreNetwork>> {
+        let score = match self.score.take() {
+            Some(score) => score,
+            None => {
+                let options = self.options(DiffusionObjective::Noise, 2e-3);
+                let (trainer, steps_per_second) =
+                    self.train("score", self.arguments.preset.score(), options)?;
+                Speed { network: trainer.score()?, steps_per_second }
+            }
+        };
+        self.score = Some(score.clone());
+        Ok(score)
+    }
+
+    /// The intermediate energy of a method that learns one; for guidance through the denoiser, the energy of samples without
+    /// noise.
+    pub fn energy(&mut self, method: Method, beta: f64) -> Result<Speed<GuidanceNetwork>> {
+        let (preset, lowest) = (self.arguments.preset, self.task.lowest_energy());
+        let labels = match self.arguments.labels {
+            LabelKind::Normalised => Labels::Normalised,
+            LabelKind::Unnormalised => Labels::Unnormalised { reference: lowest },
+        };
+        let objective = match method {
+            Method::Cep => GuidanceObjective::Contrastive { labels },
+            Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
+            Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
+        };
+        let objective = DiffusionObjective::Energy { objective, beta, group: preset.batch() };
+        let mut options = self.options(objective, 2e-3);
+        match method {
+            Method::Dps => options.times = [0.0; 2],
+            _ => options.times[0] = 1e-5,
+        }
+        let name = format!("{} energy", method.name());
+        let (trainer, steps_per_second) = self.train(&name, preset.energy(), options)?;
+        Ok(Speed { network: trainer.energy()?, steps_per_second })
+    }
+}

@@ -1,0 +1,60 @@
+//! The progress bar of a training run and its metrics stream.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use gibbs::train::DiffusionRecord;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Draws a bar and appends every record to a file of JSON lines.
+pub struct Progress {
+    bar: ProgressBar,
+    stream: BufWriter<File>,
+    name: String,
+    last: Option<DiffusionRecord>,
+}
+
+impl Progress {
+    /// A bar of `steps` named `name`; records go to `path`, behind what is there.
+    pub fn new(path: &Path, name: &str, steps: u64) -> std::io::Result<Self> {
+        let bar = ProgressBar::new(steps).with_message(name.to_owned());
+        if let Ok(style) =
+            ProgressStyle::with_template("{msg:44} [{bar:28}] {pos}/{len} steps, {per_sec}, {eta} left")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        let stream = BufWriter::new(File::options().create(true).append(true).open(path)?);
+        Ok(Self { bar, stream, name: name.into(), last: None })
+    }
+
+    /// Takes records as they arrive.
+    pub fn records(&mut self, records: &[DiffusionRecord]) {
+        for record in records {
+            let line = serde_json::json!({ "run": self.name, "record": record });
+            if let Err(error) = writeln!(self.stream, "{line}") {
+                self.bar.suspend(|| eprintln!("train.jsonl: {error}"));
+            }
+        }
+        if let Some(last) = records.last() {
+            self.bar.set_position(last.step + 1);
+            self.bar.set_message(format!("{}, loss {:.4}", self.name, last.loss));
+            self.last = Some(last.clone());
+        }
+    }
+
+    /// Ends the bar; says the last loss where no bar was drawn.
+    pub fn finish(mut self) -> std::io::Result<()> {
+        self.bar.finish();
+        if let (true, Some(last)) = (self.bar.is_hidden(), &self.last) {
+            eprintln!(
+                "{}: {} steps, loss {:.4}, {:.1} steps/s",
+                self.name,
+                last.step + 1,
+                last.loss,
+                last.steps_per_second
+            );
+        }
+        self.stream.flush()
+    }
+}

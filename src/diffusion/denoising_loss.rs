@@ -1,0 +1,85 @@
+//! The loss of noise prediction (`shaders/diffusion/denoising_loss.wgsl`).
+
+use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
+use crate::nn::{FlatGradient, GradientMode, Keep, Model};
+use crate::{Error, Result};
+
+use super::perturb::Perturbed;
+use crate::nn::{ACTION, CONTEXT, TIME};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("diffusion/denoising_loss.wgsl");
+
+/// Loss and gradient of noise prediction.
+#[derive(Clone, Copy, Debug)]
+pub struct DenoisingLoss {
+    /// `[rows]`: squared error of each sample.
+    pub loss: Value,
+    /// Packed `[rows, dims]`: gradient of the mean loss at the predictions.
+    pub seed: Value,
+}
+
+/// Most numbers of a sample: loops of the kernel stay below 65535 rounds.
+const MAX_DIMS: usize = 200_000;
+
+/// Records `loss[r] = |prediction - noise|^2` and the gradient of its mean over rows (arXiv 2006.11239). One dispatch.
+///
+/// * `prediction`, `noise`: packed `[rows, dims]`.
+///
+/// # Errors
+/// [`Error::Shape`] if they differ.
+pub fn record(recording: &mut Recording, prediction: Value, noise: Value) -> Result<DenoisingLoss> {
+    let shape = recording.shape(noise)?.clone();
+    let (rows, dims) = (shape.rows(), shape.width());
+    if dims > MAX_DIMS {
+        let problem = format!("are {dims}, allowed are {MAX_DIMS}");
+        return Err(Error::argument("denoising loss", "the dimensions", problem));
+    }
+    recording.expect_shape("denoising loss", noise, Shape::packed(rows, dims))?;
+    recording.expect_shape("denoising loss", prediction, Shape::packed(rows, dims))?;
+    let loss = recording.scratch("loss", DType::F32, [rows]);
+    let seed = recording.scratch("noise seed", DType::F32, Shape::packed(rows, dims));
+    recording
+        .dispatch(&KERNEL, "denoising loss")
+        .bind("prediction", prediction)
+        .bind("noise", noise)
+        .bind("seed", seed)
+        .bind("loss", loss)
+        .set("rows", rows as u32)
+        .set("dims4", dims.div_ceil(4) as u32)
+        .invocations(rows)
+        .flops(4 * (rows * dims) as u64)
+        .finish()?;
+    Ok(DenoisingLoss { loss, seed })
+}
+
+/// Records loss and flat gradient of a score network on noised samples that kept their noise.
+///
+/// * `context`: `[contexts, width]` for a conditional score; each serves an equal run of the samples.
+/// * returns the loss `[rows]` and the gradient of its mean in the network's layout.
+///
+/// # Errors
+/// [`Error::Argument`] if the noise was not kept, [`Error::Shape`] if the network's inputs do not fit.
+pub fn record_gradient(
+    recording: &mut Recording,
+    model: &Model,
+    samples: &Perturbed,
+    context: Option<Value>,
+) -> Result<(Value, FlatGradient)> {
+    let Some(noise) = samples.noise else {
+        return Err(Error::argument(
+            "denoising loss",
+            "the noise",
+            "was not kept; perturb with `Noise::Keep`",
+        ));
+    };
+    let parameters = model.value(recording)?;
+    let mut inputs = vec![(ACTION, samples.x), (TIME, samples.time)];
+    inputs.extend(context.map(|context| (CONTEXT, context)));
+    let network = model.network();
+    let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
+    let DenoisingLoss { loss, seed } = record(recording, forward.output, noise)?;
+    let mode = GradientMode::Overwrite;
+    let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode)?;
+    Ok((loss, FlatGradient::Whole(gradient)))
+}

@@ -1,0 +1,130 @@
+//! What leads a diffusion model away from its data.
+
+use super::{IntermediateEnergy, NoiseLevel, Score, combine};
+use crate::gpu::{Bindings, Recording, Value};
+use crate::nn::Energy;
+use crate::{Error, Result};
+
+/// How samples are drawn towards low energy.
+#[derive(Clone, Copy, Default)]
+pub enum Guidance<'a> {
+    /// Not at all: samples of the data.
+    #[default]
+    None,
+    /// By the gradient of an intermediate energy: exact if the energy is (arXiv 2304.12824). Networks trained to be one, or to a
+    /// rival's target, are of this kind.
+    Intermediate(&'a dyn IntermediateEnergy),
+    /// By the gradient of `beta E(x_0_hat)` through the denoiser, `x_0_hat = (x - sigma eps) / alpha` (diffusion posterior sampling,
+    /// arXiv 2209.14687): needs an energy with a gradient and the score's derivative, and is not exact.
+    Denoised {
+        /// Energy of a sample without noise.
+        energy: &'a dyn Energy,
+        /// Inverse temperature.
+        beta: f64,
+    },
+}
+
+/// The noise that a guided model predicts, before the gradient is scaled and added.
+#[derive(Clone, Copy, Debug)]
+pub struct GuidedNoise {
+    /// The noise of the score.
+    pub noise: Value,
+    /// The gradient of the energy, if there is guidance.
+    pub slope: Option<Value>,
+}
+
+impl Guidance<'_> {
+    /// Checks that it fits samples of `dims` numbers.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an energy of other dimensions, or a `beta` that is negative or not finite.
+    pub fn check(&self, dims: usize) -> Result<()> {
+        let found = match self {
+            Guidance::None => return Ok(()),
+            Guidance::Intermediate(energy) => energy.dims(),
+            Guidance::Denoised { energy, beta } => {
+                if !(beta.is_finite() && *beta >= 0.0) {
+                    let problem = format!("is {beta}; it must be finite and not negative");
+                    return Err(Error::argument("guidance", "beta", problem));
+                }
+                energy.dims()
+            }
+        };
+        match found == dims {
+            true => Ok(()),
+            false => {
+                let problem = format!("has {found} dimensions, the score {dims}");
+                Err(Error::argument("guidance", "the energy", problem))
+            }
+        }
+    }
+
+    /// Records the noise of a score at `x` and the gradient that guides there.
+    ///
+    /// # Errors
+    /// As [`Score::record_noise_and_vjps`] and [`IntermediateEnergy::record_gradient`].
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        score: &dyn Score,
+        context: Option<Value>,
+        x: Value,
+        level: &NoiseLevel,
+    ) -> Result<GuidedNoise> {
+        match *self {
+            Guidance::None => {
+                Ok(GuidedNoise { noise: score.record_noise(recording, context, x, level)?, slope: None })
+            }
+            Guidance::Intermediate(energy) => {
+                let noise = recording
+                    .scoped("score", |recording| score.record_noise(recording, context, x, level))?;
+                let slope = recording
+                    .scoped("energy", |recording| energy.record_gradient(recording, context, x, level))?;
+                Ok(GuidedNoise { noise, slope: Some(slope) })
+            }
+            Guidance::Denoised { energy, beta } => {
+                record_denoised(recording, (score, energy), beta, context, x, level)
+            }
+        }
+    }
+
+    /// The tensors its slots need.
+    pub fn bindings(&self) -> Bindings {
+        match self {
+            Guidance::None => Bindings::new(),
+            Guidance::Intermediate(energy) => energy.bindings(),
+            Guidance::Denoised { energy, .. } => energy.bindings(),
+        }
+    }
+}
+
+/// `beta grad_x E(x_0_hat)` with `x_0_hat = (x - sigma eps(x)) / alpha`: `beta (v - sigma J^T v) / alpha` for `v = grad E` there.
+fn record_denoised(
+    recording: &mut Recording,
+    (score, energy): (&dyn Score, &dyn Energy),
+    beta: f64,
+    context: Option<Value>,
+    x: Value,
+    level: &NoiseLevel,
+) -> Result<GuidedNoise> {
+    let (alpha, sigma) = (level.alpha(), level.sigma());
+    let shape = recording.shape(x)?.clone();
+    let mut direction = x;
+    let (noise, products) = recording.scoped("score", |recording| {
+        score.record_noise_and_vjps(recording, context, x, level, &mut |recording, noise| {
+            let (of_x, of_noise) = (((1.0 / alpha) as f32, x), ((-sigma / alpha) as f32, noise));
+            let data = combine::record_shaped(recording, "denoised", shape.clone(), of_x, of_noise)?;
+            let gradient = energy.record_gradient(recording, context, data)?;
+            // Directions are packed.
+            direction = combine::record(recording, "direction", (1.0, gradient), (0.0, gradient))?;
+            Ok(vec![direction])
+        })
+    })?;
+    let [product] = products[..] else {
+        let problem = format!("returned {} products for one direction", products.len());
+        return Err(Error::argument("guidance", "the score", problem));
+    };
+    let (own, through) = ((beta / alpha) as f32, (-beta * sigma / alpha) as f32);
+    let slope = combine::record(recording, "denoised gradient", (own, direction), (through, product))?;
+    Ok(GuidedNoise { noise, slope: Some(slope) })
+}

@@ -1,0 +1,123 @@
+//! Noised samples of a training step (`shaders/diffusion/perturb.wgsl`).
+
+use super::NoiseSchedule;
+use crate::gpu::random::check_elements;
+use crate::gpu::{DType, KernelSource, Recording, RunState, Shape, Value, embedded_kernel};
+use crate::{Error, Result};
+
+/// The kernel.
+pub const KERNEL: KernelSource = embedded_kernel!("diffusion/perturb.wgsl");
+
+/// Levels in a table: times are drawn from the middles of as many equal parts of their range.
+pub const LEVELS: usize = 16384;
+
+/// What is noised.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples {
+    /// Rows whose first `dims` numbers are a sample; the others, for example its energy, are left alone.
+    pub rows: Value,
+    /// How many rows are taken, in memory order: `groups * size`.
+    pub groups: usize,
+    /// Rows that share a time.
+    pub size: usize,
+    /// Numbers per row in memory.
+    pub stride: usize,
+    /// Numbers per sample.
+    pub dims: usize,
+}
+
+/// Noised samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Perturbed {
+    /// `[groups, size, dims]`: `x_t`.
+    pub x: Value,
+    /// `[groups, 1]`: the time of each group.
+    pub time: Value,
+    /// Packed `[groups * size, dims]`: the noise that was added, if it is kept.
+    pub noise: Option<Value>,
+}
+
+/// Whether the noise that is added is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// For training to predict it.
+    Keep,
+    /// For energies.
+    Forget,
+}
+
+/// Records `x_t = alpha_t x_0 + sigma_t z` with one time per group, drawn on the device uniformly between `times`, at one of
+/// [`LEVELS`] levels whose numbers come from f64. Two streams, `<stream>/time` and `<stream>/noise`; one dispatch.
+///
+/// # Errors
+/// [`Error::Argument`] for empty groups or times outside the schedule, [`Error::Shape`] if rows are missing.
+pub fn record(
+    recording: &mut Recording,
+    samples: &Samples,
+    schedule: &NoiseSchedule,
+    times: [f64; 2],
+    noise: Noise,
+    stream: &str,
+) -> Result<Perturbed> {
+    let Samples { rows: source, groups, size, stride, dims } = *samples;
+    schedule.check()?;
+    check_times(schedule, times)?;
+    let rows = groups.saturating_mul(size);
+    if rows == 0 || dims == 0 || dims > stride {
+        let problem =
+            format!("are {groups} of {size} with {dims} of {stride} numbers; all must be at least 1");
+        return Err(Error::argument("perturb", "the groups", problem));
+    }
+    let found = recording.shape(source)?.clone();
+    if found.len() != rows.saturating_mul(stride) {
+        let expected = format!("{rows} rows of {stride}");
+        return Err(Error::shape("perturb", "the samples", found, expected, "give the rows of every group"));
+    }
+    let blocks = rows.saturating_mul(dims.div_ceil(4));
+    check_elements("perturb", blocks)?;
+    let table: Vec<f32> = schedule
+        .levels(times[0], times[1], LEVELS)
+        .flat_map(|level| [level.time, level.alpha(), level.sigma(), 0.0].map(|v| v as f32))
+        .collect();
+    let table = recording.constant("noise levels", [LEVELS, 4], &table)?;
+    let time_stream = recording.stream(&format!("{stream}/time"))?;
+    let noise_stream = recording.stream(&format!("{stream}/noise"))?;
+    let x = recording.scratch("noised", DType::F32, [groups, size, dims]);
+    let time = recording.scratch("times", DType::F32, [groups, 1]);
+    let kept = match noise {
+        Noise::Keep => recording.scratch("noise", DType::F32, Shape::packed(rows, dims)),
+        Noise::Forget => recording.scratch("no noise", DType::F32, [4]),
+    };
+    let state = RunState::value(recording)?;
+    recording
+        .dispatch(&KERNEL, "perturb")
+        .define("KEEP", u32::from(noise == Noise::Keep))
+        .bind("samples", source)
+        .bind("levels", table)
+        .bind("state", state)
+        .bind("x", x)
+        .bind("time", time)
+        .bind("noise", kept)
+        .set("rows", rows as u32)
+        .set("dims", dims as u32)
+        .set("size", size as u32)
+        .set("stride", stride as u32)
+        .set("level_count", LEVELS as u32)
+        .set("stream", noise_stream)
+        .set("time_stream", time_stream)
+        .invocations(blocks)
+        .finish()?;
+    Ok(Perturbed { x, time, noise: (noise == Noise::Keep).then_some(kept) })
+}
+
+/// Checks a range of times to train on.
+///
+/// # Errors
+/// [`Error::Argument`] unless 0 <= first <= last <= the schedule's end; the first may only be 0 where sigma is not divided by.
+pub fn check_times(schedule: &NoiseSchedule, [first, last]: [f64; 2]) -> Result<()> {
+    if first >= 0.0 && first <= last && last <= schedule.end() {
+        return Ok(());
+    }
+    let problem = format!("are {first} to {last}, allowed are 0 to {} in order", schedule.end());
+    Err(Error::argument("diffusion", "the times", problem))
+}

@@ -1,0 +1,276 @@
+//! Samples of a diffusion model: a compiled plan over all steps of a solver.
+
+use serde::{Deserialize, Serialize};
+
+use super::solver_step::{self, StepValues};
+use super::{Guidance, Score, SolverOptions};
+use crate::gpu::random::{self, Distribution};
+use crate::gpu::{Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value};
+use crate::proposal::UniformBox;
+use crate::sampler::clip_chains;
+use crate::{Error, Result};
+
+/// What a sampler is made for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SamplingOptions {
+    /// The solver with its grid, number of evaluations and schedule.
+    pub solver: SolverOptions,
+    /// Contexts sampled at a time; for an unconditional model, independent groups of samples.
+    pub contexts: usize,
+    /// Numbers per context; 0 for an unconditional model.
+    pub context_width: usize,
+    /// Samples per context.
+    pub samples: usize,
+    /// Factor of the energy's gradient, `s`: 1 is exact for an exact intermediate energy.
+    pub guidance_scale: f64,
+    /// Samples are moved into this box behind the last step.
+    pub bounds: Option<UniformBox>,
+    /// Seed of starts and noise.
+    pub seed: u64,
+}
+
+impl Default for SamplingOptions {
+    /// One sample without a context by the default solver, guided at scale 1 where there is guidance.
+    fn default() -> Self {
+        Self {
+            solver: SolverOptions::default(),
+            contexts: 1,
+            context_width: 0,
+            samples: 1,
+            guidance_scale: 1.0,
+            bounds: None,
+            seed: 0,
+        }
+    }
+}
+
+/// Draws samples of a score, guided or not, from normal noise. One plan over all evaluations: no host work between them.
+#[derive(Debug)]
+pub struct DiffusionSampler {
+    gpu: Gpu,
+    plan: Plan,
+    description: String,
+    context: Option<Tensor>,
+    start: Option<Tensor>,
+    result: Tensor,
+    run: RunState,
+    guidance_scale: Knob,
+}
+
+/// Where samples begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Drawn,
+    Given,
+}
+
+impl DiffusionSampler {
+    /// Compiles a sampler whose starts are drawn: standard normal times the noise at the schedule's end.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for options or energies that do not fit, [`Error::Shape`], [`Error::Limit`],
+    /// [`Error::Unsupported`] if guidance needs a derivative that the score does not have.
+    pub fn new(
+        gpu: &Gpu,
+        score: &dyn Score,
+        guidance: Guidance<'_>,
+        options: &SamplingOptions,
+    ) -> Result<Self> {
+        Self::compile(gpu, score, guidance, options, Start::Drawn)
+    }
+
+    /// Compiles a sampler that goes on from given points at the schedule's end: slot and tensor `start`,
+    /// `[contexts, samples, dims]`.
+    ///
+    /// # Errors
+    /// As [`DiffusionSampler::new`].
+    pub fn from_points(
+        gpu: &Gpu,
+        score: &dyn Score,
+        guidance: Guidance<'_>,
+        options: &SamplingOptions,
+    ) -> Result<Self> {
+        Self::compile(gpu, score, guidance, options, Start::Given)
+    }
+
+    fn compile(
+        gpu: &Gpu,
+        score: &dyn Score,
+        guidance: Guidance<'_>,
+        options: &SamplingOptions,
+        from: Start,
+    ) -> Result<Self> {
+        let shape = [options.contexts, options.samples, score.dims()];
+        if shape.contains(&0) {
+            let problem = format!("are {} of {} samples; there must be at least one", shape[0], shape[1]);
+            return Err(Error::argument("diffusion sampler", "the contexts", problem));
+        }
+        let run = RunState::new(gpu, options.seed)?;
+        let mut recording = Recording::tuned("gibbs/diffusion", gpu.target());
+        let context_shape = [options.contexts, options.context_width];
+        let context = match options.context_width {
+            0 => None,
+            _ => Some(recording.slot("context", DType::F32, context_shape)?),
+        };
+        let start = match from {
+            Start::Given => recording.slot("start", DType::F32, shape)?,
+            Start::Drawn => {
+                let noise = recording.scratch("start", DType::F32, shape);
+                let stream = recording.stream("diffusion/start")?;
+                random::record(&mut recording, Distribution::Normal, stream, 0, noise)?;
+                noise
+            }
+        };
+        let (y, guidance_scale) =
+            record_solve(&mut recording, score, guidance, options, (context, start), "diffusion/noise")?;
+        if let Some(bounds) = &options.bounds {
+            clip_chains::record(&mut recording, y, bounds)?;
+        }
+        RunState::record_advance(&mut recording)?;
+        recording.expose(y, "result")?;
+        let result = Tensor::zeros(gpu, "result", DType::F32, shape)?;
+        let mut bindings = Bindings::new().with("result", &result);
+        let mut tensor = |name: &str, shape: &[usize]| -> Result<Tensor> {
+            let tensor = Tensor::zeros(gpu, name, DType::F32, crate::gpu::Shape::new(shape))?;
+            bindings.insert(name, &tensor);
+            Ok(tensor)
+        };
+        let context = context.map(|_| tensor("context", &context_shape)).transpose()?;
+        let start = match from {
+            Start::Given => Some(tensor("start", &shape)?),
+            Start::Drawn => None,
+        };
+        let bindings = bindings.merge(&run.bindings()).merge(&score.bindings()).merge(&guidance.bindings());
+        let plan = recording.compile(gpu, &bindings.only(&recording))?;
+        let description = recording.describe();
+        Ok(Self { gpu: gpu.clone(), plan, description, context, start, result, run, guidance_scale })
+    }
+
+    /// The plan, to be encoded beside a host's own work. Slots: `result` and, where there are such, `context` and `start`.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// A table of the plan's dispatches.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The run state that numbers the draws: each run of the plan advances it.
+    pub fn run_state(&self) -> &RunState {
+        &self.run
+    }
+
+    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it before a run.
+    pub fn context(&self) -> Option<&Tensor> {
+        self.context.as_ref()
+    }
+
+    /// The tensor that holds the starts, `[contexts, samples, dims]`, if they are given; write it before a run.
+    pub fn start(&self) -> Option<&Tensor> {
+        self.start.as_ref()
+    }
+
+    /// The tensor that holds the samples after a run, `[contexts, samples, dims]`.
+    pub fn result(&self) -> &Tensor {
+        &self.result
+    }
+
+    /// Sets the guidance scale from the next run on; without guidance it has no effect.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a scale that is not finite.
+    pub fn set_guidance_scale(&self, scale: f64) -> Result<()> {
+        check_scale(scale)?;
+        self.plan.set_knob(self.guidance_scale, scale as f32)
+    }
+
+    /// Samples for the given contexts (none for an unconditional model) and waits for `[contexts, samples, dims]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
+    pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
+        match &self.context {
+            Some(tensor) => tensor.write(&self.gpu, context)?,
+            None if context.is_empty() => {}
+            None => {
+                let found = format!("{} values", context.len());
+                let hint = "give contexts to a sampler that was made for some";
+                return Err(Error::shape("diffusion sampler", "context", found, "none", hint));
+            }
+        }
+        self.plan.run(1)?;
+        self.gpu.read(&self.result)
+    }
+
+    /// As [`DiffusionSampler::sample`], from these points at the schedule's end, `[contexts, samples, dims]`.
+    ///
+    /// # Errors
+    /// As there, [`Error::Unsupported`] if the starts are drawn.
+    pub fn sample_from(&mut self, context: &[f32], starts: &[f32]) -> Result<Vec<f32>> {
+        match &self.start {
+            Some(tensor) => tensor.write(&self.gpu, starts)?,
+            None => {
+                return Err(Error::Unsupported {
+                    operation: "diffusion sampler: given starts".into(),
+                    reason: "it draws its starts".into(),
+                    hint: "make it by `DiffusionSampler::from_points`".into(),
+                });
+            }
+        }
+        self.sample(context)
+    }
+}
+
+fn check_scale(scale: f64) -> Result<()> {
+    match (scale as f32).is_finite() {
+        true => Ok(()),
+        false => {
+            Err(Error::argument("diffusion", "the guidance scale", format!("is {scale}; it must be finite")))
+        }
+    }
+}
+
+/// Records a whole solution from points at the schedule's end, to be put into a larger recording.
+///
+/// * `context`: `[contexts, width]` for a conditional model; `start`: `[contexts, samples, dims]`.
+/// * returns the samples, of the shape of `start`, and the knob `guidance_scale`.
+/// * per evaluation: the score, the energy's gradient where there is guidance, and one dispatch.
+///
+/// # Errors
+/// As [`DiffusionSampler::new`].
+pub fn record_solve(
+    recording: &mut Recording,
+    score: &dyn Score,
+    guidance: Guidance<'_>,
+    options: &SamplingOptions,
+    (context, start): (Option<Value>, Value),
+    stream: &str,
+) -> Result<(Value, Knob)> {
+    let shape = recording.shape(start)?.clone();
+    let (rows, dims) = (shape.rows(), shape.width());
+    guidance.check(score.dims())?;
+    check_scale(options.guidance_scale)?;
+    if dims != score.dims() {
+        let expected = format!("[.., {}]", score.dims());
+        return Err(Error::shape("diffusion", "the start", shape, expected, "give the score's dimensions"));
+    }
+    let stream = recording.stream(stream)?;
+    let guidance_scale = recording.knob("guidance_scale", options.guidance_scale as f32);
+    let memory = recording.scratch("model values", DType::F32, [2, rows, dims]);
+    let mut points = [start; 2];
+    for (index, step) in options.solver.steps()?.iter().enumerate() {
+        let [before, point] = points;
+        let next = recording.scoped(&format!("evaluation {index}"), |recording| {
+            let guided = guidance.record(recording, score, context, point, &step.level)?;
+            let next = recording.scratch("samples", DType::F32, shape.clone());
+            let base = if step.from_previous { before } else { point };
+            let values = StepValues { base, point, noise: guided.noise, slope: guided.slope, memory, next };
+            solver_step::record(recording, step, index, &values, guidance_scale, stream)?;
+            Ok(next)
+        })?;
+        points = [point, next];
+    }
+    Ok((points[1], guidance_scale))
+}

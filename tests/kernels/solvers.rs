@@ -1,0 +1,189 @@
+//! Floor 5: noised samples, the loss of noise prediction, updates of solvers.
+
+use gibbs::diffusion::perturb::{LEVELS, Noise, Samples};
+use gibbs::diffusion::solver_step::{self, StepValues};
+use gibbs::diffusion::{NoiseSchedule, Solver, SolverOptions, TimeGrid, denoising_loss, perturb};
+use gibbs::gpu::DType;
+use gibbs::gpu::random::stream_id;
+use gibbs_reference::diffusion::perturb::Level;
+use gibbs_reference::diffusion::solver_step::{SolverFactors, guided_noise};
+use gibbs_reference::diffusion::{
+    denoising_loss as denoising_reference, perturb as perturb_reference, solver_step as step_reference,
+};
+use gibbs_reference::gpu::random::{Draw, normal};
+use gibbs_reference::gpu::random_words::words;
+
+use crate::EPS;
+use crate::common::{Adapter, Case, data, every_adapter, wide};
+
+every_adapter!(
+    noised_samples_equal_the_reference,
+    the_denoising_loss_equals_the_reference,
+    solver_steps_equal_the_reference,
+);
+
+/// Normals of rows of `dims` numbers, a block of four after the other.
+fn normals(name: &str, (seed, step): (u64, u64), inner: usize, rows: usize, dims: usize) -> Vec<f64> {
+    let blocks = dims.div_ceil(4);
+    let draw = Draw { seed, step, stream: u32::from(stream_id(name)), inner: inner as u32 };
+    let all = normal(draw, (rows * blocks) as u32);
+    all.chunks_exact(4 * blocks).flat_map(|row| &row[..dims]).copied().collect()
+}
+
+fn noised_samples_equal_the_reference(adapter: &Adapter) {
+    let schedules = [NoiseSchedule::default(), NoiseSchedule::cosine()];
+    for (index, (groups, size, dims, stride)) in
+        [(1, 1, 1, 1), (7, 1, 2, 3), (3, 65, 2, 2), (1, 257, 3, 4), (63, 2, 7, 7), (5, 9, 65, 66)]
+            .into_iter()
+            .enumerate()
+    {
+        let schedule = schedules[index % 2];
+        let times = [[1e-3, schedule.end()], [0.0, 0.2]][index % 2];
+        let keep = [Noise::Keep, Noise::Forget][usize::from(index == 3)];
+        let (seed, step) = (7 + index as u64, (2 << 32) + 9);
+        let rows = groups * size;
+        let source = data(11, rows * stride);
+        let mut case = Case::new(adapter, format!("perturb {groups}x{size}x{dims} of {stride}"));
+        case.run_state(seed, step);
+        let value = case.input("samples", [rows, stride], &source);
+        let samples = Samples { rows: value, groups, size, stride, dims };
+        let written =
+            perturb::record(&mut case.recording, &samples, &schedule, times, keep, "test/perturb").unwrap();
+        case.output("x", written.x);
+        case.output("time", written.time);
+        if let Some(noise) = written.noise {
+            case.output("noise", noise);
+        }
+        case.expect_kernels(&["perturb"]);
+        let results = case.run();
+
+        let draw = Draw { seed, step, stream: u32::from(stream_id("test/perturb/time")), inner: 0 };
+        let table: Vec<_> = schedule.levels(times[0], times[1], LEVELS).collect();
+        let levels: Vec<Level> = words(draw, groups as u32)
+            .chunks_exact(4)
+            .map(|block| {
+                let level = table[(u64::from(block[0]) * LEVELS as u64 >> 32) as usize];
+                let single = |v: f64| f64::from(v as f32);
+                Level { time: single(level.time), alpha: single(level.alpha()), sigma: single(level.sigma()) }
+            })
+            .collect();
+        let z = normals("test/perturb/noise", (seed, step), 0, rows, dims);
+        let x0: Vec<f64> = source.chunks_exact(stride).flat_map(|row| wide(&row[..dims])).collect();
+        let expected = perturb_reference(&x0, &z, &levels);
+        let bound: Vec<f64> = expected
+            .iter()
+            .zip(&z)
+            .zip(&x0)
+            .map(|((_, z), x)| EPS * (3.0 * x.abs() + 12.0 * z.abs()))
+            .collect();
+        results.expect("x", &results.get("x"), &expected, &bound[..]);
+        let times: Vec<f64> = levels.iter().map(|level| level.time).collect();
+        results.expect("time", &results.get("time"), &times, &vec![0.0; groups][..]);
+        if keep == Noise::Keep {
+            let bound: Vec<f64> = z.iter().map(|z| 10.0 * EPS * z.abs() + 1e-9).collect();
+            results.expect("noise", &results.packed("noise"), &z, &bound[..]);
+        }
+    }
+}
+
+fn the_denoising_loss_equals_the_reference(adapter: &Adapter) {
+    for (rows, dims) in [(1, 1), (7, 2), (63, 4), (65, 7), (257, 3), (9, 257)] {
+        let (prediction, noise) = (data(21, rows * dims), data(22, rows * dims));
+        let mut case = Case::new(adapter, format!("denoising loss {rows}x{dims}"));
+        let given = case.packed("prediction", rows, dims, &prediction);
+        let added = case.packed("noise", rows, dims, &noise);
+        let written = denoising_loss::record(&mut case.recording, given, added).unwrap();
+        case.output("loss", written.loss);
+        case.output("seed", written.seed);
+        case.expect_kernels(&["denoising_loss"]);
+        let results = case.run();
+        let expected = denoising_reference(&wide(&prediction), &wide(&noise), dims);
+        let bound: Vec<f64> = expected.loss.iter().map(|l| EPS * l * (4.0 + dims as f64)).collect();
+        results.expect("loss", &results.get("loss"), &expected.loss, &bound[..]);
+        let bound: Vec<f64> = expected.seed.iter().map(|s| 4.0 * EPS * s.abs()).collect();
+        results.expect("seed", &results.packed("seed"), &expected.seed, &bound[..]);
+    }
+}
+
+/// Four evaluations with given noise and slopes: what is left of a solution are its updates.
+fn solver_steps_equal_the_reference(adapter: &Adapter) {
+    let solvers = [
+        Solver::Ddpm,
+        Solver::Ddim,
+        Solver::Multistep2,
+        Solver::Multistep3,
+        Solver::Singlestep2,
+        Solver::NoiseMultistep2,
+    ];
+    for (index, solver) in solvers.into_iter().enumerate() {
+        let (rows, dims) = [(1, 1), (7, 2), (65, 3), (63, 5), (257, 2), (3, 65)][index];
+        let options =
+            SolverOptions { solver, grid: TimeGrid::Time, evaluations: 4, ..SolverOptions::default() };
+        let steps = options.steps().unwrap();
+        let guided = index % 2 == 0;
+        let (scale, seed, step) = (1.5f32, 3 + index as u64, (1 << 33) + 4);
+        let start = data(31, rows * dims);
+        let mut case = Case::new(adapter, format!("{solver:?} {rows}x{dims}"));
+        case.run_state(seed, step);
+        let point = case.input("start", [rows, dims], &start);
+        let memory = case.poisoned("memory", DType::F32, [2, rows, dims]);
+        let knob = case.recording.knob("guidance_scale", 1.0);
+        let stream = case.recording.stream("test/solver").unwrap();
+        let (mut points, mut noises, mut slopes) = ([point; 2], Vec::new(), Vec::new());
+        for (at, update) in steps.iter().enumerate() {
+            let (noise, slope) = (data(40 + at as u32, rows * dims), data(50 + at as u32, rows * dims));
+            let noise_value = case.packed(&format!("noise {at}"), rows, dims, &noise);
+            let slope_value = guided.then(|| case.input(&format!("slope {at}"), [rows, dims], &slope));
+            let next = case.poisoned(&format!("next {at}"), DType::F32, [rows, dims]);
+            let base = if update.from_previous { points[0] } else { points[1] };
+            let values =
+                StepValues { base, point: points[1], noise: noise_value, slope: slope_value, memory, next };
+            solver_step::record(&mut case.recording, update, at, &values, knob, stream).unwrap();
+            points = [points[1], next];
+            noises.push(wide(&noise));
+            slopes.push(wide(&slope));
+        }
+        case.turn(knob, scale);
+        case.expect_kernels(&["solver_step"; 4]);
+        let results = case.run();
+
+        let n = rows * dims;
+        let (mut places, mut models) = (vec![wide(&start)], vec![vec![0.0; n]; 2]);
+        let mut bound = vec![0.0; n];
+        for (at, update) in steps.iter().enumerate() {
+            let single = |v: f64| f64::from(v as f32);
+            let sigma = single(update.level.sigma());
+            let noise = match guided {
+                true => guided_noise(&noises[at], &slopes[at], f64::from(scale), sigma),
+                false => noises[at].clone(),
+            };
+            let factors = SolverFactors {
+                point: single(update.point),
+                noise: single(update.noise),
+                start: single(update.start),
+                model: update.model.map(single),
+                fresh: single(update.fresh),
+            };
+            let z = normals("test/solver", (seed, step), at, rows, dims);
+            let here = &places[places.len() - 1];
+            let base = if update.from_previous { &places[places.len() - 2] } else { here };
+            let newest = models.len();
+            let before = [&models[newest - 1][..], &models[newest - 2][..]];
+            let (next, model) = step_reference((base, here, &noise), before, &z, factors);
+            for i in 0..n {
+                let m0 = (factors.point * here[i]).abs() + 3.0 * (factors.noise * noise[i]).abs();
+                let history: f64 =
+                    before.iter().zip(&factors.model[1..]).map(|(m, f)| (m[i] * f).abs()).sum();
+                // Errors of earlier points and models come along, magnified by the model's factors.
+                let carried = bound[i] * (factors.start.abs() + factors.point * factors.model[0].abs());
+                let carried = carried + bound[i] * (factors.model[1].abs() + factors.model[2].abs()) * 200.0;
+                let own = 8.0 * (factors.model[0].abs() * m0 + history + (factors.start * base[i]).abs());
+                bound[i] = carried + EPS * (own + 12.0 * (factors.fresh * z[i]).abs());
+            }
+            let name = format!("next {at}");
+            results.expect(&name, &results.get(&name), &next, &bound[..]);
+            places.push(next);
+            models.push(model);
+        }
+    }
+}
