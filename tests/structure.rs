@@ -32,12 +32,13 @@ const VARIANTS: [&str; 4] = ["_tiled", "_subgroup", "_coop", "_fused"];
 
 /// Every random stream of the library: the literal in the source, and the names it stands for.
 /// `{index}` counts the updates of a step, of which `RnceOptions` allows 64.
-const STREAMS: [(&str, &[&str]); 8] = [
+const STREAMS: [(&str, &[&str]); 9] = [
     ("draw", &["draw"]),
     ("sample/start", &["sample/start"]),
     ("sample/langevin", &["sample/langevin"]),
     ("sample/chain", &["sample/chain"]),
     ("initialise/{name}", &["initialise/energy", "initialise/proposal"]),
+    ("likelihood/probes", &["likelihood/probes"]),
     ("train/proposal/{index}/batch", &["train/proposal/{index}/batch"]),
     ("train/energy/{index}/batch", &["train/energy/{index}/batch"]),
     ("train/energy/{index}/negatives", &["train/energy/{index}/negatives"]),
