@@ -9,8 +9,13 @@ pub mod denoising_loss;
 mod energy_score;
 mod evaluate;
 mod finite_energy;
+pub mod flow_density;
+pub mod flow_probe;
+pub mod flow_stage;
+pub mod flow_trace;
 mod guidance;
 mod intermediate_energy;
+mod likelihood;
 mod mixture_score;
 mod noise_schedule;
 pub mod perturb;
@@ -23,8 +28,10 @@ mod time_grid;
 pub use energy_score::EnergyScore;
 pub use evaluate::{EnergyAtLevel, evaluate_noise};
 pub use finite_energy::{FiniteEnergy, FiniteScore};
+pub use flow_probe::Probe;
 pub use guidance::{Guidance, GuidedNoise};
 pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
+pub use likelihood::{FlowMethod, Likelihood, LikelihoodOptions, Trace};
 pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use sampler::{DiffusionSampler, SamplingOptions, record_solve};
@@ -36,8 +43,14 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    let mut all =
-        [combine::KERNEL, denoising_loss::KERNEL].map(|kernel| KernelVariant::new(&kernel, &[])).to_vec();
+    let plain = [
+        combine::KERNEL,
+        denoising_loss::KERNEL,
+        flow_density::KERNEL,
+        flow_stage::KERNEL,
+        flow_trace::KERNEL,
+    ];
+    let mut all: Vec<_> = plain.iter().map(|kernel| KernelVariant::new(kernel, &[])).collect();
     all.extend((0..3).map(|keep| KernelVariant::new(&perturb::KERNEL, &[("KEEP", keep)])));
     for on in 0..2 {
         for fresh in 0..2 {
@@ -45,6 +58,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         }
     }
     all.extend(finite_energy::variants());
+    all.extend(flow_probe::variants());
     all.extend(mixture_score::variants());
     all
 }

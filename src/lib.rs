@@ -2,8 +2,10 @@
 //!
 //! * Energy models `p(y | x) ∝ exp(-E(x, y))`, trained by ranking noise contrastive estimation with a learned
 //!   negative sampler and sampled by Langevin dynamics (arXiv 2309.05803).
+//! * Energy-guided diffusion `p(x) ∝ q(x) exp(-beta E(x))`: scores by noise prediction, intermediate energies by contrastive
+//!   energy prediction, fast solvers, whole guided passes in one plan (arXiv 2304.12824).
 //! * One sign convention: energy is LOW where data is likely.
-//! * One idea: record once, replay many. A training step or a Langevin chain is a [`gpu::Plan`], a list of dispatches
+//! * One idea: record once, replay many. A training step, a Langevin chain or a guided sampling pass is a [`gpu::Plan`], a list of dispatches
 //!   prepared beforehand; everything that changes between steps is computed on the device.
 //!
 //! `docs/architecture.md` explains the floors of the crate; each module uses only those below it.

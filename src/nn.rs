@@ -5,6 +5,7 @@ pub mod adam;
 pub mod add_residual;
 mod affine;
 mod backward;
+mod backward_walk;
 pub mod dense_forward;
 pub mod dense_input_gradient;
 mod dense_variants;

@@ -3,12 +3,14 @@
 mod alias;
 mod checkpoint;
 mod dataset;
+mod diffusion_checkpoint;
 mod diffusion_options;
 mod diffusion_trainer;
 pub mod draw_batch;
 mod energy_options;
 mod options;
 mod progress;
+mod stored;
 mod trainer;
 
 pub use dataset::{CsvColumns, Dataset, Normalise};

@@ -263,6 +263,98 @@ fn residual_blocks_want_names_of_their_own() {
     refused(refusal, &["layers.1", "residual", "Names::modules"]);
 }
 
+/// A `torch.cat` of `x`, which goes through `Linear(3, 4)`, `LayerNorm(4)`, SiLU, and of `y` as it is, in front of
+/// `Linear(9, 2)`.
+#[test]
+fn layers_of_inputs_want_names_of_their_own() {
+    let gpu = &lavapipe().gpu;
+    let own = vec![
+        NetworkLayer::dense(4, Activation::Identity),
+        NetworkLayer::Norm(LayerNorm { epsilon: 1e-5 }),
+        NetworkLayer::Activate(Activation::Silu),
+    ];
+    let inputs = vec![Input::new("x", 3).embedded(own), Input::new("y", 5)];
+    let network = Network::mlp(inputs, &[], Activation::Silu, 2);
+    let names = Names::modules("", ["x_embed.0", "x_embed.1", "head"]);
+    let stored = vec![
+        f32s("x_embed.0.weight", &[4, 3], &data(61, 12)),
+        f32s("x_embed.0.bias", &[4], &data(62, 4)),
+        f32s("x_embed.1.weight", &[4], &data(63, 4)),
+        f32s("x_embed.1.bias", &[4], &data(64, 4)),
+        f32s("head.weight", &[2, 9], &data(65, 18)),
+        f32s("head.bias", &[2], &data(66, 2)),
+    ];
+    let flat = pytorch::read(&file(&stored), &network, &names).unwrap();
+    let written = pytorch::write(&network, &flat, &names).unwrap();
+    assert_eq!(pytorch::read(&written, &network, &names).unwrap(), flat);
+    let again = safetensors::SafeTensors::deserialize(&written).unwrap();
+    assert_eq!(again.len(), stored.len());
+    for tensor in &stored {
+        let view = again.tensor(&tensor.name).unwrap();
+        assert_eq!((view.shape(), view.data()), (&tensor.shape[..], &tensor.bytes[..]), "{}", tensor.name);
+    }
+    let model = Model::zeros(gpu, "embedded", network.clone()).unwrap();
+    model.set_parameters(gpu, &flat).unwrap();
+    let rows = 5;
+    let (x, y) = (data(1, rows * 3), data(2, rows * 5));
+    let found = forward(gpu, &model, rows, &x, &y);
+    let linear = |weight: &[f32], bias: &[f32], h: &[f64]| -> Vec<f64> {
+        let row = |(bias, weights): (&f32, &[f32])| {
+            f64::from(*bias) + weights.iter().zip(h).map(|(w, h)| f64::from(*w) * h).sum::<f64>()
+        };
+        bias.iter().zip(weight.chunks_exact(h.len())).map(row).collect()
+    };
+    let (gain, shift) = (wide(&data(63, 4)), wide(&data(64, 4)));
+    for row in 0..rows {
+        let h = linear(&data(61, 12), &data(62, 4), &wide(&x[row * 3..][..3]));
+        let mean = h.iter().sum::<f64>() / 4.0;
+        let deviation = (h.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4.0 + 1e-5).sqrt();
+        let normed = h.iter().zip(gain.iter().zip(&shift)).map(|(v, (g, b))| (v - mean) / deviation * g + b);
+        let joined: Vec<f64> =
+            normed.map(|v| v / (1.0 + (-v).exp())).chain(wide(&y[row * 5..][..5])).collect();
+        let expected = linear(&data(65, 18), &data(66, 2), &joined);
+        for (found, expected) in found[row * 2..][..2].iter().zip(expected) {
+            assert!(
+                (f64::from(*found) - expected).abs() < 3e-5 * (1.0 + expected.abs()),
+                "{found} {expected}"
+            );
+        }
+    }
+    // Names of inputs that look like those of parameters, and a norm in front of everything.
+    let odd = |name: &str| Input::new(name, 3).embedded(vec![NetworkLayer::Norm(LayerNorm::default())]);
+    let odd = Network::mlp(vec![odd("a.gain"), odd("a.bias")], &[], Activation::Silu, 1);
+    let names = Names::modules("", ["first", "second", "head"]);
+    let flat: Vec<f32> = {
+        let layout = odd.layout();
+        let mut flat = vec![0.0; layout.len];
+        for (at, slice) in layout.slices.iter().enumerate() {
+            layout.insert(slice, &data(70 + at as u32, slice.rows * slice.columns), &mut flat);
+        }
+        flat
+    };
+    let written = pytorch::write(&odd, &flat, &names).unwrap();
+    let again = safetensors::SafeTensors::deserialize(&written).unwrap();
+    assert_eq!(again.tensor("second.weight").unwrap().shape(), [3]);
+    assert_eq!(again.tensor("head.weight").unwrap().shape(), [1, 6]);
+    assert_eq!(pytorch::read(&written, &odd, &names).unwrap(), flat);
+    // Numbers alone do not tell which module belongs to which input.
+    let refusal = pytorch::read(&written, &network, &Names::sequential(""));
+    refused(refusal, &["input `x`", "layers of its own", "Names::modules"]);
+    let inferred = pytorch::infer(&written, "", network.inputs.clone(), Activation::Silu);
+    refused(inferred, &["input `x`", "layers of its own", "Names::modules"]);
+}
+
+/// The first layer takes what inputs are encoded to.
+#[test]
+fn a_network_over_fourier_features_is_inferred() {
+    let fourier = gibbs::nn::Fourier::new(vec![1.0, 2.0, 4.0, 8.0]);
+    let time = Input::new("time", 1).encoded(gibbs::nn::Encoding::Fourier(fourier));
+    let stored = [f32s("0.weight", &[1, 8], &data(1, 8)), f32s("0.bias", &[1], &data(2, 1))];
+    let (found, names) = pytorch::infer(&file(&stored), "", vec![time], Activation::Silu).unwrap();
+    assert_eq!((found.input_width(), found.outputs()), (8, 1));
+    assert!(pytorch::read(&file(&stored), &found, &names).is_ok());
+}
+
 #[test]
 fn other_precisions_are_converted() {
     let network = Network::mlp(vec![Input::new("x", 2)], &[], Activation::Tanh, 1);

@@ -32,15 +32,20 @@ const VARIANTS: [&str; 4] = ["_tiled", "_subgroup", "_coop", "_fused"];
 
 /// Every random stream of the library: the literal in the source, and the names it stands for.
 /// `{index}` counts the updates of a step, of which `RnceOptions` allows 64.
-const STREAMS: [(&str, &[&str]); 8] = [
+const STREAMS: [(&str, &[&str]); 13] = [
     ("draw", &["draw"]),
     ("sample/start", &["sample/start"]),
     ("sample/langevin", &["sample/langevin"]),
     ("sample/chain", &["sample/chain"]),
     ("initialise/{name}", &["initialise/energy", "initialise/proposal"]),
+    ("diffusion/start", &["diffusion/start"]),
+    ("diffusion/noise", &["diffusion/noise"]),
+    ("likelihood/probes", &["likelihood/probes"]),
     ("train/proposal/{index}/batch", &["train/proposal/{index}/batch"]),
     ("train/energy/{index}/batch", &["train/energy/{index}/batch"]),
     ("train/energy/{index}/negatives", &["train/energy/{index}/negatives"]),
+    ("train/diffusion", &["train/diffusion"]),
+    ("train/diffusion/batch", &["train/diffusion/batch"]),
 ];
 /// Streams that a proposal draws from; it adds to their name what `SUFFIXES` lists.
 const DRAWN: [&str; 3] = ["draw", "sample/start", "train/energy/{index}/negatives"];
@@ -48,6 +53,9 @@ const SUFFIXES: [&str; 2] = ["/component", "/normal"];
 /// The stream of dynamics that draw from several, and what they add to its name.
 const CHAINED: &str = "sample/chain";
 const CHAIN_SUFFIXES: [&str; 4] = ["/momentum", "/accept", "/pick", "/noise"];
+/// The stream of noised samples, and what they add to its name.
+const NOISED: &str = "train/diffusion";
+const NOISED_SUFFIXES: [&str; 2] = ["/time", "/noise"];
 const UPDATES: usize = 64;
 
 fn root() -> PathBuf {
@@ -513,7 +521,8 @@ fn the_table_of_random_streams_is_complete() {
             .extend(stream_literals(&read(&folder.join(&file))).into_iter().filter(|l| !kernels.contains(l)));
     }
     let mut known: BTreeSet<String> = STREAMS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    known.extend(SUFFIXES.iter().chain(&CHAIN_SUFFIXES).map(|suffix| format!("{{}}{suffix}")));
+    let suffixes = SUFFIXES.iter().chain(&CHAIN_SUFFIXES).chain(&NOISED_SUFFIXES);
+    known.extend(suffixes.map(|suffix| format!("{{}}{suffix}")));
     assert_eq!(found, known, "the source (left) and the table of this test (right) differ");
 }
 
@@ -539,6 +548,7 @@ fn built_in_random_streams_have_distinct_numbers() {
     for drawn in DRAWN {
         templates.extend(SUFFIXES.iter().map(|suffix| format!("{drawn}{suffix}")));
     }
+    templates.extend(NOISED_SUFFIXES.iter().map(|suffix| format!("{NOISED}{suffix}")));
     templates.extend(CHAIN_SUFFIXES.iter().map(|suffix| format!("{CHAINED}{suffix}")));
     let mut names = BTreeSet::new();
     for template in &templates {

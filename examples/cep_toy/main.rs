@@ -39,6 +39,9 @@ struct Arguments {
     /// Labels of contrastive energy prediction.
     #[arg(long, value_enum, default_value_t = LabelKind::Unnormalised)]
     labels: LabelKind,
+    /// Samples that share a time and are compared with each other [default: 64, with `--preset paper` the whole batch of 2048].
+    #[arg(long)]
+    group: Option<usize>,
     /// Inverse temperatures; 3, 10 and 20 are published. Several with commas.
     #[arg(long, value_delimiter = ',', default_value = "10")]
     beta: Vec<f64>,

@@ -46,6 +46,14 @@ impl Preset {
         }
     }
 
+    /// Several groups see several times per step. That is as good as a large group where labels are exact for any size.
+    pub fn group(self) -> usize {
+        match self {
+            Preset::Quick => 64,
+            Preset::Paper => 2048,
+        }
+    }
+
     fn points(self) -> usize {
         match self {
             Preset::Quick => 200_000,
@@ -163,15 +171,27 @@ impl<'a> Trained<'a> {
     pub fn score(&mut self) -> Result<Speed<ScoreNetwork>> {
         let score = match self.score.take() {
             Some(score) => score,
-            None => {
-                let options = self.options(DiffusionObjective::Noise, 2e-3);
-                let (trainer, steps_per_second) =
-                    self.train("score", self.arguments.preset.score(), options)?;
-                Speed { network: trainer.score()?, steps_per_second }
-            }
+            None => self.stored_score()?,
         };
         self.score = Some(score.clone());
         Ok(score)
+    }
+
+    /// The score that an earlier run left, or else one trained now and left for later runs.
+    fn stored_score(&mut self) -> Result<Speed<ScoreNetwork>> {
+        let options = self.options(DiffusionObjective::Noise, 2e-3);
+        let preset = self.arguments.preset;
+        let name =
+            format!("score-{}-{}-{}-seed-{}.safetensors", self.task, preset.name(), options.steps, self.seed);
+        let path = self.arguments.out.join(name);
+        if path.exists() {
+            eprintln!("the score is that of {}", path.display());
+            let network = ScoreNetwork::new(DiffusionTrainer::averaged_of(self.gpu, &path)?)?;
+            return Ok(Speed { network, steps_per_second: 0.0 });
+        }
+        let (mut trainer, steps_per_second) = self.train("score", preset.score(), options)?;
+        trainer.save(&path)?;
+        Ok(Speed { network: trainer.score()?, steps_per_second })
     }
 
     /// The intermediate energy of a method that learns one; for guidance through the denoiser, the energy of samples without
@@ -187,7 +207,11 @@ impl<'a> Trained<'a> {
             Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
             Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
         };
-        let objective = DiffusionObjective::Energy { objective, beta, group: preset.batch() };
+        let objective = DiffusionObjective::Energy {
+            objective,
+            beta,
+            group: self.arguments.group.unwrap_or(preset.group()),
+        };
         let mut options = self.options(objective, 2e-3);
         match method {
             Method::Dps => options.times = [0.0; 2],

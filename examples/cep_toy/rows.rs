@@ -48,6 +48,8 @@ pub struct Row {
     pub task: String,
     pub method: Method,
     pub labels: Option<String>,
+    /// Samples that share a time in training.
+    pub group: usize,
     pub beta: f64,
     pub seed: u64,
     pub adapter: String,
@@ -76,7 +78,7 @@ pub struct Row {
     /// For guidance through the denoiser: whether the energy is the exact one or a regressed one.
     pub denoised_energy: Option<String>,
     pub seconds: f64,
-    /// Of the network that guides, or of the score where none does.
+    /// Of the network that guides, or of the score where none does; 0 if that was read from a file.
     pub steps_per_second: f64,
     pub samples_per_second: f64,
 }
@@ -99,6 +101,7 @@ impl Row {
             task: task.name().into(),
             method,
             labels: (method == Method::Cep).then(|| labels.into()),
+            group: arguments.group.unwrap_or(arguments.preset.group()),
             beta,
             seed,
             adapter: gpu.info().name.clone(),
@@ -131,9 +134,10 @@ impl Row {
     fn key(&self) -> String {
         let labels = self.labels.as_deref().unwrap_or("");
         format!(
-            "{} {} {labels} {} {} {} {:?} {:?} {} {} {} {} {}",
+            "{} {} {labels} {} {} {} {} {:?} {:?} {} {} {} {} {}",
             self.task,
             self.method.name(),
+            self.group,
             self.beta,
             self.seed,
             self.adapter,

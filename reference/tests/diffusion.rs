@@ -3,6 +3,8 @@
 mod common;
 
 use common::{check_gradient, coefficients, downstream, near, normals, uniforms};
+use gibbs_reference::compose::flow_log_density;
+use gibbs_reference::compose::likelihood::{HEUN, RUNGE_KUTTA_4};
 use gibbs_reference::diffusion::*;
 
 /// Positive weights that sum to 1.
@@ -107,4 +109,53 @@ fn a_constant_on_all_energies_moves_the_value_alone() {
     for (a, b) in first.gradient.iter().zip(&second.gradient) {
         near("gradient", *b, *a, 1e-12);
     }
+}
+
+/// A mixture of mean 0, so that little of it is left at the end of the flow.
+const CENTRED: GaussianMixture<'_> = GaussianMixture {
+    weights: &[0.4, 0.6],
+    means: &[0.9, -0.6, -0.6, 0.4],
+    covariances: &[0.3, 0.12, 0.12, 0.2, 0.15, -0.05, -0.05, 0.4],
+};
+
+/// From t = 1e-3 to 1 of the linear schedule.
+const LAMBDAS: (f64, f64) = (4.557714930, -5.024978415);
+
+fn flow(stages: &[(f64, f64)], steps: usize, x: &[f64]) -> Vec<f64> {
+    let units = [[1.0, 0.0], [0.0, 1.0]].map(|unit| unit.repeat(x.len() / 2));
+    let noise = |level, x: &[f64]| mixture_score(CENTRED, level, x).value;
+    let product = |level, x: &[f64], v: &[f64]| mixture_score_product(CENTRED, level, x, v).value;
+    flow_log_density(stages, (LAMBDAS, steps), (x, 2), (&units, 1.0), noise, product)
+}
+
+#[test]
+fn the_flow_gives_the_log_density_and_converges_with_its_order() {
+    let x = [0.3, -0.2, -1.1, 0.9, 1.6, 0.4, 2.5, -1.5, 0.0, -1.2];
+    let alpha = (1.0 + (-2.0 * LAMBDAS.0).exp()).powf(-0.5);
+    let exact = mixture_log_density(CENTRED, (alpha, (1.0 - alpha * alpha).sqrt()), &x);
+    let fine = flow(&RUNGE_KUTTA_4, 320, &x);
+    for (found, exact) in fine.iter().zip(&exact) {
+        // What is left is the mixture's share in the noise at the end.
+        near("log density", *found, *exact, 2e-4);
+    }
+    let error = |stages: &[(f64, f64)], steps: usize| {
+        let squares = flow(stages, steps, &x).iter().zip(&fine).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        (squares / fine.len() as f64).sqrt()
+    };
+    near("Runge-Kutta", (error(&RUNGE_KUTTA_4, 20) / error(&RUNGE_KUTTA_4, 40)).log2(), 4.0, 0.15);
+    near("Heun", (error(&HEUN, 40) / error(&HEUN, 80)).log2(), 2.0, 0.1);
+}
+
+#[test]
+fn probes_are_signs_or_normals() {
+    let numbers = uniforms(71, 24);
+    let signs = flow_probe(&numbers, 3, false);
+    assert_eq!(signs.len(), 18);
+    for (row, found) in signs.chunks_exact(3).enumerate() {
+        for (j, sign) in found.iter().enumerate() {
+            assert_eq!(*sign > 0.0, numbers[4 * row + j] > 0.5);
+            assert_eq!(sign.abs(), 1.0);
+        }
+    }
+    assert_eq!(flow_probe(&numbers, 3, true)[3..6], numbers[4..7]);
 }

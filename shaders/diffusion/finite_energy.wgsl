@@ -14,7 +14,8 @@
 // Workgroup 64. Grid over rows invocations, folded over x and y. One loop over count points: a point's blocks are columns of a
 // matrix, so that no round is spent on them.
 // Numerics: sums of distances, not of points, which cancel at little noise; each relative to its own running maximum, so that
-// energies may be of any size. scale = 1 / sigma^2 (MODE 2), 1 / sigma (MODE 3).
+// energies may be of any size. scale = 1 / sigma^2 (MODE 2), 1 / sigma (MODE 3). A coordinate that is not finite shows.
+//#include "lib/finite.wgsl"
 //#include "lib/logsumexp.wgsl"
 
 struct Params {
@@ -139,7 +140,13 @@ fn finite_energy(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_work
     }
     if (MODE == 1u) {
         // The difference of the maxima first: both are large far from the points.
-        out[row] = (plain.pair.x - tilted.pair.x) + (log(plain.pair.y) - log(tilted.pair.y));
+        var value = (plain.pair.x - tilted.pair.x) + (log(plain.pair.y) - log(tilted.pair.y));
+        // Weights of 0 would hide a coordinate that is not finite.
+        for (var j = 0u; j < params.dims; j++) {
+            let here = x[row * params.x_stride + j];
+            value = select(here, value, is_finite(here));
+        }
+        out[row] = value;
         return;
     }
     var mean: mat4x4<f32>;

@@ -98,7 +98,8 @@ impl Points {
         let (rows, sigma) = (shape.rows(), level.sigma());
         let half_precision = (0.5 / (sigma * sigma)) as f32;
         // Squared distances of 1e18 still fit.
-        if !(half_precision < 1e18) {
+        let bounded = half_precision < 1e18;
+        if !bounded {
             let problem = format!(
                 "is {}: a finite data set has a density only with noise, sigma above 1e-9",
                 level.time
@@ -147,7 +148,8 @@ impl FiniteEnergy {
             let problem = format!("has {} numbers for {} points", energies.len(), points.count);
             return Err(Error::argument("finite energy", "the energies", problem));
         }
-        if let Some(at) = energies.iter().position(|e| !((beta * e).abs() < MOST_ENERGY)) {
+        let fits = |energy: f64| (beta * energy).abs() < MOST_ENERGY;
+        if let Some(at) = energies.iter().position(|&e| !fits(e)) {
             let problem = format!(
                 "is {} at {at} with beta = {beta}, allowed are {MOST_ENERGY:e} for beta E",
                 energies[at]

@@ -82,8 +82,8 @@ pub fn record(
         .flat_map(|level| [level.time, level.alpha(), level.sigma(), 0.0].map(|v| v as f32))
         .collect();
     let table = recording.constant("noise levels", [LEVELS, 4], &table)?;
-    let time_stream = recording.stream(&format!("{stream}/time"))?;
-    let noise_stream = recording.stream(&format!("{stream}/noise"))?;
+    let time_stream = recording.stream(&format!("{}/time", stream))?;
+    let noise_stream = recording.stream(&format!("{}/noise", stream))?;
     let x = recording.scratch("noised", DType::F32, [groups, size, dims]);
     let time = recording.scratch("times", DType::F32, [groups, 1]);
     let (keep, kept) = match target {

@@ -1,167 +1,15 @@
 //! Backward passes of whole networks.
 
-use super::dense_input_gradient::Onward;
+use super::backward_walk::{Pending, Steps, Walk};
 use super::encode::{decode_into, input_ranges};
 use super::forward::{Forward, Pass};
 use super::forward_node::{Left, slice};
-use super::graph::{Node, Op};
-use super::layer_norm_gradient::Normalised;
+use super::graph::Node;
 use super::row_range::RowRange;
 use super::sum_candidates::{CandidateRange, Carry};
-use super::{
-    GradientMode, Keep, Network, ParameterLayout, Slice, add_residual, dense_input_gradient,
-    dense_weight_gradient, layer_norm_gradient, layer_norm_weight_gradient, reduce_partials, sum_candidates,
-};
+use super::{GradientMode, Keep, Network, dense_weight_gradient, reduce_partials, sum_candidates};
 use crate::gpu::{DType, Recording, Shape, Value};
 use crate::{Error, Result};
-
-/// A gradient on its way down, recorded when its value is needed: slopes and skips that it meets until then join the kernel
-/// that computes it.
-struct Pending<'a> {
-    source: Source<'a>,
-    onward: Onward,
-}
-
-enum Source<'a> {
-    /// It is there.
-    Ready(Value),
-    /// Behind a dense layer of this weight with this gradient at its sums.
-    Dense(Value, &'a Slice),
-    /// Behind a norm of this gain with this gradient at its affine output.
-    Norm(Value, &'a Slice, Normalised),
-}
-
-impl<'a> Pending<'a> {
-    fn new(source: Source<'a>) -> Self {
-        Self { source, onward: Onward::default() }
-    }
-}
-
-/// Layers that a gradient goes back through, with what they read and left.
-struct Steps<'a> {
-    nodes: &'a [Node],
-    /// What goes into the first node, if that is one tensor.
-    input: Option<Value>,
-    left: &'a [Left],
-}
-
-impl Steps<'_> {
-    /// What went into a node.
-    fn h(&self, index: usize) -> Option<Value> {
-        match index.checked_sub(1) {
-            Some(below) => Some(self.left[below].output),
-            None => self.input,
-        }
-    }
-
-    /// What a norm's gradients need; nothing for other nodes.
-    fn normalised(&self, index: usize) -> Option<Normalised> {
-        let moments = self.left[index].moments?;
-        Some(Normalised { h: self.h(index)?, moments })
-    }
-
-    /// Records the gradients of the parameters of all nodes that take one tensor, from those in front of their activations.
-    fn record_weights(
-        &self,
-        recording: &mut Recording,
-        layout: &ParameterLayout,
-        chain: &[Option<Value>],
-        partials: Value,
-    ) -> Result<()> {
-        for (index, node) in self.nodes.iter().enumerate().rev() {
-            let (Some(dz), Some(h)) = (chain[index], self.h(index)) else { continue };
-            let bias = slice(layout, &node.path, "bias")?;
-            match self.normalised(index) {
-                Some(normalised) => {
-                    let gain = slice(layout, &node.path, "gain")?;
-                    let slices = (gain, bias);
-                    layer_norm_weight_gradient::record(recording, dz, normalised, slices, partials)?;
-                }
-                None => {
-                    let weight = slice(layout, &node.path, "weight")?;
-                    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What recording a pending gradient takes.
-struct Walk<'a> {
-    recording: &'a mut Recording,
-    parameters: Value,
-    layout: &'a ParameterLayout,
-}
-
-impl<'a> Walk<'a> {
-    /// The value of a gradient, which it then stands for.
-    fn settle(&mut self, pending: &mut Pending<'a>) -> Result<Value> {
-        let onward = std::mem::take(&mut pending.onward);
-        let value = match pending.source {
-            Source::Ready(value) if onward.slope.is_none() && onward.skip.is_none() => value,
-            Source::Ready(value) => add_residual::record(self.recording, value, onward)?,
-            Source::Dense(dz, weight) => {
-                dense_input_gradient::record(self.recording, dz, self.parameters, weight, onward)?
-            }
-            Source::Norm(dz, gain, normalised) => {
-                layer_norm_gradient::record(self.recording, dz, normalised, self.parameters, gain, onward)?
-            }
-        };
-        pending.source = Source::Ready(value);
-        Ok(value)
-    }
-
-    fn multiply(&mut self, pending: &mut Pending<'a>, slope: Value) -> Result<()> {
-        if pending.onward.slope.is_some() || pending.onward.skip.is_some() {
-            self.settle(pending)?;
-        }
-        pending.onward.slope = Some(slope);
-        Ok(())
-    }
-
-    fn add(&mut self, pending: &mut Pending<'a>, skip: Value) -> Result<()> {
-        if pending.onward.skip.is_some() {
-            self.settle(pending)?;
-        }
-        pending.onward.skip = Some(skip);
-        Ok(())
-    }
-
-    /// Records the chain of gradients down to what went into the first node, where it is pending, unless that takes several
-    /// tensors. Entry `i` of the list is the gradient in front of node `i`'s activation, for nodes with parameters.
-    fn descend(
-        &mut self,
-        steps: &Steps<'_>,
-        mut pending: Pending<'a>,
-    ) -> Result<(Vec<Option<Value>>, Pending<'a>)> {
-        let mut chain = vec![None; steps.nodes.len()];
-        // Gradients that residual blocks pass on, by the node whose input takes them.
-        let mut skips: Vec<Vec<Value>> = vec![Vec::new(); steps.nodes.len()];
-        for (index, node) in steps.nodes.iter().enumerate().rev() {
-            if let Some(from) = node.skip {
-                let value = self.settle(&mut pending)?;
-                skips[from].push(value);
-            }
-            if let Some(slope) = steps.left[index].slope {
-                self.multiply(&mut pending, slope)?;
-            }
-            if let Op::Dense | Op::Norm { .. } = node.op {
-                let dz = self.settle(&mut pending)?;
-                chain[index] = Some(dz);
-                pending.source = match steps.normalised(index) {
-                    _ if steps.h(index).is_none() => Source::Ready(dz),
-                    Some(normalised) => Source::Norm(dz, slice(self.layout, &node.path, "gain")?, normalised),
-                    None => Source::Dense(dz, slice(self.layout, &node.path, "weight")?),
-                };
-            }
-            for skip in std::mem::take(&mut skips[index]) {
-                self.add(&mut pending, skip)?;
-            }
-        }
-        Ok((chain, pending))
-    }
-}
 
 impl Network {
     fn check_seed(&self, recording: &Recording, forward: &Forward, seed: Value) -> Result<()> {
@@ -187,7 +35,7 @@ impl Network {
         let seed = pass.range.of(recording, seed)?;
         let layout = self.layout();
         let mut walk = Walk { recording, parameters, layout: &layout };
-        Ok(walk.descend(&pass.steps(forward), Pending::new(Source::Ready(seed)))?.0)
+        Ok(walk.descend(&pass.steps(forward), Pending::at(seed))?.0)
     }
 
     /// Records the backward pass to the parameters: `[parameters]` in the network's layout, fresh or added to a gradient.
@@ -254,7 +102,7 @@ impl Network {
                 let nodes = self.inputs[index].nodes();
                 let steps = Steps { nodes: &nodes, input: Some(own.encoded), left: &own.left };
                 let mut walk = Walk { recording, parameters, layout: &layout };
-                let (chain, _) = walk.descend(&steps, Pending::new(Source::Dense(dz, weight)))?;
+                let (chain, _) = walk.descend(&steps, Pending::behind(dz, weight))?;
                 steps.record_weights(recording, &layout, &chain, partials)?;
             }
         }
@@ -294,7 +142,7 @@ impl Network {
             |recording: &mut Recording, range: RowRange, dz: Value, encoded: Value, left: &[Left]| {
                 let steps = Steps { nodes: &nodes, input: Some(encoded), left };
                 let mut walk = Walk { recording: &mut *recording, parameters, layout: &layout };
-                let (_, mut pending) = walk.descend(&steps, Pending::new(Source::Dense(dz, weight)))?;
+                let (_, mut pending) = walk.descend(&steps, Pending::behind(dz, weight))?;
                 let gradient = walk.settle(&mut pending)?;
                 let written = range.of(recording, out)?;
                 decode_into(recording, gradient, encoded, description, written)
@@ -342,12 +190,6 @@ fn first_of<'a>(forward: &'a Forward, chain: &[Option<Value>]) -> Result<(&'a No
     match (forward.nodes.first(), chain.first()) {
         (Some(node), Some(&Some(dz))) => Ok((node, dz)),
         _ => Err(Error::argument("backward", "the forward pass", "has no first layer")),
-    }
-}
-
-impl Pass {
-    fn steps<'a>(&'a self, forward: &'a Forward) -> Steps<'a> {
-        Steps { nodes: &forward.nodes, input: None, left: &self.left }
     }
 }
 

@@ -304,9 +304,10 @@ mod tests {
         }
     }
 
-    /// Section 3.4 and test C14 of the notes on arXiv 2304.12824: the counts there include 16 frequencies that are not trained.
+    /// C14: the published networks of arXiv 2304.12824. The counts of the toys include 16 frequencies that are not trained; a
+    /// twin critic and the energy of a policy over 17 states and 6 actions have 276k and 213k.
     #[test]
-    fn c14_parameter_counts_of_the_toy_networks_of_contrastive_energy_prediction() {
+    fn c14_parameter_counts_of_the_networks_of_contrastive_energy_prediction() {
         let affine = |outputs| Layer::dense(outputs, Activation::Identity);
         let fourier = Fourier::gaussian(1, 16, 30.0, 0);
         let frozen = fourier.frequencies.len();
@@ -320,8 +321,14 @@ mod tests {
             Activation::Silu,
             2,
         );
-        let inputs = vec![Input::new("action", 2), time.embedded(vec![affine(32)])];
+        let time = time.embedded(vec![affine(32)]);
+        let inputs = vec![Input::new("action", 2), time.clone()];
         let energy = Network::mlp(inputs, &[512; 4], Activation::Silu, 1);
+        let both = vec![Input::new("context", 17), Input::new("action", 6)];
+        let critic = Network::mlp(both.clone(), &[256; 3], Activation::Relu, 1);
+        assert_eq!(2 * critic.parameter_count(), 275_970);
+        let timed = [both, vec![time]].concat();
+        assert_eq!(Network::mlp(timed, &[256; 4], Activation::Silu, 1).parameter_count(), 213_025);
         for (network, width, count) in [(score, 256, 1_054_194), (energy, 34, 807_473)] {
             network.check().unwrap();
             assert_eq!(network.input_width(), width);
@@ -377,7 +384,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&Input::new("x", 1)).unwrap(), plain);
         // As deep as a file may nest, and deeper.
         let deep = |levels: usize| {
-            let layers = format!("{}{}", r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            let (open, close) = (r#"{"residual":["#.repeat(levels), "]}".repeat(levels));
+            let layers = format!(r#"{open}{{"activate":"gelu"}}{close}"#);
             plain.replace(r#""raw"}"#, &format!(r#""raw","layers":[{layers}]}}"#))
         };
         assert!(serde_json::from_str::<Input>(&deep(Layer::MAX_DEPTH)).is_ok());

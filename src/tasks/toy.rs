@@ -39,8 +39,8 @@ const UNIT: &str = "tasks::toy";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// A roll of one and a half turns, thick 0.2, `(a cos a, a sin a) / 5` with `a` uniform in (1.5 pi, 4.5 pi); `E = -|x|^2 / 9`, of
-    /// the noisy point.
+    /// A roll of one and a half turns, thick 0.2, `(a cos a, a sin a) / 5` with `a` uniform in (1.5 pi, 4.5 pi);
+    /// `E = -|x|^2 / 9`, of the noisy point.
     SwissRoll,
     /// Eight Gaussians on a circle, numbered anticlockwise from the top; `E = -k / 7` for the one it was drawn from.
     #[default]
@@ -81,7 +81,7 @@ impl Task {
     ];
 
     /// Bins along each side of the square that samples are compared on, except for eight Gaussians. For ten thousand exact
-    /// draws the total variation is then 0.02 to 0.05.
+    /// draws the total variation is then 0.01 to 0.05.
     pub const BINS: usize = 16;
 
     /// The lower-case name, as in serde and [`FromStr`].
@@ -106,7 +106,7 @@ impl Task {
     }
 
     /// The constant that labels are scaled by: with `exp(-beta (E - lowest))` none is above 1. The roll's energy has no
-    /// lower bound: there, one point in a thousand at its outer end has a larger label.
+    /// lower bound: there, fewer than one point in a thousand has a larger label.
     pub fn lowest_energy(self) -> f64 {
         match self {
             Task::SwissRoll => shapes::roll_lowest(),
@@ -135,7 +135,8 @@ impl Task {
     /// samples or their noised relatives are.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] if `beta` is negative, not finite, or (from 112.5 on for the roll) makes the target's mass infinite.
+    /// [`crate::Error::Argument`] if `beta` is negative, not finite, or (from 112.5 on for the roll) makes the target's mass
+    /// infinite.
     pub fn oracle(self, beta: f64) -> Result<Oracle> {
         Oracle::new(shapes::atoms(self, 1.0), beta)
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Draw};
-use crate::diffusion::NoiseSchedule;
 use crate::diffusion::perturb::check_times;
+use crate::diffusion::{NoiseSchedule, Prediction};
 use crate::energy::GuidanceObjective;
 use crate::nn::{ACTION, AdamOptions, CONTEXT, Network, Schedule, TIME};
 use crate::{Error, Result};
@@ -27,6 +27,17 @@ pub enum DiffusionObjective {
         /// Samples that share one time and are compared, K; 1 is allowed for regressions only.
         group: usize,
     },
+}
+
+impl DiffusionObjective {
+    /// What the network of a score outputs; none if an energy is learned.
+    pub fn prediction(self) -> Option<Prediction> {
+        match self {
+            DiffusionObjective::Noise => Some(Prediction::Noise),
+            DiffusionObjective::Sample => Some(Prediction::Sample),
+            DiffusionObjective::Energy { .. } => None,
+        }
+    }
 }
 
 /// A run that trains one network over noised samples. Whatever the objective, it is the same loop.
@@ -140,6 +151,9 @@ impl DiffusionOptions {
         if network.outputs() != outputs {
             let problem = format!("has {} outputs, the objective needs {outputs}", network.outputs());
             return fail("the network", problem);
+        }
+        if self.support == 0 {
+            return fail("the support", "is 0; a row of the data holds at least one sample".into());
         }
         let per_row = |stride: usize| self.support.checked_mul(stride) == Some(data.y_width());
         let stride = match (labelled, per_row(dims + 1), per_row(dims)) {

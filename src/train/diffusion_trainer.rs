@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::{Dataset, DiffusionObjective, DiffusionOptions, draw_batch};
 use crate::Result;
 use crate::diffusion::perturb::{self, Samples, Target};
-use crate::diffusion::{GuidanceNetwork, Prediction, ScoreNetwork, denoising_loss};
+use crate::diffusion::{GuidanceNetwork, ScoreNetwork, denoising_loss};
 use crate::energy::{GuidanceGradient, TimedGroups, record_guidance_gradient};
 use crate::gpu::{
     Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, VariantChoices,
@@ -36,11 +36,13 @@ pub struct DiffusionRecord {
 /// the device; between two calls of [`DiffusionTrainer::train`] the host only submits.
 #[derive(Debug)]
 pub struct DiffusionTrainer {
-    gpu: Gpu,
-    options: DiffusionOptions,
-    model: Model,
-    optimiser: Optimiser,
-    progress: Progress,
+    pub(super) gpu: Gpu,
+    pub(super) options: DiffusionOptions,
+    pub(super) model: Model,
+    pub(super) optimiser: Optimiser,
+    pub(super) progress: Progress,
+    pub(super) run: RunState,
+    pub(super) fingerprint: u64,
     plan: Plan,
     description: String,
     contrasts: bool,
@@ -59,11 +61,24 @@ impl DiffusionTrainer {
         data: &Dataset,
         options: DiffusionOptions,
     ) -> Result<Self> {
-        let layout = options.layout(&network, data)?;
+        options.check(&network, data)?;
         let run = RunState::new(gpu, options.seed)?;
         let model = Model::new(gpu, name, network, &run)?;
+        Self::assemble(gpu, model, data, options, 0)
+    }
+
+    /// Records and compiles the plan round a given model.
+    pub(super) fn assemble(
+        gpu: &Gpu,
+        model: Model,
+        data: &Dataset,
+        options: DiffusionOptions,
+        step: u64,
+    ) -> Result<Self> {
+        let layout = options.layout(model.network(), data)?;
+        let run = RunState::at(gpu, options.seed, step)?;
         let optimiser = Optimiser::new(gpu, &model, options.optimiser())?;
-        let ring = MetricsRing::new(gpu, &METRICS, 0)?;
+        let ring = MetricsRing::new(gpu, &METRICS, step)?;
         let device_data = data.upload(gpu)?;
         let mut recording = Recording::tuned("gibbs/diffusion/train", gpu.target());
         let values = device_data.values(&mut recording)?;
@@ -90,7 +105,9 @@ impl DiffusionTrainer {
             options,
             model,
             optimiser,
-            progress: Progress::new(ring, 0),
+            progress: Progress::new(ring, step),
+            run,
+            fingerprint: data.fingerprint(),
             plan,
             description: recording.describe(),
             contrasts: ess.is_some(),
@@ -148,10 +165,7 @@ impl DiffusionTrainer {
     /// # Errors
     /// [`crate::Error::Argument`] if it learns an energy.
     pub fn score(&self) -> Result<ScoreNetwork> {
-        let prediction = match self.options.objective {
-            DiffusionObjective::Sample => Prediction::Sample,
-            DiffusionObjective::Noise | DiffusionObjective::Energy { .. } => Prediction::Noise,
-        };
+        let prediction = self.options.objective.prediction().unwrap_or_default();
         ScoreNetwork::predicting(self.averaged()?, prediction)
     }
 
@@ -212,16 +226,14 @@ fn record_loss(
     let perturb = |recording: &mut Recording, target: Target| {
         perturb::record(recording, &samples, &options.schedule, options.times, target, "train/diffusion")
     };
+    let score = |recording: &mut Recording, target: Target| {
+        let noised = perturb(recording, target)?;
+        let (loss, gradient) = denoising_loss::record_gradient(recording, model, &noised, context)?;
+        Ok((Column::all(recording, loss)?, None, gradient))
+    };
     match options.objective {
-        DiffusionObjective::Noise | DiffusionObjective::Sample => {
-            let target = match options.objective {
-                DiffusionObjective::Sample => Target::Sample,
-                _ => Target::Noise,
-            };
-            let noised = perturb(recording, target)?;
-            let (loss, gradient) = denoising_loss::record_gradient(recording, model, &noised, context)?;
-            Ok((Column::all(recording, loss)?, None, gradient))
-        }
+        DiffusionObjective::Noise => score(recording, Target::Noise),
+        DiffusionObjective::Sample => score(recording, Target::Sample),
         DiffusionObjective::Energy { objective, beta, .. } => {
             let noised = perturb(recording, Target::Nothing)?;
             let groups = TimedGroups::new(recording, noised.x, noised.time, context)?;

@@ -1,17 +1,23 @@
 //! Floor 5: exact scores and energies, likelihoods.
 
+use gibbs::diffusion::flow_stage::{Flow, Place, Stage};
 use gibbs::diffusion::{
-    EnergyScore, FiniteEnergy, FiniteScore, IntermediateEnergy, MixtureScore, NoiseLevel, NoiseSchedule,
-    Prediction, Score, ScoreNetwork, combine,
+    EnergyScore, FiniteEnergy, FiniteScore, FlowMethod, IntermediateEnergy, Likelihood, LikelihoodOptions,
+    MixtureScore, NoiseLevel, NoiseSchedule, Probe, Score, ScoreNetwork, Trace, combine, flow_density,
+    flow_probe, flow_stage, flow_trace,
 };
-use gibbs::gpu::{DType, Recording, RunState, Shape, Value};
+use gibbs::gpu::random::stream_id;
+use gibbs::gpu::{DType, RunState, Shape, Value};
 use gibbs::nn::{
-    ACTION, Activation, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
+    ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
 };
+use gibbs_reference::compose::likelihood::{HEUN, RUNGE_KUTTA_4};
+use gibbs_reference::compose::{self, Block, flow_log_density};
 use gibbs_reference::diffusion as reference;
+use gibbs_reference::gpu::random::{Draw, normal, uniform};
 use gibbs_reference::nn::Summed;
 
-use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
+use crate::common::{Adapter, Bound, Case, compare, data, every_adapter, wide};
 
 every_adapter!(
     combine_equals_the_reference,
@@ -20,8 +26,16 @@ every_adapter!(
     finite_energies_equal_the_reference,
     c15_energies_of_1000_points_are_those_of_f64,
     energies_beyond_all_weights_choose_the_wanted_point,
+    the_last_of_the_most_points_and_components_counts,
+    faults_show_in_scores_and_energies,
     a_written_energy_is_a_score,
-    a_network_of_samples_is_a_score,
+    flow_stages_equal_the_reference,
+    traces_and_densities_equal_the_reference,
+    probes_equal_the_reference,
+    likelihoods_are_those_of_the_mixture,
+    likelihoods_converge_with_the_order_of_their_method,
+    estimated_traces_are_right_on_average,
+    likelihoods_of_a_conditional_network_equal_the_reference,
 );
 
 /// Levels from clean to noise alone.
@@ -302,52 +316,338 @@ fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DI
     }
 }
 
-/// Noise and a product of its Jacobian: those of the network that outputs samples, moved to noise in f64.
-fn a_network_of_samples_is_a_score(adapter: &Adapter) {
-    for (index, [samples, dims]) in
-        [[1, 1], [7, 3], [63, 4], [64, 7], [65, 2], [257, 5], [3, 65]].into_iter().enumerate()
+fn flow_stages_equal_the_reference(adapter: &Adapter) {
+    let places = [
+        (Place::First, reference::FlowPlace::First),
+        (Place::Between, reference::FlowPlace::Between),
+        (Place::Last, reference::FlowPlace::Last),
+    ];
+    for (index, shape) in [[1, 1, 1], [7, 1, 7], [3, 21, 2], [1, 64, 4], [13, 5, 5], [1, 257, 3], [1, 7, 65]]
+        .into_iter()
+        .enumerate()
     {
-        let level = levels()[1 + index % 3];
-        let inputs = vec![Input::new(ACTION, dims), Input::new(TIME, 1)];
-        let network = Network::mlp(inputs, &[17], Activation::Silu, dims);
-        let run = RunState::new(&adapter.gpu, 9 + index as u64).unwrap();
-        let model = Model::new(&adapter.gpu, "score", network, &run).unwrap();
-        let (x, direction) = (data(41, samples * dims), data(42, samples * dims));
-        let mut case = Case::new(adapter, format!("score of samples [{samples}, {dims}], t {}", level.time));
-        case.bind(&model.slot(), model.parameters());
-        let value = case.input("x", [1, samples, dims], &x);
-        let given = case.packed("direction", samples, dims, &direction);
-        for (name, prediction) in [("noise", Prediction::Noise), ("sample", Prediction::Sample)] {
-            let score = ScoreNetwork::predicting(model.clone(), prediction).unwrap();
-            assert_eq!((score.prediction(), score.dims()), (prediction, dims));
-            let recording = &mut case.recording;
-            let plain = score.record_noise(recording, None, value, &level).unwrap();
-            let (output, products) = score
-                .record_noise_and_vjps(recording, None, value, &level, &mut |_, _| Ok(vec![given]))
-                .unwrap();
-            case.output(&format!("{name} plain"), plain);
-            case.output(&format!("{name} output"), output);
-            case.output(&format!("{name} product"), products[0]);
+        let (rows, dims) = (shape[0] * shape[1], shape[2]);
+        let n = rows * dims;
+        let [slope, y, total] = [41, 42, 43].map(|seed| data(seed, n));
+        for (place, expected_place) in places {
+            let (weight, ahead, alpha) = (1.7, -0.6, 0.3);
+            let mut case = Case::new(adapter, format!("flow {shape:?}, {place:?}"));
+            let slope_value = match index % 2 {
+                0 => case.packed("slope", rows, dims, &slope),
+                _ => case.input("slope", shape, &slope),
+            };
+            let y_value = match index % 3 {
+                0 => case.input("y", shape, &y),
+                _ => case.packed("y", rows, dims, &y),
+            };
+            let total_value = match place {
+                Place::First => case.poisoned("total", DType::F32, shape),
+                _ => case.input("total", shape, &total),
+            };
+            let x_value = case.poisoned("x", DType::F32, shape);
+            let flow = Flow { y: y_value, total: total_value, x: x_value };
+            let stage = Stage { place, weight, ahead, alpha };
+            flow_stage::record(&mut case.recording, &flow, slope_value, &stage).unwrap();
+            case.expect_kernels(&["flow_stage"]);
+            let results = case.run();
+            let [weight, ahead, alpha] = [weight, ahead, alpha].map(|v| f64::from(v as f32));
+            let stage = reference::FlowStage { place: expected_place, weight, ahead, alpha };
+            let expected = reference::flow_stage(&wide(&slope), &wide(&y), &wide(&total), stage);
+            // Sums of three terms of size 2 at most.
+            let bound = || Bound::relative(0.0, 1e-6);
+            let moved: Vec<f32> = match index % 3 {
+                0 => results.get("y"),
+                _ => results.packed("y"),
+            };
+            results.expect("y", &moved, &expected.y, bound());
+            results.expect("x", &results.get("x"), &expected.x, bound());
+            if place != Place::Last {
+                results.expect("total", &results.get("total"), &expected.total, bound());
+            }
         }
-        let results = case.run();
-        let of_x = f64::from((1.0 / level.sigma()) as f32);
-        let of_output = f64::from((-level.alpha() / level.sigma()) as f32);
-        let read = |name: &str| match name {
-            // Products have the shape of the input.
-            "noise product" => wide(&results.get(name)),
-            _ => wide(&results.packed(name)),
-        };
-        for (what, own) in [("plain", &x), ("output", &x), ("product", &direction)] {
-            let through = read(&format!("noise {what}"));
-            let expected = reference::combine((of_x, &wide(own)), (of_output, &through));
-            let name = format!("sample {what}");
-            let bound = Bound::sum(&expected.magnitude, 2);
-            results.expect(&name, &results.packed(&name), &expected.value, bound);
-        }
-        let mut recording = Recording::tuned("clean", adapter.gpu.target());
-        let clean = recording.slot("x", DType::F32, [1, samples, dims]).unwrap();
-        let score = ScoreNetwork::predicting(model, Prediction::Sample).unwrap();
-        let refusal = score.record_noise(&mut recording, None, clean, &levels()[0]).unwrap_err();
-        assert!(refusal.to_string().contains("finite"), "{refusal}");
     }
+}
+
+fn traces_and_densities_equal_the_reference(adapter: &Adapter) {
+    for (index, [rows, dims]) in
+        [[1, 1], [7, 7], [63, 2], [64, 4], [65, 5], [257, 3], [5, 64], [3, 65], [2, 257]]
+            .into_iter()
+            .enumerate()
+    {
+        let [first, second, third] = [44, 45, 46].map(|seed| data(seed, rows * dims));
+        let mut case = Case::new(adapter, format!("trace [{rows}, {dims}]"));
+        let probe = case.packed("probe", rows, dims, &first);
+        let plain = case.input("plain", [rows, dims], &second);
+        let packed = case.packed("packed", rows, dims, &third);
+        let volume = case.recording.scratch("sums", DType::F32, [rows, 1]);
+        let (weight, constant) = (0.7 - index as f64, 3.25);
+        flow_trace::record(&mut case.recording, probe, plain, volume, weight).unwrap();
+        flow_trace::record(&mut case.recording, plain, packed, volume, -1.5).unwrap();
+        let density = flow_density::record(&mut case.recording, packed, volume, constant).unwrap();
+        case.output("volume", volume);
+        case.output("density", density);
+        case.expect_kernels(&["flow_trace", "flow_trace", "flow_density"]);
+        let results = case.run();
+        let weight = f64::from(weight as f32);
+        let begun = reference::flow_trace(&wide(&first), &wide(&second), &vec![0.0; rows], weight);
+        let sums = reference::flow_trace(&wide(&second), &wide(&third), &begun.value, -1.5);
+        let sizes: Vec<f64> = begun.magnitude.iter().zip(&sums.magnitude).map(|(a, b)| a + b).collect();
+        results.expect("volume", &results.get("volume"), &sums.value, Bound::sum(&sizes, 2 * dims));
+        let expected = reference::flow_density(&wide(&third), &sums.value, constant);
+        let sizes: Vec<f64> = sizes.iter().zip(&expected.magnitude).map(|(a, b)| a + b).collect();
+        results.expect("density", &results.get("density"), &expected.value, Bound::sum(&sizes, 2 * dims));
+    }
+}
+
+fn probes_equal_the_reference(adapter: &Adapter) {
+    let (seed, step) = (99, (3 << 32) + 5);
+    for [rows, dims] in [[1, 1], [7, 7], [63, 2], [64, 4], [65, 5], [257, 3], [3, 65]] {
+        for probe in [Probe::Rademacher, Probe::Normal] {
+            let mut case = Case::new(adapter, format!("{probe:?} [{rows}, {dims}]"));
+            case.run_state(seed, step);
+            let stream = case.recording.stream("test/probe").unwrap();
+            let probes = flow_probe::record(&mut case.recording, probe, (rows, dims), stream, 2).unwrap();
+            case.output("probe 0", probes[0]);
+            case.output("probe 1", probes[1]);
+            case.expect_kernels(&["flow_probe", "flow_probe"]);
+            let results = case.run();
+            for inner in 0..2 {
+                let draw = Draw { seed, step, stream: u32::from(stream_id("test/probe")), inner };
+                let elements = (rows * dims.div_ceil(4)) as u32;
+                let numbers =
+                    if probe == Probe::Normal { normal(draw, elements) } else { uniform(draw, elements) };
+                let expected = reference::flow_probe(&numbers, dims, probe == Probe::Normal);
+                let name = format!("probe {inner}");
+                results.expect(&name, &results.packed(&name), &expected, Bound::relative(4e-7, 4e-7));
+            }
+        }
+    }
+}
+
+/// A mixture of mean 0, of which the end of the flow keeps least.
+const CENTRED: reference::GaussianMixture<'_> = reference::GaussianMixture {
+    weights: &[0.4, 0.6],
+    means: &[0.9, -0.6, -0.6, 0.4],
+    covariances: &[0.3, 0.12, 0.12, 0.2, 0.15, -0.05, -0.05, 0.4],
+};
+
+fn centred() -> MixtureScore {
+    MixtureScore::full(CENTRED.weights, CENTRED.means, CENTRED.covariances).unwrap()
+}
+
+/// The same flow in f64.
+fn flow_in_f64(options: &LikelihoodOptions, x: &[f32]) -> Vec<f64> {
+    let stages = match options.method {
+        FlowMethod::RungeKutta4 => &RUNGE_KUTTA_4[..],
+        FlowMethod::Heun => &HEUN[..],
+    };
+    let units = [[1.0, 0.0], [0.0, 1.0]].map(|unit| unit.repeat(x.len() / 2));
+    let lambdas = [options.first_time, options.schedule.end()].map(|time| options.schedule.at(time).lambda());
+    flow_log_density(
+        stages,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(x), 2),
+        (&units, 1.0),
+        |level, x| reference::mixture_score(CENTRED, level, x).value,
+        |level, x, v| reference::mixture_score_product(CENTRED, level, x, v).value,
+    )
+}
+
+fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
+    let schedules = [NoiseSchedule::default(), NoiseSchedule::cosine()];
+    for (shape, schedule) in [[1, 1], [3, 7], [1, 65]].into_iter().zip(schedules.into_iter().cycle()) {
+        let [contexts, samples] = shape;
+        let x: Vec<f32> = data(51, contexts * samples * 2).iter().map(|x| 2.0 * x).collect();
+        let options = LikelihoodOptions { schedule, contexts, samples, ..LikelihoodOptions::default() };
+        let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let found = likelihood.log_density(&[], &x).unwrap();
+        compare(&found, &flow_in_f64(&options, &x), |_| 1e-4).unwrap();
+        let level = schedule.at(options.first_time);
+        let closed: Vec<f64> =
+            wide(&x).chunks_exact(2).map(|x| centred().log_density(x, &level).unwrap()).collect();
+        compare(&found, &closed, |_| 1e-3).unwrap();
+        assert!(likelihood.log_density(&[], &x[1..]).is_err() && likelihood.log_density(&[1.0], &x).is_err());
+    }
+}
+
+fn likelihoods_converge_with_the_order_of_their_method(adapter: &Adapter) {
+    let x = [0.3f32, -0.2, -1.1, 0.9, 1.6, 0.4, 2.5, -1.5, 0.0, -1.2];
+    let base = LikelihoodOptions { samples: x.len() / 2, ..LikelihoodOptions::default() };
+    let fine = flow_in_f64(&LikelihoodOptions { steps: 320, ..base }, &x);
+    for (method, steps, order) in [(FlowMethod::RungeKutta4, 20, 4.0), (FlowMethod::Heun, 40, 2.0)] {
+        let error = |steps: usize| {
+            let options = LikelihoodOptions { method, steps, ..base };
+            let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+            let found = wide(&likelihood.log_density(&[], &x).unwrap());
+            let squares: f64 = found.iter().zip(&fine).map(|(a, b)| (a - b).powi(2)).sum();
+            (squares / fine.len() as f64).sqrt()
+        };
+        let found = (error(steps) / error(2 * steps)).log2();
+        assert!((found - order).abs() < 0.2, "{}: {method:?} has order {found}", adapter.name);
+    }
+}
+
+fn estimated_traces_are_right_on_average(adapter: &Adapter) {
+    let samples = 257;
+    let x = [1.1f32, -0.4].repeat(samples);
+    let base = LikelihoodOptions { samples, steps: 30, seed: 7, ..LikelihoodOptions::default() };
+    let exact =
+        wide(&Likelihood::new(&adapter.gpu, &centred(), &base).unwrap().log_density(&[], &x).unwrap());
+    for draws in [Probe::Rademacher, Probe::Normal] {
+        let options = LikelihoodOptions { trace: Trace::Hutchinson { probes: 3, draws }, ..base };
+        let make = || Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let mut likelihood = make();
+        let first = likelihood.log_density(&[], &x).unwrap();
+        let second = likelihood.log_density(&[], &x).unwrap();
+        assert_eq!(make().log_density(&[], &x).unwrap(), first, "{draws:?}: the seed decides");
+        assert_ne!(first, second, "{draws:?}: a run draws probes of its own");
+        let all: Vec<f64> = first.iter().chain(&second).map(|&v| f64::from(v) - exact[0]).collect();
+        let count = all.len() as f64;
+        let mean = all.iter().sum::<f64>() / count;
+        let variance = all.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        let error = (variance / count).sqrt();
+        assert!(error > 1e-4, "{draws:?}: an estimate without spread estimates nothing");
+        assert!(mean.abs() < 4.0 * error, "{}: {draws:?}: {mean} off, standard error {error}", adapter.name);
+    }
+}
+
+/// A loop that a driver ends early would miss them.
+fn the_last_of_the_most_points_and_components_counts(adapter: &Adapter) {
+    let level = NoiseSchedule::default().at(0.1);
+    let place = (level.alpha(), level.sigma());
+    let x = [2.9f32, -3.1, 3.2, -2.8, -0.1, 0.2];
+    // All but the last are around the origin.
+    let spread = |count: usize| -> Vec<f64> {
+        let mut all = wide(&data(61, 2 * count));
+        all[2 * count - 2..].copy_from_slice(&[3.0, -3.0]);
+        all
+    };
+    let points = spread(60_000);
+    let mut energies = vec![0.0; 60_000];
+    energies[59_999] = -4.0;
+    let energy = FiniteEnergy::new(2, &points, &energies, 1.0).unwrap();
+    let score = FiniteScore::new(2, &points).unwrap();
+    let mut case = Case::new(adapter, "60000 points");
+    let value = case.input("x", [1, 3, 2], &x);
+    run_finite(&mut case, &energy, &score, value, &level);
+    let results = case.run();
+    let expected = reference::finite_energy(&points, &energies, place, 2, &wide(&x));
+    assert!(expected.energy[0] < -3.9, "the last point decides at the first row");
+    results.expect("energy", &results.get("energy"), &expected.energy, |_| 2e-3);
+    let noise = reference::finite_noise(&points, place, 2, &wide(&x));
+    results.expect("noise", &results.packed("noise"), &noise.value, |_| 1e-3);
+
+    let count = 3120;
+    let (weights, means) = (vec![1.0 / count as f64; count], spread(count));
+    let score = MixtureScore::isotropic(&weights, &means, &vec![0.1; count]).unwrap();
+    let covariances = [0.1f64.powi(2), 0.0, 0.0, 0.1f64.powi(2)].repeat(count);
+    let mixture = reference::GaussianMixture { weights: &weights, means: &means, covariances: &covariances };
+    let v = [0.4f32, -1.3, 0.7, 0.2, -0.6, 1.1];
+    let mut case = Case::new(adapter, "3120 components");
+    let value = case.input("x", [1, 3, 2], &x);
+    let direction = case.packed("v", 3, 2, &v);
+    let (noise, products) = score
+        .record_noise_and_vjps(&mut case.recording, None, value, &level, &mut |_, _| Ok(vec![direction]))
+        .unwrap();
+    case.output("noise", noise);
+    case.output("product", products[0]);
+    let results = case.run();
+    let noise = reference::mixture_score(mixture, place, &wide(&x));
+    results.expect("noise", &results.packed("noise"), &noise.value, |_| 1e-3);
+    let product = reference::mixture_score_product(mixture, place, &wide(&x), &wide(&v));
+    results.expect("product", &results.packed("product"), &product.value, |_| 1e-2);
+}
+
+fn faults_show_in_scores_and_energies(adapter: &Adapter) {
+    let x = [0.3f32, 0.1, f32::NAN, 0.2, 0.5, f32::INFINITY, -0.4, 0.6];
+    let points = [1.0, -0.5, 0.25, 0.5];
+    let energy = FiniteEnergy::new(2, &points, &[0.5, -1.0], 1.0).unwrap();
+    let mut case = Case::new(adapter, "faults");
+    let value = case.input("x", [1, 4, 2], &x);
+    let level = NoiseSchedule::default().at(0.3);
+    run_finite(&mut case, &energy, &FiniteScore::new(2, &points).unwrap(), value, &level);
+    let mixture = MixtureScore::isotropic(&[0.4, 0.6], &points, &[0.5, 0.2]).unwrap();
+    let noise = mixture.record_noise(&mut case.recording, None, value, &level).unwrap();
+    case.output("mixture", noise);
+    let results = case.run();
+    let energies: Vec<f32> = results.get("energy");
+    let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+    for (row, energy) in energies.iter().enumerate() {
+        let sound = finite(&x[2 * row..][..2]);
+        assert_eq!(energy.is_finite(), sound, "{}: energy {row}", adapter.name);
+        for name in ["gradient", "noise", "mixture"] {
+            let values: Vec<f32> = results.get(name);
+            assert_eq!(finite(&values[4 * row..][..2]), sound, "{}: {name} {row}", adapter.name);
+        }
+    }
+}
+
+fn likelihoods_of_a_conditional_network_equal_the_reference(adapter: &Adapter) {
+    let (contexts, samples, width) = (3, 5, 2);
+    let inputs = vec![Input::new(CONTEXT, width), Input::new(ACTION, 2), Input::new(TIME, 1)];
+    let network = Network::mlp(inputs, &[9], Activation::Tanh, 2);
+    let model = Model::new(&adapter.gpu, "score", network, &RunState::new(&adapter.gpu, 5).unwrap()).unwrap();
+    let flat: Vec<f32> = adapter.gpu.read(model.parameters()).unwrap();
+    let layout = model.layout();
+    let parameters: Vec<f64> =
+        layout.slices.iter().flat_map(|slice| wide(&layout.extract(slice, &flat))).collect();
+    let dense = |inputs: usize, outputs: usize, activation| Block::Dense {
+        weights: vec![0.0; inputs * outputs],
+        bias: vec![0.0; outputs],
+        activation,
+    };
+    let layers = vec![
+        dense(width + 3, 9, gibbs_reference::nn::Activation::Tanh),
+        dense(9, 2, gibbs_reference::nn::Activation::Identity),
+    ];
+    let twin = compose::Network { layers }.with_parameters(&parameters);
+
+    let (context, x) = (data(71, contexts * width), data(72, contexts * samples * 2));
+    let options = LikelihoodOptions {
+        contexts,
+        context_width: width,
+        samples,
+        steps: 20,
+        first_time: 0.01,
+        ..LikelihoodOptions::default()
+    };
+    let score = ScoreNetwork::new(model).unwrap();
+    let mut likelihood = Likelihood::new(&adapter.gpu, &score, &options).unwrap();
+    let found = likelihood.log_density(&context, &x).unwrap();
+
+    let rows = contexts * samples;
+    let trace = |(alpha, sigma): (f64, f64), x: &[f64]| {
+        let time = options.schedule.at_lambda((alpha / sigma).ln()).time;
+        let row = |(at, x): (usize, &[f64])| {
+            [&wide(&context)[at / samples * width..][..width], x, &[time]].concat()
+        };
+        let input: Vec<f64> = x.chunks_exact(2).enumerate().flat_map(row).collect();
+        twin.forward(&input, rows)
+    };
+    let product = |level: (f64, f64), x: &[f64], v: &[f64]| -> Vec<f64> {
+        let gradient = twin.backward(&trace(level, x), v).inputs;
+        gradient.chunks_exact(width + 3).flat_map(|row| row[width..width + 2].to_vec()).collect()
+    };
+    let lambdas = [options.first_time, options.schedule.end()].map(|time| options.schedule.at(time).lambda());
+    let units = [[1.0, 0.0], [0.0, 1.0]].map(|unit| unit.repeat(rows));
+    let expected = flow_log_density(
+        &RUNGE_KUTTA_4,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(&x), 2),
+        (&units, 1.0),
+        |level, x| trace(level, x).output,
+        product,
+    );
+    compare(&found, &expected, |_| 1e-3).unwrap();
+    // The trace alone, which a bounded network makes small beside the change of scale, is compared too.
+    let still = flow_log_density(
+        &RUNGE_KUTTA_4,
+        ((lambdas[0], lambdas[1]), options.steps),
+        (&wide(&x), 2),
+        (&units, 1.0),
+        |level, x| trace(level, x).output,
+        |_, x, _| vec![0.0; x.len()],
+    );
+    let moved = expected.iter().zip(&still).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(moved > 0.05, "{}: the trace counts for {moved} alone", adapter.name);
 }

@@ -6,12 +6,12 @@ use crate::common::suite::Suite;
 mod chains;
 mod contrastive;
 mod diffusion;
-mod embedding;
 mod energies;
 mod energy;
 mod fused;
 mod gpu;
 mod guidance;
+mod inputs;
 mod layers;
 mod network;
 mod nn;
@@ -30,7 +30,7 @@ pub fn suites() -> Vec<Suite> {
     vec![
         nn::suite(),
         network::suite(),
-        embedding::suite(),
+        inputs::suite(),
         energies::suite(),
         energy::suite(),
         contrastive::suite(),

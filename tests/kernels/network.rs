@@ -355,8 +355,8 @@ fn models() -> Vec<Model> {
         }),
         Model::of(3, 41, |inputs| Network::residual(inputs, 9, 1, Activation::Tanh, 1).with_norms(norms)),
         Model::of(11, 7, nested),
-        Model::of(5, 13, super::embedding::shared),
-        Model::of(7, 3, super::embedding::mixed),
+        Model::of(5, 13, super::inputs::shared),
+        Model::of(7, 3, super::inputs::mixed),
     ]
 }
 
@@ -653,7 +653,7 @@ fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
     assert!(!holds(&plain(&[64; 8]), 1, 1024), "loops too long");
     let residual = Model::of(1, 2, |inputs| Network::residual(inputs, 8, 1, Activation::Relu, 1)).network;
     assert!(!holds(&residual, 2, 16), "not plain");
-    assert!(!holds(&Model::of(1, 2, super::embedding::shared).network, 2, 16), "layers of inputs");
+    assert!(!holds(&Model::of(1, 2, super::inputs::shared).network, 2, 16), "layers of inputs");
 }
 
 /// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph, whose seed

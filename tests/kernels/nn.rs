@@ -32,6 +32,7 @@ every_adapter!(
     pack_inputs_normalises_and_zeroes_its_padding,
     unpack_gradient_scales,
     fourier_features_keep_their_accuracy,
+    c19_fourier_features_of_diffusion_times,
     fourier_features_are_finite_for_every_finite_input,
     fourier_features_normalise_and_keep_the_input,
     fourier_gradient_equals_the_reference,
@@ -143,6 +144,22 @@ fn fourier_features_keep_their_accuracy(adapter: &Adapter) {
         );
         results.expect("out", &results.packed("out"), &expected, Bound::relative(0.0, 5e-7));
     }
+}
+
+/// C19: times in [0, 1] and frequencies up to 100 turns per unit; asked is 1e-4 of f64.
+fn c19_fourier_features_of_diffusion_times(adapter: &Adapter) {
+    let values: Vec<f32> = (0..=1000).map(|at| at as f32 / 1000.0).collect();
+    let random = Fourier::gaussian(1, 16, 30.0, 1).frequencies;
+    let fourier = Fourier::new(random.into_iter().chain([100.0, -100.0, 99.99, 1e-3]).collect());
+    assert!(fourier.frequencies.iter().all(|frequency| frequency.abs() <= 100.0));
+    let mut case = Case::new(adapter, "Fourier features of times");
+    let x = case.input("x", [values.len(), 1], &values);
+    let out = fourier_features::record(&mut case.recording, x, &Affine::identity(1), &fourier).unwrap();
+    case.output("out", out);
+    let results = case.run();
+    let expected =
+        reference::fourier_features(&wide(&values), &[0.0], &[1.0], &wide(&fourier.frequencies), 0);
+    results.expect("out", &results.packed("out"), &expected, Bound::relative(0.0, 1e-4));
 }
 
 fn fourier_features_are_finite_for_every_finite_input(adapter: &Adapter) {

@@ -1,24 +1,29 @@
-//! Floor 5: noised samples, the loss of noise prediction, updates of solvers.
+//! Floor 5: noised samples, the loss of predictions, networks that output samples, updates of solvers.
 
 use gibbs::diffusion::perturb::{LEVELS, Samples, Target};
 use gibbs::diffusion::solver_step::{self, StepValues};
-use gibbs::diffusion::{NoiseSchedule, Solver, SolverOptions, TimeGrid, denoising_loss, perturb};
-use gibbs::gpu::DType;
+use gibbs::diffusion::{
+    NoiseSchedule, Prediction, Score, ScoreNetwork, Solver, SolverOptions, TimeGrid, denoising_loss, perturb,
+};
 use gibbs::gpu::random::stream_id;
+use gibbs::gpu::{DType, Recording, RunState};
+use gibbs::nn::{ACTION, Activation, Input, Model, Network, TIME};
 use gibbs_reference::diffusion::perturb::Level;
 use gibbs_reference::diffusion::solver_step::{SolverFactors, guided_noise};
 use gibbs_reference::diffusion::{
-    denoising_loss as denoising_reference, perturb as perturb_reference, solver_step as step_reference,
+    combine, denoising_loss as denoising_reference, perturb as perturb_reference,
+    solver_step as step_reference,
 };
 use gibbs_reference::gpu::random::{Draw, normal};
 use gibbs_reference::gpu::random_words::words;
 
 use crate::EPS;
-use crate::common::{Adapter, Case, data, every_adapter, wide};
+use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
 
 every_adapter!(
     noised_samples_equal_the_reference,
     the_denoising_loss_equals_the_reference,
+    a_network_of_samples_is_a_score,
     solver_steps_equal_the_reference,
 );
 
@@ -200,5 +205,56 @@ fn solver_steps_equal_the_reference(adapter: &Adapter) {
             places.push(next);
             models.push(model);
         }
+    }
+}
+
+/// Noise and a product of its Jacobian: those of the network that outputs samples, moved to noise in f64.
+fn a_network_of_samples_is_a_score(adapter: &Adapter) {
+    for (index, [samples, dims]) in
+        [[1, 1], [7, 3], [63, 4], [64, 7], [65, 2], [257, 5], [3, 65]].into_iter().enumerate()
+    {
+        let level = NoiseSchedule::default().at([0.05, 0.4, 1.0][index % 3]);
+        let inputs = vec![Input::new(ACTION, dims), Input::new(TIME, 1)];
+        let network = Network::mlp(inputs, &[17], Activation::Silu, dims);
+        let run = RunState::new(&adapter.gpu, 9 + index as u64).unwrap();
+        let model = Model::new(&adapter.gpu, "score", network, &run).unwrap();
+        let (x, direction) = (data(41, samples * dims), data(42, samples * dims));
+        let mut case = Case::new(adapter, format!("score of samples [{samples}, {dims}], t {}", level.time));
+        case.bind(&model.slot(), model.parameters());
+        let value = case.input("x", [1, samples, dims], &x);
+        let given = case.packed("direction", samples, dims, &direction);
+        for (name, prediction) in [("noise", Prediction::Noise), ("sample", Prediction::Sample)] {
+            let score = ScoreNetwork::predicting(model.clone(), prediction).unwrap();
+            assert_eq!((score.prediction(), score.dims()), (prediction, dims));
+            let recording = &mut case.recording;
+            let plain = score.record_noise(recording, None, value, &level).unwrap();
+            let (output, products) = score
+                .record_noise_and_vjps(recording, None, value, &level, &mut |_, _| Ok(vec![given]))
+                .unwrap();
+            case.output(&format!("{name} plain"), plain);
+            case.output(&format!("{name} output"), output);
+            case.output(&format!("{name} product"), products[0]);
+        }
+        let results = case.run();
+        let of_x = f64::from((1.0 / level.sigma()) as f32);
+        let of_output = f64::from((-level.alpha() / level.sigma()) as f32);
+        let read = |name: &str| match name {
+            // Products have the shape of the input.
+            "noise product" => wide(&results.get(name)),
+            _ => wide(&results.packed(name)),
+        };
+        for (what, own) in [("plain", &x), ("output", &x), ("product", &direction)] {
+            let through = read(&format!("noise {what}"));
+            let expected = combine((of_x, &wide(own)), (of_output, &through));
+            let name = format!("sample {what}");
+            let bound = Bound::sum(&expected.magnitude, 2);
+            results.expect(&name, &results.packed(&name), &expected.value, bound);
+        }
+        let mut recording = Recording::tuned("clean", adapter.gpu.target());
+        let clean = recording.slot("x", DType::F32, [1, samples, dims]).unwrap();
+        let score = ScoreNetwork::predicting(model, Prediction::Sample).unwrap();
+        let refusal =
+            score.record_noise(&mut recording, None, clean, &NoiseSchedule::default().at(0.0)).unwrap_err();
+        assert!(refusal.to_string().contains("finite"), "{refusal}");
     }
 }

@@ -88,15 +88,15 @@ struct Term {
 impl Quadratic {
     /// `E(x)`.
     pub fn energy(&self, x: [f64; 2]) -> f64 {
-        0.5 * form(self.matrix, self.from_centre(x))
+        0.5 * form(self.matrix, self.offset(x))
     }
 
     /// `grad E(x)`.
     pub fn gradient(&self, x: [f64; 2]) -> [f64; 2] {
-        product(self.matrix, self.from_centre(x))
+        product(self.matrix, self.offset(x))
     }
 
-    fn from_centre(&self, x: [f64; 2]) -> [f64; 2] {
+    fn offset(&self, x: [f64; 2]) -> [f64; 2] {
         [x[0] - self.centre[0], x[1] - self.centre[1]]
     }
 }
@@ -171,7 +171,7 @@ impl MixtureOracle {
             .iter()
             .map(|component| {
                 let (log_stretch, pull) = self.tilt(component.variance);
-                let off = self.energy.from_centre(component.mean);
+                let off = self.energy.offset(component.mean);
                 (component.weight / total).ln() + log_stretch - 0.5 * form(pull, off)
             })
             .collect();
@@ -222,7 +222,7 @@ impl MixtureOracleAt<'_> {
         let mut blend = Blend::new();
         for term in &self.terms {
             let (off, mean) = self.posterior(term, x);
-            let from = self.oracle.energy.from_centre(mean);
+            let from = self.oracle.energy.offset(mean);
             let pulled = product(term.pull, from);
             let force = product(self.oracle.energy.matrix, from).map(|v| self.oracle.beta * v);
             blend.add(&Share {

@@ -64,7 +64,7 @@ impl Oracle {
         check_beta(beta)?;
         if 1.0 + beta * atoms.variance * atoms.curvature <= 0.0 {
             let limit = -1.0 / (atoms.variance * atoms.curvature);
-            let problem = format!("is {beta}; from {limit} on the tilted density has no finite mass");
+            let problem = format!("is {beta}; from {limit:.3} on the tilted density has no finite mass");
             return Err(Error::argument(UNIT, "beta", problem));
         }
         Ok(Self { atoms, beta })

@@ -10,9 +10,11 @@ use crate::tasks::density::curve::Panel;
 use crate::tasks::density::{Checkerboard, Density, EightGaussians, Rings};
 use crate::tasks::density::{moons, normal_pair, rings, two_spirals, uniform};
 
-/// Gauss-Legendre panels of 8 nodes along a curve, and evenly spaced nodes round a ring, per noise width.
-pub(super) const PANELS: f64 = 1.0;
-const RING_NODES: f64 = 2.0;
+/// Gauss-Legendre panels of 8 nodes along a curve, the same along an arm that squares smooth, and evenly spaced nodes round a
+/// ring, per noise width.
+const PANELS: f64 = 0.75;
+const ARM_PANELS: f64 = 0.4;
+const RING_NODES: f64 = 1.5;
 
 /// The swiss roll: what the generator divides by, and the angles it runs over.
 const ROLL_SCALE: f64 = 5.0;
@@ -112,7 +114,7 @@ pub(super) fn atoms(task: Task, fineness: f64) -> Atoms {
             (atoms.collect(), 0.0, side, 0.0)
         }
         Task::TwoSpirals => {
-            let stride = |n: f64| 3.0 * two_spirals::NOISE_STD / (PANELS * fineness) / f64::hypot(1.0, n);
+            let stride = |n: f64| 3.0 * two_spirals::NOISE_STD / (ARM_PANELS * fineness) / f64::hypot(1.0, n);
             let atoms = [1.0, -1.0].into_iter().flat_map(|sign| {
                 let place = move |n| two_spirals::arm(n).map(|v| sign * (v + 0.5 * two_spirals::JITTER));
                 along([0.0, ARM_END], stride, place, |n, width| width * n / (ARM_END * ARM_END), arm_energy)

@@ -104,7 +104,8 @@ impl Target {
                 let edges: Vec<f64> = (0..=cells)
                     .map(|edge| self.cumulative(edge as f64 * width - half_width - middle))
                     .collect();
-                edges.windows(2).map(|pair| pair[1] - pair[0]).collect()
+                // A difference of nearly equal numbers may be rounded below 0.
+                edges.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).collect()
             });
             let [columns, rows] = &masses;
             // Most atoms touch a few columns only.

@@ -46,7 +46,6 @@ fn quadrature_agrees_with_a_much_finer_rule() {
                     assert!(gap(a.mean_energy, b.mean_energy) < 1e-6, "{task} {time} {x:?}");
                 }
             }
-            println!("{task} beta {beta}: energy, gradient, score {worst:?}");
             assert!(worst.iter().all(|gap| *gap < 1e-6), "{task} beta {beta}: {worst:?}");
         }
     }
@@ -127,9 +126,10 @@ fn drawn_points_have_the_densities_and_energies_of_the_oracle() {
             let bins = target.bins(half_width, cells);
             let mut found = vec![0.0; cells * cells];
             for (x, tilt) in places.iter().zip(&tilts) {
-                let bin = Bins::of_sample(&[*x], half_width, cells);
-                if let Some(index) = bin.probabilities.iter().position(|p| *p > 0.0) {
-                    found[index] += tilt / (mean * count as f64);
+                let [column, row] =
+                    x.map(|v| (f64::from(v) + half_width) * cells as f64 / (2.0 * half_width));
+                if (0.0..cells as f64).contains(&column) && (0.0..cells as f64).contains(&row) {
+                    found[row as usize * cells + column as usize] += tilt / (mean * count as f64);
                 }
             }
             let gap = 0.5 * found.iter().zip(&bins.probabilities).map(|(p, q)| (p - q).abs()).sum::<f64>();
@@ -152,13 +152,12 @@ fn draws_from_the_target_are_its_own_sample() {
             let sample = target.draw(10_000, 9);
             let (few, many) =
                 (target.total_variation(&sample), target.total_variation(&target.draw(160_000, 8)));
-            println!(
-                "{task} beta {beta}: log Z {:.4}, tv of exact draws {few:.4}, of 16 times as many {many:.4}",
-                target.log_z()
-            );
             assert!(few < 0.055 && many < 0.3 * few + 0.004, "{task} {beta}: {few} {many}");
             assert_eq!(sample, target.draw(10_000, 9));
-            let wrong = task.target(beta + 10.0).unwrap().total_variation(&sample);
+            let wrong = task
+                .target(if beta > 0.0 { 0.3 * beta.min(3.0) } else { 3.0 })
+                .unwrap()
+                .total_variation(&sample);
             assert!(wrong > 2.0 * few, "{task} {beta}: {wrong} {few}");
         }
     }

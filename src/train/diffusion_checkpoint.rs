@@ -1,0 +1,130 @@
+//! Checkpoints of diffusion training: everything a run needs to go on with the same bits.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::stored::{self, AVERAGE, FORMAT, Machine, Stored};
+use super::{Dataset, DiffusionOptions, DiffusionTrainer};
+use crate::gpu::Gpu;
+use crate::nn::{Model, Network};
+use crate::{Error, Result};
+
+/// The kind of training in a description.
+const KIND: &str = "diffusion";
+
+/// The description in a checkpoint's metadata.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    format: u32,
+    kind: String,
+    step: u64,
+    seed: u64,
+    options: DiffusionOptions,
+    name: String,
+    network: Network,
+    /// Fingerprint of the data set.
+    data: String,
+    #[serde(flatten)]
+    machine: Machine,
+}
+
+impl DiffusionTrainer {
+    /// Writes a checkpoint of the run as it stands. Waits for all steps submitted. Blocking readbacks.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::Io`], [`Error::DeviceLost`].
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.gpu.wait()?;
+        self.progress.ring.check_latch()?;
+        let step = self.run.step(&self.gpu)?;
+        self.write(path, step)
+    }
+
+    /// Writes the last good weights after [`Error::NonFinite`], and returns their step, which is the one that the error names.
+    ///
+    /// # Errors
+    /// As [`DiffusionTrainer::save`]; [`Error::Argument`] if no step went bad.
+    pub fn save_last_good(&mut self, path: &Path) -> Result<u64> {
+        self.gpu.wait()?;
+        match self.progress.ring.check_latch() {
+            Err(Error::NonFinite { step, .. }) => self.write(path, step).map(|()| step),
+            Err(other) => Err(other),
+            Ok(()) => {
+                Err(Error::argument("save the last good weights", "the run", "has no bad step; use `save`"))
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, step: u64) -> Result<()> {
+        let description = Description {
+            format: FORMAT,
+            kind: KIND.into(),
+            step,
+            seed: self.run.seed(),
+            options: self.options.clone(),
+            name: self.model.name().into(),
+            network: self.model.network().clone(),
+            data: format!("{:016x}", self.fingerprint),
+            machine: Machine::new(&self.gpu, self.variants()),
+        };
+        stored::write(&self.gpu, path, &description, &[(&self.model, &self.optimiser)])
+    }
+
+    /// Reads the options of a checkpoint, to know its data before resuming.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is no checkpoint of this kind, [`Error::Io`].
+    pub fn options_of(path: &Path) -> Result<DiffusionOptions> {
+        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
+        let stored = Stored::read(path)?;
+        let (_, description) = stored.parse::<Description>(Some(KIND)).map_err(fail)?;
+        Ok(DiffusionOptions { seed: description.seed, ..description.options })
+    }
+
+    /// Reads the network of a checkpoint with its averaged weights, to sample with; no data are needed.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is damaged, hostile or of another kind; [`Error::Io`], [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`].
+    pub fn averaged_of(gpu: &Gpu, path: &Path) -> Result<Model> {
+        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
+        let stored = Stored::read(path)?;
+        let (tensors, description) = stored.parse::<Description>(Some(KIND)).map_err(&fail)?;
+        let model = stored::promised(gpu, &tensors, &description.name, description.network, path)
+            .map_err(stored::blame(path))?;
+        let flat = stored::read_flat(&tensors, model.name(), AVERAGE, model.layout()).map_err(&fail)?;
+        model.set_parameters(gpu, &flat)?;
+        Ok(model)
+    }
+
+    /// Goes on from a checkpoint: with the same data, adapter and driver the run continues with the same bits as if it had not
+    /// stopped.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another format or kind, for other data or for a larger
+    /// device; [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn resume(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
+        Self::restore(gpu, data, path).map_err(stored::blame(path))
+    }
+
+    fn restore(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
+        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
+        let stored = Stored::read(path)?;
+        let (tensors, description) = stored.parse::<Description>(Some(KIND)).map_err(&fail)?;
+        if description.data != format!("{:016x}", data.fingerprint()) {
+            return Err(fail("was trained on other data; resume with the same data set".into()));
+        }
+        if description.step > description.options.steps {
+            let steps = description.options.steps;
+            return Err(fail(format!("stands at step {} of a run of {steps}", description.step)));
+        }
+        let options = DiffusionOptions { seed: description.seed, ..description.options };
+        options.check(&description.network, data)?;
+        let model = stored::promised(gpu, &tensors, &description.name, description.network, path)?;
+        let trainer = Self::assemble(gpu, model, data, options, description.step)?;
+        description.machine.compare(gpu, &trainer.variants(), path);
+        stored::restore(gpu, &tensors, &[(&trainer.model, &trainer.optimiser)], path)?;
+        Ok(trainer)
+    }
+}
