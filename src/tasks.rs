@@ -1,4 +1,5 @@
 //! Data and worlds to train on, each with its exact oracle; plain `f64` host code without a device.
 
+pub mod bandit;
 pub mod density;
 pub mod toy;
