@@ -5,6 +5,8 @@
 mod panels;
 #[path = "../common/progress.rs"]
 mod progress;
+#[path = "../common/published.rs"]
+mod published;
 
 mod measure;
 mod networks;

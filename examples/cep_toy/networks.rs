@@ -4,13 +4,14 @@ use clap::ValueEnum;
 use gibbs::diffusion::{GuidanceNetwork, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, Encoding, Fourier, FourierColumns, Input, Layer, Network, Schedule, TIME,
+    ACTION, Activation, AdamOptions, Encoding, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
 use gibbs::tasks::toy::{LabelledPoint, Task};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
 use gibbs::{Gpu, Result};
 
 use super::progress::Progress;
+use super::published;
 use super::rows::Method;
 use super::{Arguments, LabelKind};
 
@@ -61,37 +62,17 @@ impl Preset {
         }
     }
 
-    /// Time enters as itself and as waves of half a turn to eight turns per unit; in the published networks as 16 random
-    /// frequencies of deviation 30.
-    fn time(self) -> Input {
-        let fourier = match self {
-            Preset::Quick => Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput),
-            Preset::Paper => Fourier::gaussian(1, 16, 30.0, 0),
-        };
-        Input::new(TIME, 1).encoded(Encoding::Fourier(fourier))
-    }
-
     fn score(self) -> Network {
-        let (action, time) = (Input::new(ACTION, 2), self.time());
-        let affine = |width| Layer::dense(width, Activation::Identity);
         match self {
-            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 2),
-            Preset::Paper => {
-                let time = time.embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]);
-                let inputs = vec![action.embedded(vec![affine(224)]), time];
-                Network::mlp(inputs, &[512, 512, 512, 512, 256], Activation::Silu, 2)
-            }
+            Preset::Quick => quick(2),
+            Preset::Paper => published::score(),
         }
     }
 
     fn energy(self) -> Network {
-        let (action, time) = (Input::new(ACTION, 2), self.time());
         match self {
-            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 1),
-            Preset::Paper => {
-                let time = time.embedded(vec![Layer::dense(32, Activation::Identity)]);
-                Network::mlp(vec![action, time], &[512; 4], Activation::Silu, 1)
-            }
+            Preset::Quick => quick(1),
+            Preset::Paper => published::energy(),
         }
     }
 
@@ -100,6 +81,13 @@ impl Preset {
         let schedule = Schedule::Cosine { rate, warmup: 100, floor: 0.0 };
         AdamOptions { schedule, average_decay, max_norm: 10.0, ..AdamOptions::default() }
     }
+}
+
+/// Three layers of 128; time enters as itself and as waves of half a turn to eight turns per unit.
+fn quick(outputs: usize) -> Network {
+    let fourier = Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput);
+    let time = Input::new(TIME, 1).encoded(Encoding::Fourier(fourier));
+    Network::mlp(vec![Input::new(ACTION, 2), time], &[128; 3], Activation::Silu, outputs)
 }
 
 /// A trained network with the speed of its training.
