@@ -14,7 +14,6 @@ use gibbs::{Gpu, Result};
 
 const BETA: f64 = 3.0;
 const SUPPORT: usize = 16;
-const SAMPLES: usize = 4000;
 const STATES: [[f32; 2]; 8] = [
     [-0.75, -0.75],
     [-0.25, -0.25],
@@ -75,19 +74,23 @@ fn energy(name: &str, objective: GuidanceObjective, steps: u64) -> Result<Guidan
 }
 
 /// The relative entropy to the best policy of samples at scale `s`, for each state.
-fn entropies(score: &ScoreNetwork, energy: &GuidanceNetwork, s: f64) -> Result<Vec<f64>> {
+fn entropies(
+    (score, energy): (&ScoreNetwork, &GuidanceNetwork),
+    s: f64,
+    (states, samples): (&[[f32; 2]], usize),
+) -> Result<Vec<f64>> {
     let options = SamplingOptions {
-        contexts: STATES.len(),
+        contexts: states.len(),
         context_width: 2,
-        samples: SAMPLES,
+        samples,
         guidance_scale: s,
         seed: 11,
         ..SamplingOptions::default()
     };
     let mut sampler = DiffusionSampler::new(gpu(), score, Guidance::Intermediate(energy), &options)?;
-    let flat = sampler.sample(STATES.as_flattened())?;
+    let flat = sampler.sample(states.as_flattened())?;
     let actions: Vec<[f32; 2]> = flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-    let each = STATES.iter().zip(actions.chunks_exact(SAMPLES));
+    let each = states.iter().zip(actions.chunks_exact(samples));
     each.map(|(state, actions)| {
         let best = Bandit.oracle(state.map(f64::from), BETA)?.tilted();
         relative_entropy(actions, 4, |action| best.log_density(action))
@@ -102,9 +105,9 @@ fn mean(values: &[f64]) -> f64 {
 /// A few steps are far from the optimum, but already lead the right way.
 #[test]
 fn guidance_brings_a_policy_nearer_to_the_best() {
-    let score = score(150).unwrap();
+    let score = score(100).unwrap();
     let labels = Labels::Unnormalised { reference: Bandit::LOWEST_ENERGY };
-    let energy = energy("cep", GuidanceObjective::Contrastive { labels }, 150).unwrap();
+    let energy = energy("cep", GuidanceObjective::Contrastive { labels }, 100).unwrap();
     let (plain, guided) =
         (entropies(&score, &energy, 0.0).unwrap(), entropies(&score, &energy, 1.0).unwrap());
     println!("without guidance {plain:.3?}, with it {guided:.3?}");
@@ -119,7 +122,7 @@ fn c20_contrast_finds_the_best_policy_of_every_state() {
     let labels = Labels::Unnormalised { reference: Bandit::LOWEST_ENERGY };
     let cep = energy("cep", GuidanceObjective::Contrastive { labels }, steps).unwrap();
     let mse = energy("mse", GuidanceObjective::Mse, steps).unwrap();
-    let (cep, mse) = (entropies(&score, &cep, 1.0).unwrap(), entropies(&score, &mse, 1.0).unwrap());
+    let [cep, mse] = [&cep, &mse].map(|energy| entropies((&score, energy), 1.0, (&STATES, 4000)).unwrap());
     println!("relative entropy to the best policy: contrast {cep:.3?}, regression {mse:.3?}");
     assert!(mean(&cep) < 0.05, "{cep:?}");
     assert!(mean(&mse) > 3.0 * mean(&cep), "{mse:?} {cep:?}");
