@@ -34,7 +34,7 @@ pub use intermediate_energy::{GuidanceNetwork, IntermediateEnergy};
 pub use likelihood::{FlowMethod, Likelihood, LikelihoodOptions, Trace};
 pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
-pub use sampler::{DiffusionSampler, SamplingOptions, record_solve};
+pub use sampler::{DiffusionSampler, SamplingOptions, Solution};
 pub use score::{Cotangents, Prediction, Score, ScoreNetwork};
 pub use solver::{Solver, SolverOptions, SolverStep};
 pub use time_grid::TimeGrid;

@@ -5,6 +5,9 @@ without arguments that does `size` worth of work and hands it to the device, and
 
     training(spec, contexts, draws)   one R-NCE step with Adam; `draws`: batch and negatives are drawn anew, or stay as they are
     chains(spec, chains, steps)       Langevin dynamics
+    contrast(spec, rows)              one step with Adam of an intermediate energy, contrasted within groups (arXiv 2304.12824)
+    guided(spec, samples, steps)      a whole pass of a solver, guided by an energy; `steps` evaluations
+    left()                            the loss or the samples that the last of these two left: numbers, or it gets no figure
     gemm(spec, rows)                  one matrix product
     gradient(shape, activation, parameters, x, y, log_density)   loss and parameter gradients, for the check
     langevin_step(activation, parameters, y, eta)                one step without noise, for the check
@@ -43,6 +46,20 @@ def gemm(rows, outputs, inputs, product):
     return dict(kind="gemm", rows=rows, outputs=outputs, inputs=inputs, product=product)
 
 
+def timed_network(action, time, context, hidden, outputs):
+    """Widths of three chains of layers: of the action's, of the time's from its 32 features on, of those behind them."""
+    return [action, time, [action[-1] + time[-1] + context, *hidden, outputs]]
+
+
+TOY_ENERGY = timed_network([2], [32, 32], 0, [512] * 4, 1)
+TOY_SCORE = timed_network([2, 224], [32, 32, 32], 0, [512] * 4 + [256], 2)
+
+
+def contrast(rows, support, x, y, network, first_time):
+    """`rows` of the data, each with `support` samples: a group, or 1 where all of a step are one group."""
+    return dict(kind="contrast", rows=rows, support=support, x=x, y=y, network=network, first_time=first_time, beta=3.0)
+
+
 def workloads():
     found = {}
     for rows, outputs, inputs in [(2048, 256, 256), (8192, 1024, 1024), (65536, 128, 128)]:
@@ -55,6 +72,10 @@ def workloads():
     found["tiny"] = training(16, 15, 2, 2, [64] * 2, "silu", "gaussian")
     found["langevin-small"] = chains(4, [128] * 3, "silu")
     found["ibc-langevin"] = chains(32, [512] * 8, "relu")
+    found["cep-toy"] = contrast(2048, 1, 0, 2, TOY_ENERGY, 1e-5)
+    policy = timed_network([6], [32, 32], 17, [256] * 4, 1)
+    found["qgpo-energy"] = contrast(256, 16, 17, 6, policy, 1e-3)
+    found["guided-sampling"] = dict(kind="guided", samples=4096, steps=15, score=TOY_SCORE, energy=TOY_ENERGY)
     return found
 
 
@@ -63,22 +84,35 @@ def layer_widths(spec):
     return [spec.get("x", 0) + spec["y"], *spec["widths"], 1]
 
 
+def multiply_adds(chains):
+    """Of one row, given the widths of chains of layers."""
+    return sum(a * b for widths in chains for a, b in zip(widths, widths[1:]))
+
+
 def operations(spec, rows):
     """Nominal operations of one step: 2 per multiply-add of a product, 4 for an input gradient, 6 for training."""
     if spec["kind"] == "gemm":
         return 2.0 * rows * spec["outputs"] * spec["inputs"]
-    widths = layer_widths(spec)
-    multiply_adds = sum(a * b for a, b in zip(widths, widths[1:]))
+    if spec["kind"] == "contrast":
+        return 6.0 * rows * spec["support"] * multiply_adds(spec["network"])
+    if spec["kind"] == "guided":
+        return rows * (2.0 * multiply_adds(spec["score"]) + 4.0 * multiply_adds(spec["energy"]))
     if spec["kind"] == "chains":
-        return 4.0 * rows * multiply_adds
-    return 6.0 * rows * (spec["negatives"] + 1) * multiply_adds
+        return 4.0 * rows * multiply_adds([layer_widths(spec)])
+    return 6.0 * rows * (spec["negatives"] + 1) * multiply_adds([layer_widths(spec)])
+
+
+def waves(width):
+    """Smooth, asymmetric rows in [-1, 1]."""
+    rows = np.arange(ROWS_OF_DATA)[:, None]
+    return np.sin((rows * 7 + np.arange(width)[None, :] * 13) * 0.37).astype(np.float32)
 
 
 def data(spec):
-    """Smooth, asymmetric rows in [-1, 1]: contexts and actions."""
-    rows = np.arange(ROWS_OF_DATA)[:, None]
-    wave = lambda width: np.sin((rows * 7 + np.arange(width)[None, :] * 13) * 0.37).astype(np.float32)
-    return wave(spec["x"]), wave(spec["y"])
+    """Contexts and actions; to be contrasted, a row's actions one behind the other, each with its energy."""
+    if spec["kind"] == "contrast":
+        return waves(spec["x"]), waves(spec["support"] * (spec["y"] + 1))
+    return waves(spec["x"]), waves(spec["y"])
 
 
 def parameters(widths, seed):
@@ -90,6 +124,48 @@ def parameters(widths, seed):
         draw = lambda *shape: random.uniform(-bound, bound, shape).astype(np.float32)
         layers.append((draw(inputs, outputs), draw(outputs)))
     return layers
+
+
+def timed_parameters(network, seed):
+    """Layers of the three chains of a network."""
+    return [parameters(widths, seed + at) for at, widths in enumerate(network)]
+
+
+def frequencies():
+    """16 of deviation 30: time enters as sines and cosines of that many turns per unit."""
+    return (30.0 * np.random.default_rng(11).normal(size=16)).astype(np.float32)
+
+
+# The variance-preserving schedule: noise rates at time 0 and 1.
+RATES = (0.1, 20.0)
+
+
+def log_alpha(t):
+    """Of the factor of the data at a time, a number or an array of any framework; `sigma = sqrt(-expm1(2 log_alpha))`."""
+    return -0.25 * (RATES[1] - RATES[0]) * t * t - 0.5 * RATES[0] * t
+
+
+def solver(evaluations):
+    """DPM-Solver++ of second order, multistep, from time 1 to 0.001 in equal steps of the log-SNR: per evaluation time, alpha,
+    sigma, and the factors of the sample and of the model values of this evaluation and the one before."""
+    def log_snr(t):
+        return log_alpha(t) - 0.5 * math.log(-math.expm1(2 * log_alpha(t)))
+
+    def time_of(value):
+        slope = RATES[1] - RATES[0]
+        noise = 2 * slope * math.log1p(math.exp(-2 * value))
+        return noise / ((math.sqrt(RATES[0] ** 2 + noise) + RATES[0]) * slope)
+
+    times = [time_of(value) for value in np.linspace(log_snr(1.0), log_snr(1e-3), evaluations + 1)]
+    alphas = [math.exp(log_alpha(t)) for t in times]
+    sigmas = [math.sqrt(-math.expm1(2 * log_alpha(t))) for t in times]
+    steps = []
+    for at in range(evaluations):
+        own = alphas[at + 1] * -math.expm1(log_snr(times[at]) - log_snr(times[at + 1]))
+        # Steps are equal; there is no model value before the first.
+        half = 0.5 * own if at else 0.0
+        steps.append((times[at], alphas[at], sigmas[at], sigmas[at + 1] / sigmas[at], own + half, -half))
+    return np.array(steps)
 
 
 # The f64 reference ---------------------------------------------------------------------------------------------------
@@ -180,6 +256,10 @@ def build(peer, spec, size):
         return peer.training(spec, rows, spec.get("draws", True))
     if spec["kind"] == "chains":
         return peer.chains(spec, rows, steps)
+    if spec["kind"] == "contrast":
+        return peer.contrast(spec, rows)
+    if spec["kind"] == "guided":
+        return peer.guided(spec, rows, steps)
     return peer.gemm(spec, rows)
 
 
@@ -193,7 +273,8 @@ def timed(peer, work, times):
 
 def measure(peer, spec, repetitions, seconds):
     full = {"training": lambda: (spec["contexts"], 1), "chains": lambda: (spec["chains"], spec["steps"]),
-            "gemm": lambda: (spec["rows"], 1)}[spec["kind"]]()
+            "gemm": lambda: (spec["rows"], 1), "contrast": lambda: (spec["rows"], 1),
+            "guided": lambda: (spec["samples"], spec["steps"])}[spec["kind"]]()
     size = reduced(full, power(operations(spec, full[0]) * full[1] / TRUSTED))
     work = build(peer, spec, size)
     # Compilation and first touches of memory, then one that counts.
@@ -207,12 +288,16 @@ def measure(peer, spec, repetitions, seconds):
         once = timed(peer, work, 1)
     times = min(2000, max(1, int(seconds / timed(peer, work, min(10, max(1, int(seconds / once)))))))
     found = sorted(1e3 * timed(peer, work, times) / size[1] for _ in range(repetitions))
+    if spec["kind"] in ("contrast", "guided") and not np.isfinite(peer.left()).all():
+        raise AssertionError("what it computed is not finite")
     quantile = lambda share: float(np.quantile(found, share))
     median = quantile(0.5)
     row = dict(median_ms=median, min_ms=found[0], max_ms=found[-1], lower_quartile_ms=quantile(0.25),
                upper_quartile_ms=quantile(0.75), gflops=operations(spec, size[0]) * 1e-6 / median,
                steps_per_repetition=times * size[1])
-    what = {"training": "contexts", "chains": "chains", "gemm": "rows"}[spec["kind"]]
+    what = {"training": "contexts", "chains": "chains", "gemm": "rows", "guided": "samples"}.get(spec["kind"])
+    if spec["kind"] == "contrast":
+        what = "samples" if spec["support"] == 1 else "states"
     scale = [dict(of=of, measured=part, full=whole)
              for of, part, whole in [(what, size[0], full[0]), ("steps", size[1], full[1])] if part != whole]
     return dict(row, scale=scale) if scale else row

@@ -24,6 +24,20 @@ def energy(shape, activation, layers, h):
     return affine(h, layers[-1])[..., 0]
 
 
+def timed(chains, action, time, context=None):
+    """A network over noised samples: layers of the action, of the time's features, and behind both and the context. `time`:
+    `[rows, 1]`; it passes through its layers row by row, as in the published code."""
+    def chain(layers, h):
+        for at, (weight, bias) in enumerate(layers):
+            h = (jax.nn.silu(h) if at else h) @ weight + bias
+        return h
+
+    angles = time * (2 * np.pi * harness.frequencies())
+    features = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+    parts = [chain(chains[0], action), chain(chains[1], features)]
+    return chain(chains[2], jnp.concatenate(parts if context is None else [*parts, context], -1))
+
+
 def rnce(layers, shape, activation, x, y, log_density):
     repeated = jnp.broadcast_to(x[:, None, :], (*y.shape[:2], x.shape[1]))
     logits = -energy(shape, activation, layers, jnp.concatenate([repeated, y], -1)) - log_density
@@ -114,6 +128,73 @@ class Peer:
             self.last = walk(jax.random.key(next(runs)), start)
 
         return work
+
+    def contrast(self, spec, rows):
+        xs, ys = (jnp.asarray(values) for values in harness.data(spec))
+        chains = jax.tree.map(jnp.asarray, harness.timed_parameters(spec["network"], 1))
+        support, first_time = spec["support"], spec["first_time"]
+        group = support if support > 1 else rows
+        groups = rows * support // group
+
+        def loss(chains, key):
+            one, two, three = jax.random.split(key, 3)
+            chosen = jax.random.randint(one, (rows,), 0, xs.shape[0])
+            samples = ys[chosen].reshape(groups, group, -1)
+            time = jax.random.uniform(two, (groups, 1, 1), minval=first_time, maxval=1.0)
+            log_alpha = harness.log_alpha(time)
+            clean = samples[..., :-1]
+            noise = jax.random.normal(three, clean.shape)
+            noised = jnp.exp(log_alpha) * clean + jnp.sqrt(-jnp.expm1(2 * log_alpha)) * noise
+            time = jnp.broadcast_to(time, (groups, group, 1))
+            context = None
+            if spec["x"]:
+                context = jnp.broadcast_to(xs[chosen][:, None, :], (rows, support, spec["x"]))
+            logits = -timed(chains, noised, time, context)[..., 0]
+            labels = jax.nn.softmax(-spec["beta"] * samples[..., -1], 1)
+            return -jnp.mean(jnp.sum(labels * jax.nn.log_softmax(logits, 1), 1))
+
+        @jax.jit
+        def step(state):
+            chains, first, second, count, key, _ = state
+            key, own = jax.random.split(key)
+            value, gradients = jax.value_and_grad(loss)(chains, own)
+            return (*adam(chains, gradients, first, second, count + 1, 2e-3), count + 1, key, value)
+
+        zeros = jax.tree.map(jnp.zeros_like, chains)
+        self.last = (chains, zeros, zeros, jnp.float32(0), jax.random.key(1), jnp.float32(0))
+
+        def work():
+            self.last = step(self.last)
+
+        return work
+
+    def guided(self, spec, samples, steps):
+        score, energy = (jax.tree.map(jnp.asarray, harness.timed_parameters(spec[name], 1)) for name in ("score", "energy"))
+        steps = jnp.asarray(harness.solver(steps), jnp.float32)
+
+        @jax.jit
+        def solve(key):
+            def evaluate(state, step):
+                x, before = state
+                level, alpha, sigma, start, own, last = step
+                time = jnp.full((samples, 1), level)
+                gradient = jax.grad(lambda x: timed(energy, x, time).sum())(x)
+                value = (x - sigma * (timed(score, x, time) + sigma * gradient)) / alpha
+                return (start * x + own * value + last * before, value), None
+
+            x = jax.random.normal(key, (samples, 2))
+            return jax.lax.scan(evaluate, (x, jnp.zeros_like(x)), steps)[0]
+
+        runs = iter(range(1 << 40))
+
+        def work():
+            self.last = solve(jax.random.key(next(runs)))
+
+        return work
+
+    def left(self):
+        """Training ends its state with the loss; sampling keeps the samples and its last model value."""
+        return np.asarray(self.last[0] if len(self.last) == 2 else self.last[-1])
 
     @staticmethod
     def moved(layers, activation, y, eta):

@@ -32,6 +32,32 @@ class Energy(torch.nn.Module):
         return self.layers[-1](h).squeeze(-1)
 
 
+class Timed(torch.nn.Module):
+    """A network over noised samples: layers of the action, of the time's features, and behind both and the context."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.action, self.time, self.rest = (torch.nn.Sequential(*self.chain(layers)) for layers in layers)
+        self.register_buffer("turns", 2 * torch.pi * torch.from_numpy(harness.frequencies()))
+
+    @staticmethod
+    def chain(layers):
+        for at, (weight, bias) in enumerate(layers):
+            if at:
+                yield torch.nn.SiLU()
+            layer = torch.nn.Linear(*weight.shape)
+            with torch.no_grad():
+                layer.weight.copy_(torch.from_numpy(weight.T.copy()))
+                layer.bias.copy_(torch.from_numpy(bias))
+            yield layer
+
+    def forward(self, action, time, context=None):
+        """`time`: `[rows, 1]`; it passes through its layers row by row, as in the published code."""
+        angles = time * self.turns
+        parts = [self.action(action), self.time(torch.cat([angles.sin(), angles.cos()], -1))]
+        return self.rest(torch.cat(parts if context is None else [*parts, context], -1))
+
+
 def rnce(energy, x, y, log_density):
     repeated = x[:, None, :].expand(-1, y.shape[1], -1)
     logits = -energy(torch.cat([repeated, y], -1)) - log_density
@@ -137,6 +163,66 @@ class Peer:
             return y
 
         return walk
+
+    def contrast(self, spec, rows):
+        xs, ys = (torch.from_numpy(values).to(self.place) for values in harness.data(spec))
+        energy = Timed(harness.timed_parameters(spec["network"], 1)).to(self.place)
+        optimiser = torch.optim.Adam(energy.parameters(), lr=2e-3, fused=True, capturable=self.compiled)
+        support, first_time = spec["support"], spec["first_time"]
+        group = support if support > 1 else rows
+        groups = rows * support // group
+
+        def contrasted():
+            chosen = torch.randint(xs.shape[0], (rows,), device=self.place)
+            samples = ys[chosen].reshape(groups, group, -1)
+            time = first_time + (1 - first_time) * torch.rand(groups, 1, 1, device=self.place)
+            log_alpha = harness.log_alpha(time)
+            sigma = (-torch.expm1(2 * log_alpha)).sqrt()
+            noised = log_alpha.exp() * samples[..., :-1] + sigma * torch.randn_like(samples[..., :-1])
+            context = xs[chosen][:, None, :].expand(-1, support, -1) if spec["x"] else None
+            logits = -energy(noised, time.expand(-1, group, -1), context).squeeze(-1)
+            labels = torch.softmax(-spec["beta"] * samples[..., -1], 1)
+            return -(labels * torch.log_softmax(logits, 1)).sum(1).mean()
+
+        loss = self.fast(contrasted)
+
+        def step():
+            optimiser.zero_grad(set_to_none=True)
+            value = loss()
+            value.backward()
+            optimiser.step()
+            self.kept = value.detach()
+
+        return self.replayed(step)
+
+    def guided(self, spec, samples, steps):
+        score, energy = (Timed(harness.timed_parameters(spec[name], 1)).to(self.place).requires_grad_(False)
+                         for name in ("score", "energy"))
+        steps = harness.solver(steps)
+        levels = torch.from_numpy(steps[:, :3].astype("float32")).to(self.place)
+
+        def model(x, level):
+            time, alpha, sigma = level
+            time = time.expand(x.shape[0], 1)
+            x = x.detach().requires_grad_()
+            gradient, = torch.autograd.grad(energy(x, time).sum(), x)
+            with torch.no_grad():
+                return (x - sigma * (score(x, time) + sigma * gradient)) / alpha
+
+        model = self.fast(model)
+
+        def solve():
+            x = torch.randn(samples, 2, device=self.place)
+            before = 0.0
+            for level, (_, _, _, start, own, last) in zip(levels, steps.tolist()):
+                value = model(x, level)
+                x, before = start * x + own * value + last * before, value
+            self.kept = x
+
+        return self.replayed(solve)
+
+    def left(self):
+        return self.kept.cpu().numpy()
 
     @staticmethod
     def step(energy, y, eta, temperature):

@@ -1,17 +1,18 @@
 //! Measures named workloads on one adapter: time, rates, shares of the adapter's limits, dispatches and host time per step.
 //!
 //! Each figure is the median of several repetitions after a warm-up; a repetition replays the step as often as it takes to run
-//! well past the cost of a submit. Rates are nominal: a training step counts 6 x rows x multiply-adds of the energy network, a
-//! step of a chain 4 x, a product 2 x, with no discount for what broadcasting saves and no credit for the proposal, the loss or
-//! the optimiser. Bytes are those that a step's dispatches bind, each binding once and in full: a layer that reads its part of
-//! the flat parameters counts all of them, and caches may serve what is counted, so that the share of a copy's bandwidth may
-//! pass 1. The control row, a plan of one tiny dispatch, shows what a replay costs at least.
+//! well past the cost of a submit. Rates are nominal: a training step counts 6 x rows x multiply-adds of the network that is
+//! trained, a step of a chain 4 x, an evaluation of guided sampling 2 x those of the score and 4 x those of the energy, a product
+//! 2 x, with no discount for what broadcasting saves and no credit for the proposal, the loss, the solver or the optimiser.
+//! Bytes are those that a step's dispatches bind, each binding once and in full: a layer that reads its part of the flat
+//! parameters counts all of them, and caches may serve what is counted, so that the share of a copy's bandwidth may pass 1. The
+//! control row, a plan of one tiny dispatch, shows what a replay costs at least.
 //!
 //! First two kernels measure what the adapter can do at most: multiply-adds in registers and a copy of a large buffer. Their
 //! results are checked, and so are those of every product, against f64, before it is timed: what computes wrongly gets no figure.
 //!
-//! A workload whose repetition would take more than 2 s is measured in part and says so: fewer steps of a chain first, then
-//! fewer rows. Times are those of the part; rates compare.
+//! A workload whose repetition would take more than 2 s is measured in part and says so: fewer steps of a chain or evaluations
+//! of a sample first, then fewer rows. Times are those of the part; rates compare.
 //!
 //! The JSON file (`--json`), `format` 2:
 //!
@@ -26,7 +27,11 @@
 //!   early, why it `stopped`
 //! * `errors`: by name what failed; the rest goes on
 
+#[path = "../common/published.rs"]
+mod published;
+
 mod curves;
+mod diffusion;
 mod gemm;
 mod measure;
 mod report;

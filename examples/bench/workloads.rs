@@ -1,19 +1,22 @@
 //! The workloads, by name.
 
+use gibbs::diffusion::DiffusionSampler;
 use gibbs::gpu::{Plan, Recording, RunState};
 use gibbs::nn::{ACTION, Activation, AdamOptions, Input, Model, Network, NetworkEnergy};
 use gibbs::sampler::{ChainOptions, ChainSampler, Langevin};
 use gibbs::testing::data;
 use gibbs::train::{
-    Dataset, EnergyOptions, NetworkShape, Normalise, ProposalOptions, RnceOptions, RnceTrainer,
+    Dataset, DiffusionTrainer, EnergyOptions, NetworkShape, Normalise, ProposalOptions, RnceOptions,
+    RnceTrainer,
 };
 use gibbs::{Gpu, Result};
 
 use crate::Failure;
+use crate::diffusion::{Contrast, Guided};
 use crate::gemm::{self, Gemm};
 
 /// What is measured, and what it is.
-pub const LIST: [(&str, &str); 17] = [
+pub const LIST: [(&str, &str); 20] = [
     ("gemm-2048x256x256", "one dense layer forward: rows x outputs x inputs"),
     ("gemm-2048x256x256/inputs", "its gradient to the inputs"),
     ("gemm-2048x256x256/weights", "its gradient to the weights"),
@@ -35,6 +38,9 @@ pub const LIST: [(&str, &str); 17] = [
     ("tiny", "training: 16 contexts of 2, 15 negatives, actions of 2, 2x64 SiLU: overhead alone"),
     ("langevin-small", "4096 chains, 100 steps, 3x128 SiLU, 4 inputs; figures per step of a chain"),
     ("ibc-langevin", "4096 chains, 100 steps, 8x512 ReLU, 32 inputs; figures per step of a chain"),
+    ("cep-toy", "training: an intermediate energy, one group of 2048 contrasted, 2 + 32 inputs, 4x512 SiLU"),
+    ("qgpo-energy", "training: the same, groups of 16 actions of 256 states, 6 + 32 + 17 inputs, 4x256 SiLU"),
+    ("guided-sampling", "4096 samples, 15 evaluations, score 5x512 and energy 4x512; figures per evaluation"),
     ("control", "a plan of one tiny dispatch: what a replay costs at least"),
     ("curves", "ms per rnce-small step over 1 to 1023 negatives and over batches of 64 to 65536 contexts"),
 ];
@@ -42,9 +48,9 @@ pub const LIST: [(&str, &str); 17] = [
 /// How much of a workload is done at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Rows of a product, contexts of a batch, or chains.
+    /// Rows of a product, of a batch, or chains, or samples.
     pub rows: usize,
-    /// Steps of each chain; 1 for the rest.
+    /// Steps of each chain, evaluations of each sample; 1 for the rest.
     pub steps: usize,
 }
 
@@ -63,6 +69,8 @@ pub enum Description {
     Gemm(Gemm),
     Training(Box<Training>),
     Chains { network: Network, chains: usize, steps: usize },
+    Contrast(Box<Contrast>),
+    Guided(Box<Guided>),
     Control,
 }
 
@@ -127,6 +135,9 @@ impl Description {
             "tiny" => training(16, 15, (2, 2), plain(vec![64; 2], Activation::Silu), gaussian()),
             "langevin-small" => chains(4, &[128; 3], Activation::Silu),
             "ibc-langevin" => chains(32, &[512; 8], Activation::Relu),
+            "cep-toy" => Self::Contrast(Box::new(Contrast::toy())),
+            "qgpo-energy" => Self::Contrast(Box::new(Contrast::policy())),
+            "guided-sampling" => Self::Guided(Box::new(Guided::toy())),
             "control" => Self::Control,
             _ => Self::Gemm(gemm::parse(name)?),
         })
@@ -138,6 +149,8 @@ impl Description {
             Self::Gemm(gemm) => Size { rows: gemm.rows, steps: 1 },
             Self::Training(training) => Size { rows: training.options.batch, steps: 1 },
             Self::Chains { chains, steps, .. } => Size { rows: *chains, steps: *steps },
+            Self::Contrast(contrast) => Size { rows: contrast.rows, steps: 1 },
+            Self::Guided(guided) => Size { rows: guided.samples, steps: guided.evaluations },
             Self::Control => Size { rows: 1, steps: 1 },
         }
     }
@@ -147,6 +160,8 @@ impl Description {
         match self {
             Self::Training(_) => "contexts",
             Self::Chains { .. } => "chains",
+            Self::Contrast(contrast) => contrast.rows_are(),
+            Self::Guided(_) => "samples",
             Self::Gemm(_) | Self::Control => "rows",
         }
     }
@@ -163,6 +178,8 @@ impl Description {
                 6.0 * rows as f64 * network.multiply_adds() as f64
             }
             Self::Chains { network, .. } => 4.0 * size.rows as f64 * network.multiply_adds() as f64,
+            Self::Contrast(contrast) => contrast.flops_per_step(size.rows),
+            Self::Guided(guided) => guided.flops_per_step(size.rows),
             Self::Control => 0.0,
         })
     }
@@ -195,6 +212,11 @@ impl Description {
                 }
                 Workload::Chains(Box::new(sampler))
             }
+            Self::Contrast(contrast) => {
+                let (trainer, initial) = contrast.build(gpu, size.rows)?;
+                Workload::Contrast { trainer: Box::new(trainer), initial }
+            }
+            Self::Guided(guided) => Workload::Guided(Box::new(guided.build(gpu, size.rows, size.steps)?)),
             Self::Control => {
                 let run = RunState::new(gpu, 0)?;
                 let mut recording = Recording::new("control");
@@ -207,7 +229,7 @@ impl Description {
 }
 
 /// Smooth, asymmetric data in [-1, 1]; the time of a step does not depend on it.
-fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
+pub fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
     let rows = 4096;
     let wave = |row: usize, column: usize| ((row * 7 + column * 13) as f32 * 0.37).sin();
     let fill = |width: usize| (0..rows * width).map(|at| wave(at / width, at % width)).collect();
@@ -218,6 +240,8 @@ fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
 pub enum Workload {
     Training(Box<RnceTrainer>),
     Chains(Box<ChainSampler>),
+    Contrast { trainer: Box<DiffusionTrainer>, initial: Vec<f32> },
+    Guided(Box<DiffusionSampler>),
     Plan { plan: Box<Plan>, description: String },
 }
 
@@ -226,6 +250,8 @@ impl Workload {
         match self {
             Self::Training(trainer) => trainer.plan(),
             Self::Chains(sampler) => sampler.plan(),
+            Self::Contrast { trainer, .. } => trainer.plan(),
+            Self::Guided(sampler) => sampler.plan(),
             Self::Plan { plan, .. } => plan,
         }
     }
@@ -235,6 +261,10 @@ impl Workload {
         match self {
             Self::Training(trainer) => trainer.description().to_owned(),
             Self::Chains(sampler) => format!("{} dispatches in all\n", sampler.plan().dispatches()),
+            Self::Contrast { trainer, .. } => trainer.description().to_owned(),
+            Self::Guided(sampler) => {
+                format!("{}{} dispatches in all\n", sampler.description(), sampler.plan().dispatches())
+            }
             Self::Plan { description, .. } => description.clone(),
         }
     }
@@ -247,6 +277,8 @@ impl Workload {
         let (what, values): (_, Vec<f32>) = match self {
             Self::Training(trainer) => ("weights", gpu.read(trainer.energy().model().parameters())?),
             Self::Chains(sampler) => ("chains", gpu.read(sampler.result())?),
+            Self::Contrast { trainer, .. } => ("weights", gpu.read(trainer.model().parameters())?),
+            Self::Guided(sampler) => ("samples", gpu.read(sampler.result())?),
             Self::Plan { .. } => return Ok(()),
         };
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
@@ -254,6 +286,11 @@ impl Workload {
         }
         match self {
             Self::Chains(_) if values == data(5, values.len()) => Err("the chains did not move".into()),
+            // A step whose loss is not finite leaves the weights alone.
+            Self::Contrast { initial, .. } if &values == initial => Err("no step moved the weights".into()),
+            Self::Guided(_) if values.iter().all(|value| *value == values[0]) => {
+                Err("the samples are all the same".into())
+            }
             _ => Ok(()),
         }
     }

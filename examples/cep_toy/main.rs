@@ -5,16 +5,16 @@
 mod panels;
 #[path = "../common/progress.rs"]
 mod progress;
+#[path = "../common/published.rs"]
+mod published;
 
 mod measure;
 mod networks;
 mod pictures;
 mod rows;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use gibbs::diffusion::{Solver, SolverOptions, TimeGrid};
@@ -166,8 +166,17 @@ fn run(arguments: &Arguments) -> panels::Outcome {
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
     let mut table = Table::open(&arguments.out)?;
-    let mut shown = BTreeMap::new();
+    // Everything that could be refused, before anything is trained.
+    for &task in &tasks {
+        for &beta in &arguments.beta {
+            task.target(beta)?;
+            for &method in &methods {
+                networks::check(arguments, task, method, beta)?;
+            }
+        }
+    }
     let single = tasks.len() * methods.len() * arguments.beta.len() * arguments.seed.len() == 1;
+    let mut asked = Vec::new();
     for &seed in &arguments.seed {
         for &task in &tasks {
             let mut trained = Trained::new(&gpu, arguments, task, seed);
@@ -175,30 +184,29 @@ fn run(arguments: &Arguments) -> panels::Outcome {
                 let target = task.target(beta)?;
                 for &method in &methods {
                     let row = Row::describe(arguments, &gpu, (task, method), (beta, seed), &solver);
+                    asked.push(row.clone());
                     if !single && table.holds(&row) {
                         eprintln!("{} is there already", row.name());
                         continue;
                     }
-                    let begun = Instant::now();
-                    let result = measure::row(&mut trained, row, &target, &solver, begun)?;
+                    let result = measure::row(&mut trained, row, &target, &solver)?;
                     eprintln!("{}: {}", result.row.name(), result.row.figures());
+                    pictures::keep(&arguments.out, &result)?;
                     table.add(&result.row)?;
-                    if seed == arguments.seed[0] {
-                        shown.insert((format!("{beta}"), task.name(), method), result);
-                    }
                 }
             }
         }
     }
+    let rows = table.like(&asked[0]);
     let path = arguments.out.join("metrics.json");
     let metrics = match single {
-        true => serde_json::to_string_pretty(&table.rows().last())?,
-        false => serde_json::to_string_pretty(&serde_json::json!({ "rows": table.rows() }))?,
+        true => serde_json::to_string_pretty(&rows.iter().find(|row| row.same(&asked[0])))?,
+        false => serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }))?,
     };
     std::fs::write(&path, metrics + "\n")?;
-    let text = table.markdown();
+    let text = rows::markdown(&rows);
     std::fs::write(arguments.out.join("table.md"), &text)?;
     println!("{text}");
     println!("figures: {}", path.display());
-    pictures::draw(&arguments.out, &tasks, &methods, &shown)
+    pictures::draw(&arguments.out, &tasks, &methods, &asked)
 }

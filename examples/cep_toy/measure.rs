@@ -13,6 +13,7 @@ use gibbs::tasks::toy::measure::sliced_wasserstein;
 use gibbs::tasks::toy::{Bins, Oracle, Target, Task};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use super::networks::Trained;
 use super::rows::{Method, Row};
@@ -26,18 +27,20 @@ const POINTS: usize = 256;
 pub const FIELD_TIMES: [f64; 4] = [0.02, 0.15, 0.35, 0.6];
 pub const FIELD_SIDE: usize = 64;
 
-/// An energy over a square at several times: exact and learned, `[side, side]` each, both shifted to a least of 0.
+/// An energy over a square at several times: exact and learned, `[side, side]` each.
+#[derive(Serialize, Deserialize)]
 pub struct Field {
     pub exact: Vec<Vec<f64>>,
     pub learned: Vec<Vec<f64>>,
 }
 
-/// A finished row with what its pictures need.
+/// A finished row with what its pictures need: probabilities of the cells of a square.
+#[derive(Serialize, Deserialize)]
 pub struct Measured {
     pub row: Row,
-    pub samples: Vec<[f32; 2]>,
-    pub target: Bins,
-    pub data: Bins,
+    pub samples: Vec<f64>,
+    pub target: Vec<f64>,
+    pub data: Vec<f64>,
     pub field: Option<Field>,
 }
 
@@ -46,15 +49,21 @@ const CELLS: usize = 64;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// The swiss roll's energy as a host program would write it.
-const ROLL: &str = "
+/// A task's quadratic energy round the origin as a host program would write it.
+fn written_energy(task: Task) -> gibbs::Result<Option<ShaderEnergy>> {
+    let Some(quadratic) = task.quadratic() else { return Ok(None) };
+    let curvature = quadratic.matrix[0][0] as f32;
+    let text = "
 fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
-    return -(y[0] * y[0] + y[1] * y[1]) / 9.0;
+    return 0.5 * curvature * (y[0] * y[0] + y[1] * y[1]);
 }
 fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DIMS> {
-    return array<f32, DIMS>(-2.0 * y[0] / 9.0, -2.0 * y[1] / 9.0);
+    return array<f32, DIMS>(curvature * y[0], curvature * y[1]);
 }
 ";
+    let options = ShaderEnergyOptions::new(0, 2, Gradient::Written).number("curvature", curvature);
+    ShaderEnergy::new("quadratic", "quadratic.wgsl", text, options).map(Some)
+}
 
 /// Trains what the row needs, samples and measures.
 pub fn row(
@@ -62,10 +71,11 @@ pub fn row(
     mut row: Row,
     target: &Target,
     solver: &SolverOptions,
-    begun: Instant,
 ) -> Outcome<Measured> {
     let (task, seed) = (trained.task, trained.seed);
     let score = trained.score()?;
+    row.score_seconds = score.seconds;
+    let begun = Instant::now();
     row.steps_per_second = score.steps_per_second;
     let exact_energy = task.has_gradient() && row.method == Method::Dps;
     let energy = match row.method {
@@ -77,13 +87,15 @@ pub fn row(
             Some(energy.network)
         }
     };
-    let roll =
-        ShaderEnergy::new("roll", "roll.wgsl", ROLL, ShaderEnergyOptions::new(0, 2, Gradient::Written))?;
+    let written = written_energy(task)?;
     let start = NoiseSchedule::default().at(0.0);
     let regressed = energy.as_ref().map(|energy| EnergyAtLevel::new(energy, start));
     let guidance = match (row.method, &energy, &regressed) {
         (Method::Dps, _, Some(energy)) => Guidance::Denoised { energy: energy as &dyn Energy, beta: 1.0 },
-        (Method::Dps, ..) => Guidance::Denoised { energy: &roll, beta: row.beta },
+        (Method::Dps, ..) => match &written {
+            Some(energy) => Guidance::Denoised { energy, beta: row.beta },
+            None => Guidance::None,
+        },
         (_, Some(energy), _) => Guidance::Intermediate(energy),
         (_, None, _) => Guidance::None,
     };
@@ -121,16 +133,11 @@ pub fn row(
     let shown: Vec<[f32; 2]> = trained.points().iter().take(50_000).map(|point| point.x).collect();
     Ok(Measured {
         row,
-        samples,
-        target: target.bins(half_width, CELLS),
-        data: Bins::of_sample(&shown, half_width, CELLS),
+        samples: Bins::of_sample(&samples, half_width, CELLS).probabilities,
+        target: target.bins(half_width, CELLS).probabilities,
+        data: Bins::of_sample(&shown, half_width, CELLS).probabilities,
         field,
     })
-}
-
-/// The density of samples on the cells of the pictures.
-pub fn density(task: Task, samples: &[[f32; 2]]) -> Bins {
-    Bins::of_sample(samples, task.half_width(), CELLS)
 }
 
 /// Relative root mean squares of the predicted noise and of the energy's gradient over noised data at several times.

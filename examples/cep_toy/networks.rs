@@ -1,16 +1,20 @@
 //! The networks of a task and seed, each trained when it is first asked for.
 
+use std::time::Instant;
+
 use clap::ValueEnum;
 use gibbs::diffusion::{GuidanceNetwork, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, Encoding, Fourier, FourierColumns, Input, Layer, Network, Schedule, TIME,
+    ACTION, Activation, AdamOptions, Encoding, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
 use gibbs::tasks::toy::{LabelledPoint, Task};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
 use gibbs::{Gpu, Result};
+use serde::{Deserialize, Serialize};
 
 use super::progress::Progress;
+use super::published;
 use super::rows::Method;
 use super::{Arguments, LabelKind};
 
@@ -61,37 +65,17 @@ impl Preset {
         }
     }
 
-    /// Time enters as itself and as waves of half a turn to eight turns per unit; in the published networks as 16 random
-    /// frequencies of deviation 30.
-    fn time(self) -> Input {
-        let fourier = match self {
-            Preset::Quick => Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput),
-            Preset::Paper => Fourier::gaussian(1, 16, 30.0, 0),
-        };
-        Input::new(TIME, 1).encoded(Encoding::Fourier(fourier))
-    }
-
     fn score(self) -> Network {
-        let (action, time) = (Input::new(ACTION, 2), self.time());
-        let affine = |width| Layer::dense(width, Activation::Identity);
         match self {
-            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 2),
-            Preset::Paper => {
-                let time = time.embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]);
-                let inputs = vec![action.embedded(vec![affine(224)]), time];
-                Network::mlp(inputs, &[512, 512, 512, 512, 256], Activation::Silu, 2)
-            }
+            Preset::Quick => quick(2),
+            Preset::Paper => published::score(),
         }
     }
 
     fn energy(self) -> Network {
-        let (action, time) = (Input::new(ACTION, 2), self.time());
         match self {
-            Preset::Quick => Network::mlp(vec![action, time], &[128; 3], Activation::Silu, 1),
-            Preset::Paper => {
-                let time = time.embedded(vec![Layer::dense(32, Activation::Identity)]);
-                Network::mlp(vec![action, time], &[512; 4], Activation::Silu, 1)
-            }
+            Preset::Quick => quick(1),
+            Preset::Paper => published::energy(),
         }
     }
 
@@ -102,11 +86,76 @@ impl Preset {
     }
 }
 
+/// Three layers of 128; time enters as itself and as waves of half a turn to eight turns per unit.
+fn quick(outputs: usize) -> Network {
+    let fourier = Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput);
+    let time = Input::new(TIME, 1).encoded(Encoding::Fourier(fourier));
+    Network::mlp(vec![Input::new(ACTION, 2), time], &[128; 3], Activation::Silu, outputs)
+}
+
 /// A trained network with the speed of its training.
 #[derive(Clone, Debug)]
 pub struct Speed<T> {
     pub network: T,
     pub steps_per_second: f64,
+    pub seconds: f64,
+}
+
+/// What stands beside a stored score.
+#[derive(Serialize, Deserialize)]
+struct Origin {
+    adapter: String,
+    steps_per_second: f64,
+    seconds: f64,
+}
+
+/// The run of a network, apart from its objective.
+fn options(arguments: &Arguments, task: Task, seed: u64, objective: DiffusionObjective) -> DiffusionOptions {
+    let preset = arguments.preset;
+    DiffusionOptions {
+        task: task.name().into(),
+        objective,
+        batch: preset.batch(),
+        steps: arguments.steps.unwrap_or(preset.steps()),
+        optimiser: preset.optimiser(2e-3),
+        seed,
+        ..DiffusionOptions::default()
+    }
+}
+
+/// The run of the energy of a method; for guidance through the denoiser, the energy of samples without noise.
+fn energy_options(
+    arguments: &Arguments,
+    task: Task,
+    seed: u64,
+    (method, beta): (Method, f64),
+) -> DiffusionOptions {
+    let lowest = task.lowest_energy();
+    let labels = match arguments.labels {
+        LabelKind::Normalised => Labels::Normalised,
+        LabelKind::Unnormalised => Labels::Unnormalised { reference: lowest },
+    };
+    let objective = match method {
+        Method::Cep => GuidanceObjective::Contrastive { labels },
+        Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
+        Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
+    };
+    let group = arguments.group.unwrap_or(arguments.preset.group());
+    let objective = DiffusionObjective::Energy { objective, beta, group };
+    let options = options(arguments, task, seed, objective);
+    let times = if method == Method::Dps { [0.0; 2] } else { [1e-5, 1.0] };
+    DiffusionOptions { times, ..options }
+}
+
+/// Checks what a method would be trained with, before anything is.
+///
+/// # Errors
+/// [`gibbs::Error::Argument`] for a group, a temperature or a length that makes no sense.
+pub fn check(arguments: &Arguments, task: Task, method: Method, beta: f64) -> Result<()> {
+    let data = Dataset::unconditional(vec![0.0; 3], 3)?;
+    let preset = arguments.preset;
+    options(arguments, task, 0, DiffusionObjective::Noise).check(&preset.score(), &data)?;
+    energy_options(arguments, task, 0, (method, beta)).check(&preset.energy(), &data)
 }
 
 /// The data, the score and the energies of a task and seed.
@@ -130,25 +179,13 @@ impl<'a> Trained<'a> {
         self.points.get_or_insert_with(|| task.draw(count, seed))
     }
 
-    fn options(&self, objective: DiffusionObjective, rate: f64) -> DiffusionOptions {
-        let preset = self.arguments.preset;
-        DiffusionOptions {
-            task: self.task.name().into(),
-            objective,
-            batch: preset.batch(),
-            steps: self.arguments.steps.unwrap_or(preset.steps()),
-            optimiser: preset.optimiser(rate),
-            seed: self.seed,
-            ..DiffusionOptions::default()
-        }
-    }
-
     fn train(
         &mut self,
         name: &str,
         network: Network,
         options: DiffusionOptions,
-    ) -> Result<(DiffusionTrainer, f64)> {
+    ) -> Result<Speed<DiffusionTrainer>> {
+        let begun = Instant::now();
         // Points with their energies behind them.
         let rows = self.points().iter().flat_map(|point| [point.x[0], point.x[1], point.energy]).collect();
         let data = Dataset::unconditional(rows, 3)?;
@@ -164,7 +201,7 @@ impl<'a> Trained<'a> {
             progress.records(records);
         })?;
         progress.finish().map_err(io)?;
-        Ok((trainer, speed))
+        Ok(Speed { network: trainer, steps_per_second: speed, seconds: begun.elapsed().as_secs_f64() })
     }
 
     /// The score of the data.
@@ -177,48 +214,43 @@ impl<'a> Trained<'a> {
         Ok(score)
     }
 
-    /// The score that an earlier run left, or else one trained now and left for later runs.
+    /// The score that an earlier run on this adapter left, or else one trained now and left for later runs.
     fn stored_score(&mut self) -> Result<Speed<ScoreNetwork>> {
-        let options = self.options(DiffusionObjective::Noise, 2e-3);
+        let options = options(self.arguments, self.task, self.seed, DiffusionObjective::Noise);
         let preset = self.arguments.preset;
-        let name =
-            format!("score-{}-{}-{}-seed-{}.safetensors", self.task, preset.name(), options.steps, self.seed);
-        let path = self.arguments.out.join(name);
-        if path.exists() {
+        let name = format!("score-{}-{}-{}-seed-{}", self.task, preset.name(), options.steps, self.seed);
+        let path = self.arguments.out.join(format!("{name}.safetensors"));
+        let beside = self.arguments.out.join(format!("{name}.json"));
+        let adapter = self.gpu.adapter_name();
+        let text = std::fs::read_to_string(&beside).unwrap_or_default();
+        if let Ok(origin) = serde_json::from_str::<Origin>(&text)
+            && origin.adapter == adapter
+            && path.exists()
+        {
             eprintln!("the score is that of {}", path.display());
-            let network = ScoreNetwork::new(DiffusionTrainer::averaged_of(self.gpu, &path)?)?;
-            return Ok(Speed { network, steps_per_second: 0.0 });
+            let network = DiffusionTrainer::score_of(self.gpu, &path)?;
+            let Origin { steps_per_second, seconds, .. } = origin;
+            return Ok(Speed { network, steps_per_second, seconds });
         }
-        let (mut trainer, steps_per_second) = self.train("score", preset.score(), options)?;
+        let Speed { network: mut trainer, steps_per_second, seconds } =
+            self.train("score", preset.score(), options)?;
         trainer.save(&path)?;
-        Ok(Speed { network: trainer.score()?, steps_per_second })
+        let origin = serde_json::json!(Origin { adapter, steps_per_second, seconds }).to_string();
+        std::fs::write(&beside, origin).map_err(|source| gibbs::Error::Io {
+            operation: "write",
+            path: beside,
+            source,
+        })?;
+        Ok(Speed { network: trainer.score()?, steps_per_second, seconds })
     }
 
     /// The intermediate energy of a method that learns one; for guidance through the denoiser, the energy of samples without
     /// noise.
     pub fn energy(&mut self, method: Method, beta: f64) -> Result<Speed<GuidanceNetwork>> {
-        let (preset, lowest) = (self.arguments.preset, self.task.lowest_energy());
-        let labels = match self.arguments.labels {
-            LabelKind::Normalised => Labels::Normalised,
-            LabelKind::Unnormalised => Labels::Unnormalised { reference: lowest },
-        };
-        let objective = match method {
-            Method::Cep => GuidanceObjective::Contrastive { labels },
-            Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
-            Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
-        };
-        let objective = DiffusionObjective::Energy {
-            objective,
-            beta,
-            group: self.arguments.group.unwrap_or(preset.group()),
-        };
-        let mut options = self.options(objective, 2e-3);
-        match method {
-            Method::Dps => options.times = [0.0; 2],
-            _ => options.times[0] = 1e-5,
-        }
+        let options = energy_options(self.arguments, self.task, self.seed, (method, beta));
         let name = format!("{} energy", method.name());
-        let (trainer, steps_per_second) = self.train(&name, preset.energy(), options)?;
-        Ok(Speed { network: trainer.energy()?, steps_per_second })
+        let trained = self.train(&name, self.arguments.preset.energy(), options)?;
+        let Speed { network, steps_per_second, seconds } = trained;
+        Ok(Speed { network: network.energy()?, steps_per_second, seconds })
     }
 }

@@ -1,43 +1,57 @@
 //! Pictures: data, exact target and samples of each method; learned energies beside the exact ones.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use gibbs::tasks::toy::{Bins, Task};
+use gibbs::tasks::toy::Task;
 
-use super::measure::{FIELD_TIMES, Measured, density};
-use super::panels::{Outcome, Panel, Row, sheet};
-use super::rows::Method;
+use super::measure::{FIELD_TIMES, Measured};
+use super::panels::{Outcome, Panel, Row as Line, sheet};
+use super::rows::{Method, Row};
 
-/// Rows by temperature, task and method.
-pub type Shown = BTreeMap<(String, &'static str, Method), Measured>;
+/// Where what a row's pictures need is kept, so that a run that goes on draws all of them.
+fn place(folder: &Path, row: &Row) -> PathBuf {
+    folder.join("panels").join(format!("{}.json", row.stem()))
+}
 
-/// One sheet of samples per temperature, and one of energies per task and temperature.
-pub fn draw(folder: &Path, tasks: &[Task], methods: &[Method], shown: &Shown) -> Outcome {
-    let mut betas: Vec<&String> = shown.keys().map(|(beta, ..)| beta).collect();
+/// Keeps what a row's pictures need.
+pub fn keep(folder: &Path, found: &Measured) -> Outcome {
+    std::fs::create_dir_all(folder.join("panels"))?;
+    std::fs::write(place(folder, &found.row), serde_json::to_string(found)?)?;
+    Ok(())
+}
+
+/// One sheet of samples per temperature, and one of energies per task and temperature, of the first seed among `rows`.
+pub fn draw(folder: &Path, tasks: &[Task], methods: &[Method], rows: &[Row]) -> Outcome {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let mut betas: Vec<f64> = rows.iter().map(|row| row.beta).collect();
+    betas.sort_by(f64::total_cmp);
     betas.dedup();
+    let load = |task: Task, method: Method, beta: f64| -> Option<Measured> {
+        let of = |row: &&Row| {
+            row.task == task.name() && row.method == method && row.beta == beta && row.seed == first.seed
+        };
+        let row = rows.iter().find(of)?;
+        let text = std::fs::read_to_string(place(folder, row)).ok()?;
+        serde_json::from_str(&text).ok().filter(|found: &Measured| found.row.same(row))
+    };
     for beta in betas {
-        let path = folder.join(format!("samples-beta-{beta}.png"));
-        let mut rows = Vec::new();
+        let mut lines = Vec::new();
         for &task in tasks {
-            let of = |method: &Method| shown.get(&(beta.clone(), task.name(), *method));
-            let Some(first) = methods.iter().find_map(of) else { continue };
-            let mut panels =
-                vec![Some(heat(&first.data, &first.data, "")), Some(heat(&first.target, &first.target, ""))];
-            for method in methods {
-                panels.push(of(method).map(|found| {
-                    let note = format!("total variation {:.3}", found.row.tv);
-                    heat(&density(task, &found.samples), &first.target, &note)
-                }));
-            }
-            rows.push(Row { label: task.name().replace('_', "\n"), panels });
-            let path = folder.join(format!("energy-{task}-beta-{beta}.png"));
-            energies(&path, methods, &of)?;
+            let found: Vec<Option<Measured>> =
+                methods.iter().map(|&method| load(task, method, beta)).collect();
+            let Some(known) = found.iter().flatten().next() else { continue };
+            let mut panels = vec![heat(&known.data, &known.data, ""), heat(&known.target, &known.target, "")];
+            panels.extend(found.iter().map(|found| {
+                let found = found.as_ref()?;
+                heat(&found.samples, &known.target, &format!("total variation {:.3}", found.row.tv))
+            }));
+            lines.push(Line { label: task.name().replace('_', "\n"), panels });
+            energies(&folder.join(format!("energy-{task}-beta-{beta}.png")), &found)?;
         }
-        let titles: Vec<&str> =
-            ["data", "exact target"].into_iter().chain(methods.iter().map(|m| m.name())).collect();
-        if !rows.is_empty() {
-            sheet(&path, &titles, &rows)?;
+        if !lines.is_empty() {
+            let titles = ["data", "exact target"].into_iter().chain(methods.iter().map(|m| m.name()));
+            let path = folder.join(format!("samples-beta-{beta}.png"));
+            sheet(&path, &titles.collect::<Vec<_>>(), &lines)?;
             println!("picture: {}", path.display());
         }
     }
@@ -45,19 +59,15 @@ pub fn draw(folder: &Path, tasks: &[Task], methods: &[Method], shown: &Shown) ->
 }
 
 /// The root of a density, against the scale of another.
-fn heat(bins: &Bins, scale: &Bins, note: &str) -> Panel {
-    let peak = scale.probabilities.iter().copied().fold(0.0, f64::max).max(1e-12);
-    Panel { values: bins.probabilities.iter().map(|p| (p / peak).sqrt()).collect(), note: note.into() }
+fn heat(values: &[f64], scale: &[f64], note: &str) -> Option<Panel> {
+    let peak = scale.iter().copied().fold(0.0, f64::max).max(1e-12);
+    Some(Panel { values: values.iter().map(|p| (p / peak).sqrt()).collect(), note: note.into() })
 }
 
-fn energies<'a>(path: &Path, methods: &[Method], of: &dyn Fn(&Method) -> Option<&'a Measured>) -> Outcome {
+fn energies(path: &Path, found: &[Option<Measured>]) -> Outcome {
     let mut rows = Vec::new();
-    for method in methods {
-        let Some((found, field)) =
-            of(method).and_then(|found| found.field.as_ref().map(|field| (found, field)))
-        else {
-            continue;
-        };
+    for found in found.iter().flatten() {
+        let Some(field) = &found.field else { continue };
         // Energies are known up to a constant per time: both start at their least; low, the wanted, is bright.
         let panel = |values: &[f64], exact: &[f64]| {
             let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -68,12 +78,20 @@ fn energies<'a>(path: &Path, methods: &[Method], of: &dyn Fn(&Method) -> Option<
         };
         if rows.is_empty() {
             let panels = field.exact.iter().map(|exact| panel(exact, exact)).collect();
-            rows.push(Row { label: "exact".into(), panels });
+            rows.push(Line { label: "exact".into(), panels });
         }
         let panels =
             field.learned.iter().zip(&field.exact).map(|(learned, exact)| panel(learned, exact)).collect();
         let error = found.row.energy_gradient_error.unwrap_or(f64::NAN);
-        rows.push(Row { label: format!("{}\ngradient error\n{error:.3}", method.name()), panels });
+        let name = found.row.method.name();
+        rows.push(Line {
+            label: format!(
+                "{name}
+gradient error
+{error:.3}"
+            ),
+            panels,
+        });
     }
     if rows.is_empty() {
         return Ok(());

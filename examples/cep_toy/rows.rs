@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -77,8 +75,11 @@ pub struct Row {
     pub score_error: f64,
     /// For guidance through the denoiser: whether the energy is the exact one or a regressed one.
     pub denoised_energy: Option<String>,
+    /// For everything but the score: training, sampling, measuring.
     pub seconds: f64,
-    /// Of the network that guides, or of the score where none does; 0 if that was read from a file.
+    /// Of training the score, which all methods of a task and seed share.
+    pub score_seconds: f64,
+    /// Of the network that guides, or of the score where none does.
     pub steps_per_second: f64,
     pub samples_per_second: f64,
 }
@@ -125,30 +126,49 @@ impl Row {
             score_error: f64::NAN,
             denoised_energy: None,
             seconds: 0.0,
+            score_seconds: 0.0,
             steps_per_second: 0.0,
             samples_per_second: 0.0,
         }
     }
 
-    /// What tells it from other rows.
+    /// What tells it from other rows of the same settings.
     fn key(&self) -> String {
-        let labels = self.labels.as_deref().unwrap_or("");
+        format!("{} {} {} {} | {}", self.task, self.method.name(), self.beta, self.seed, self.settings())
+    }
+
+    /// Whether two rows are of the same kind: one takes the place of the other.
+    pub fn same(&self, other: &Row) -> bool {
+        self.key() == other.key() && self.labels == other.labels
+    }
+
+    /// What rows must share to stand in one table. The labels are those of the contrast, the only method that has some.
+    fn settings(&self) -> String {
         format!(
-            "{} {} {labels} {} {} {} {} {:?} {:?} {} {} {} {} {}",
-            self.task,
-            self.method.name(),
-            self.group,
-            self.beta,
-            self.seed,
+            "{} {} {:?} {:?} {} {} {} {} {} {}",
             self.adapter,
+            self.backend,
             self.solver,
             self.grid,
             self.guidance,
             self.nfe,
             self.preset,
             self.steps,
-            self.samples
+            self.samples,
+            self.group
         )
+    }
+
+    /// Whether two rows may stand in one table.
+    fn belongs(&self, other: &Row) -> bool {
+        let labels = [&self.labels, &other.labels];
+        self.settings() == other.settings() && (labels[0] == labels[1] || labels.iter().any(|l| l.is_none()))
+    }
+
+    /// A name for files, without what all rows of a table share.
+    pub fn stem(&self) -> String {
+        let labels = self.labels.as_deref().map_or(String::new(), |labels| format!("-{labels}"));
+        format!("{}-{}{labels}-beta-{}-seed-{}", self.task, self.method.name(), self.beta, self.seed)
     }
 
     /// Words for messages.
@@ -160,80 +180,100 @@ impl Row {
     pub fn figures(&self) -> String {
         let gradient = self.energy_gradient_error.map_or("none".into(), |error| format!("{error:.3}"));
         format!(
-            "total variation {:.4} (exact draws {:.4}), sliced W2 {:.3}, gradient error {gradient}, score error {:.3}, {:.0} s",
-            self.tv, self.tv_exact_samples, self.sliced_w2, self.score_error, self.seconds
+            "total variation {:.4} (exact draws {:.4}), sliced W2 {:.3}, gradient error {gradient}, score error {:.3}, {:.0} s and {:.0} s for the score",
+            self.tv,
+            self.tv_exact_samples,
+            self.sliced_w2,
+            self.score_error,
+            self.seconds,
+            self.score_seconds
         )
     }
 }
 
-/// All rows of a folder.
+/// The rows of a folder.
 pub struct Table {
     path: PathBuf,
+    /// All that the folder holds, the newest of each kind.
     rows: Vec<Row>,
 }
 
 impl Table {
-    /// The rows that a folder holds; lines that are no rows, as of a run that was killed, are left out.
+    /// The rows that a folder holds. Lines that are no rows, as of a run that was killed, are left out.
     pub fn open(folder: &Path) -> std::io::Result<Self> {
         let path = folder.join("rows.jsonl");
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             other => other?,
         };
-        let rows = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Self { path, rows })
+        let mut table = Self { path, rows: Vec::new() };
+        for row in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+            table.put(row);
+        }
+        Ok(table)
     }
 
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    /// The rows of the same settings as `row`.
+    pub fn like(&self, row: &Row) -> Vec<&Row> {
+        self.rows.iter().filter(|known| known.belongs(row)).collect()
     }
 
     pub fn holds(&self, row: &Row) -> bool {
-        self.rows.iter().any(|known| known.key() == row.key())
+        self.rows.iter().any(|known| known.same(row))
     }
 
-    /// Adds a row at once, so that nothing measured is lost. It takes the place of one with the same key.
+    /// Adds a row at once, so that nothing measured is lost. It takes the place of an older one of its kind.
     pub fn add(&mut self, row: &Row) -> std::io::Result<()> {
-        self.rows.retain(|known| known.key() != row.key());
-        self.rows.push(row.clone());
-        let mut file = File::options().create(true).append(true).open(&self.path)?;
-        writeln!(file, "{}", serde_json::to_string(row).map_err(std::io::Error::other)?)
+        self.put(row.clone());
+        let mut text = String::new();
+        for row in &self.rows {
+            text += &serde_json::to_string(row).map_err(std::io::Error::other)?;
+            text.push('\n');
+        }
+        // Beside the file first: a run that is killed leaves the old table or the new one.
+        let beside = self.path.with_extension("part");
+        std::fs::write(&beside, text)?;
+        std::fs::rename(beside, &self.path)
     }
 
-    /// Total variation by task and temperature against method: the mean over seeds, with its standard error where there are
-    /// several.
-    pub fn markdown(&self) -> String {
-        let mut groups: BTreeMap<(String, u64), BTreeMap<Method, Vec<f64>>> = BTreeMap::new();
-        let mut floors: BTreeMap<(String, u64), Vec<f64>> = BTreeMap::new();
-        for row in &self.rows {
-            let key = (row.task.clone(), row.beta.to_bits());
-            groups.entry(key.clone()).or_default().entry(row.method).or_default().push(row.tv);
-            floors.entry(key).or_default().push(row.tv_exact_samples);
-        }
-        let methods: Vec<Method> = Method::value_variants()
-            .iter()
-            .copied()
-            .filter(|method| self.rows.iter().any(|row| row.method == *method))
-            .collect();
-        let mut text = String::from("| task | beta |");
-        for method in &methods {
-            let _ = write!(text, " {} |", method.name());
-        }
-        let _ = write!(text, " exact draws |\n|---|---|{}", "---|".repeat(methods.len() + 1));
-        for ((task, beta), found) in &groups {
-            let _ = write!(text, "\n| {task} | {} |", f64::from_bits(*beta));
-            for method in &methods {
-                let _ =
-                    write!(text, " {} |", found.get(method).map_or(String::new(), |values| spread(values)));
-            }
-            let floor = floors.get(&(task.clone(), *beta)).map_or(String::new(), |values| {
-                format!("{:.4}", values.iter().sum::<f64>() / values.len() as f64)
-            });
-            let _ = write!(text, " {floor} |");
-        }
-        text.push('\n');
-        text
+    fn put(&mut self, row: Row) {
+        self.rows.retain(|known| !known.same(&row));
+        self.rows.push(row);
     }
+}
+
+/// Total variation by task and temperature against method: the mean over seeds, with its standard error where there are
+/// several.
+pub fn markdown(rows: &[&Row]) -> String {
+    let mut groups: BTreeMap<(String, u64), BTreeMap<Method, Vec<f64>>> = BTreeMap::new();
+    let mut floors: BTreeMap<(String, u64), Vec<f64>> = BTreeMap::new();
+    for row in rows {
+        let key = (row.task.clone(), row.beta.to_bits());
+        groups.entry(key.clone()).or_default().entry(row.method).or_default().push(row.tv);
+        floors.entry(key).or_default().push(row.tv_exact_samples);
+    }
+    let methods: Vec<Method> = Method::value_variants()
+        .iter()
+        .copied()
+        .filter(|method| rows.iter().any(|row| row.method == *method))
+        .collect();
+    let mut text = String::from("| task | beta |");
+    for method in &methods {
+        let _ = write!(text, " {} |", method.name());
+    }
+    let _ = write!(text, " exact draws |\n|---|---|{}", "---|".repeat(methods.len() + 1));
+    for ((task, beta), found) in &groups {
+        let _ = write!(text, "\n| {task} | {} |", f64::from_bits(*beta));
+        for method in &methods {
+            let _ = write!(text, " {} |", found.get(method).map_or(String::new(), |values| spread(values)));
+        }
+        let floor = floors.get(&(task.clone(), *beta)).map_or(String::new(), |values| {
+            format!("{:.4}", values.iter().sum::<f64>() / values.len() as f64)
+        });
+        let _ = write!(text, " {floor} |");
+    }
+    text.push('\n');
+    text
 }
 
 /// Mean and standard error.

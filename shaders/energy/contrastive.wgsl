@@ -9,7 +9,7 @@
 //
 // energy : number i of all groups at energy_first + energy_stride i, read      output : F, output_stride apart, read
 // seed : packed [groups * size, 1] written, padding 0      loss, ess : [groups] written
-// Workgroup 64, 2560 bytes. Grid (ceil(groups / (64 / LANES)) folded over x and y). Samples strided by LANES.
+// Workgroup 64, 1792 bytes. Grid (ceil(groups / (64 / LANES)) folded over x and y). Samples strided by LANES.
 // Numerics: running (maximum, sum) pairs merged in a tree of fixed shape; labels take the lowest energy as their origin before
 // beta multiplies. A group with an E beyond `most` or an F beyond 1e36 in size, or not finite, or with a label above
 // exp(MOST_EXPONENT), leaves NaN in all it writes. A scale below exp(-87) is 0.
@@ -37,8 +37,9 @@ struct Params {
 const MOST_EXPONENT: f32 = 64.0;
 const BAD: u32 = 0x7fc00000u;
 
-// (maximum of -F, its sum, maximum of -E, its sum), BAD if a value is
+// (maximum of -F, its sum, maximum of -E, its sum)
 var<workgroup> pairs: array<vec4<f32>, 64>;
+// BAD if a value is
 var<workgroup> faults: array<u32, 64>;
 // (sum w (log-sum-exp - l), sum w^2)
 var<workgroup> sums: array<vec2<f32>, 64>;

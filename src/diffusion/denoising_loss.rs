@@ -28,7 +28,7 @@ const MAX_DIMS: usize = 200_000;
 /// * `prediction`, `target`: packed `[rows, dims]`.
 ///
 /// # Errors
-/// [`Error::Shape`] if they differ.
+/// [`Error::Shape`] if they differ, [`Error::Argument`] beyond 200000 dimensions.
 pub fn record(recording: &mut Recording, prediction: Value, target: Value) -> Result<DenoisingLoss> {
     let shape = recording.shape(target)?.clone();
     let (rows, dims) = (shape.rows(), shape.width());

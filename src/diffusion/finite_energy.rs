@@ -148,6 +148,10 @@ impl FiniteEnergy {
             let problem = format!("has {} numbers for {} points", energies.len(), points.count);
             return Err(Error::argument("finite energy", "the energies", problem));
         }
+        if !(beta.is_finite() && beta >= 0.0) {
+            let problem = format!("is {beta}; it must be finite and not negative");
+            return Err(Error::argument("finite energy", "beta", problem));
+        }
         let fits = |energy: f64| (beta * energy).abs() < MOST_ENERGY;
         if let Some(at) = energies.iter().position(|&e| !fits(e)) {
             let problem = format!(

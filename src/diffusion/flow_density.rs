@@ -1,5 +1,6 @@
 //! Log-densities from the end of a probability flow (`shaders/diffusion/flow_density.wgsl`).
 
+use super::flow_trace::check_loop;
 use crate::Result;
 use crate::gpu::{DType, KernelSource, Recording, Value, embedded_kernel};
 
@@ -15,6 +16,7 @@ pub const KERNEL: KernelSource = embedded_kernel!("diffusion/flow_density.wgsl")
 pub fn record(recording: &mut Recording, x: Value, volume: Value, constant: f64) -> Result<Value> {
     let shape = recording.shape(x)?.clone();
     let rows = shape.rows();
+    check_loop("log-density", shape.width())?;
     recording.expect_shape("log-density: volume", volume, [rows, 1])?;
     let out = recording.scratch("log-density", DType::F32, [rows, 1]);
     recording

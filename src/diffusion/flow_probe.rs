@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::gpu::random::check_elements;
+use crate::gpu::random::{check_counter, check_elements};
 use crate::gpu::{DType, KernelSource, KernelVariant, Recording, RunState, Shape, Value, embedded_kernel};
 
 /// The kernel.
@@ -32,6 +32,7 @@ pub fn record(
     count: usize,
 ) -> Result<Vec<Value>> {
     check_elements("probes", rows.saturating_mul(dims.div_ceil(4)))?;
+    check_counter("probes", stream, u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX))?;
     let state = RunState::value(recording)?;
     let mut probes = Vec::new();
     for index in 0..count {

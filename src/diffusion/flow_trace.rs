@@ -12,7 +12,7 @@ pub const KERNEL: KernelSource = embedded_kernel!("diffusion/flow_trace.wgsl");
 ///   sets it, later ones add to it.
 ///
 /// # Errors
-/// [`Error::Shape`] if rows or dimensions differ.
+/// [`Error::Shape`] if rows or dimensions differ; [`Error::Argument`] beyond 65535 dimensions.
 pub fn record(
     recording: &mut Recording,
     probe: Value,
@@ -32,6 +32,7 @@ pub fn record(
             "give the product with this probe",
         ));
     }
+    check_loop("divergence", dims)?;
     recording.expect_shape("divergence: volume", volume, [rows, 1])?;
     let begin = !recording.is_written(volume);
     recording
@@ -47,4 +48,18 @@ pub fn record(
         .set("weight", weight as f32)
         .invocations(rows)
         .finish()
+}
+
+/// Most numbers of a row: some drivers end longer loops silently.
+const MAX_DIMS: usize = 65_535;
+
+/// Checks that a kernel may walk over the numbers of a row.
+pub(super) fn check_loop(operation: &str, dims: usize) -> Result<()> {
+    match dims <= MAX_DIMS {
+        true => Ok(()),
+        false => {
+            let problem = format!("are {dims}, allowed are {MAX_DIMS}");
+            Err(Error::argument(operation, "the dimensions", problem))
+        }
+    }
 }

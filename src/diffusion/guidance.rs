@@ -1,6 +1,6 @@
 //! What leads a diffusion model away from its data.
 
-use super::{IntermediateEnergy, NoiseLevel, Score, combine};
+use super::{IntermediateEnergy, NoiseLevel, NoiseSchedule, Score, combine};
 use crate::gpu::{Bindings, Recording, Value};
 use crate::nn::Energy;
 use crate::{Error, Result};
@@ -85,6 +85,14 @@ impl Guidance<'_> {
             Guidance::Denoised { energy, beta } => {
                 record_denoised(recording, (score, energy), beta, context, x, level)
             }
+        }
+    }
+
+    /// The noise schedule that its energy belongs to, if it knows times by one.
+    pub fn schedule(&self) -> Option<NoiseSchedule> {
+        match self {
+            Guidance::Intermediate(energy) => energy.schedule(),
+            Guidance::None | Guidance::Denoised { .. } => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Intermediate energies: what guides a diffusion model exactly.
 
-use super::NoiseLevel;
 use super::score::{check_inputs, level_inputs};
+use super::{NoiseLevel, NoiseSchedule};
 use crate::Result;
 use crate::gpu::{Bindings, Recording, Shape, Value};
 use crate::nn::{ACTION, Keep, Model};
@@ -38,6 +38,11 @@ pub trait IntermediateEnergy {
         level: &NoiseLevel,
     ) -> Result<Value>;
 
+    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by another.
+    fn schedule(&self) -> Option<NoiseSchedule> {
+        None
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -47,16 +52,22 @@ pub trait IntermediateEnergy {
 pub struct GuidanceNetwork {
     model: Model,
     conditional: bool,
+    schedule: Option<NoiseSchedule>,
 }
 
 impl GuidanceNetwork {
     /// Takes a model as an intermediate energy.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] unless it has one output, the inputs `action` and `time` and at most one other, `context`.
+    /// [`crate::Error::Argument`] unless it has one output, the inputs `action` and `time`, of width 1, and at most one other, `context`.
     pub fn new(model: Model) -> Result<Self> {
         let conditional = check_inputs(&model, "intermediate energy", 1)?;
-        Ok(Self { model, conditional })
+        Ok(Self { model, conditional, schedule: None })
+    }
+
+    /// The same energy, bound to the schedule that it was trained on.
+    pub fn with_schedule(self, schedule: NoiseSchedule) -> Self {
+        Self { schedule: Some(schedule), ..self }
     }
 
     /// The network with its parameters.
@@ -66,6 +77,10 @@ impl GuidanceNetwork {
 }
 
 impl IntermediateEnergy for GuidanceNetwork {
+    fn schedule(&self) -> Option<NoiseSchedule> {
+        self.schedule
+    }
+
     fn dims(&self) -> usize {
         let inputs = &self.model.network().inputs;
         inputs.iter().find(|input| input.name == ACTION).map_or(0, |input| input.width)

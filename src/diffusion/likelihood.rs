@@ -143,6 +143,10 @@ impl LikelihoodOptions {
     ) -> Result<Value> {
         let dims = score.dims();
         self.check(dims)?;
+        if let Some(schedule) = score.schedule().filter(|schedule| *schedule != self.schedule) {
+            let problem = format!("was trained on {schedule:?}, the likelihood goes by {:?}", self.schedule);
+            return Err(Error::argument("likelihood", "the score", problem));
+        }
         let shape = Shape::new([self.contexts, self.samples, dims]);
         recording.expect_shape("likelihood", points, shape.clone())?;
         let rows = shape.rows();

@@ -72,21 +72,25 @@ impl NoiseSchedule {
     /// Checks the constants.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless rates are positive, at most 1000 and do not fall, or the offset lies between 1e-4 and 0.5.
+    /// [`Error::Argument`] unless rates are positive and do not fall, or the offset lies between 1e-4 and 0.5; and if
+    /// `alpha` at the end is not between 1e-30 and 0.2: sampling starts there at pure noise, and divides by it.
     pub fn check(&self) -> Result<()> {
         let (fits, problem) = match *self {
             Self::Linear { start, end } => (
-                start > 0.0 && start <= end && end <= 1000.0,
-                format!("has rates {start} to {end}; they must be positive, at most 1000, and not fall"),
+                start > 0.0 && start <= end && end.is_finite(),
+                format!("has rates {start} to {end}; they must be positive and finite, and not fall"),
             ),
             Self::Cosine { offset } => {
                 ((1e-4..=0.5).contains(&offset), format!("has offset {offset}, allowed are 1e-4 to 0.5"))
             }
         };
-        match fits {
-            true => Ok(()),
-            false => Err(Error::argument("diffusion", "the noise schedule", problem)),
-        }
+        let left = self.at(self.end()).alpha();
+        let problem = match fits {
+            true if (1e-30..=0.2).contains(&left) => return Ok(()),
+            true => format!("leaves a share of {left:.3e} of a sample at its end, allowed are 1e-30 to 0.2"),
+            false => problem,
+        };
+        Err(Error::argument("diffusion", "the noise schedule", problem))
     }
 
     /// The last time, where sampling starts: 1, or 0.9946 for the cosine.
@@ -222,6 +226,9 @@ mod tests {
             NoiseSchedule::Linear { start: 0.0, end: 1.0 },
             NoiseSchedule::Linear { start: 2.0, end: 1.0 },
             NoiseSchedule::Linear { start: 1.0, end: f64::NAN },
+            NoiseSchedule::Linear { start: 0.1, end: f64::INFINITY },
+            NoiseSchedule::Linear { start: 0.1, end: 1000.0 },
+            NoiseSchedule::Linear { start: 1.0, end: 1.0 },
             NoiseSchedule::Cosine { offset: 0.0 },
             NoiseSchedule::Cosine { offset: f64::INFINITY },
         ] {

@@ -66,7 +66,7 @@ enum Start {
 }
 
 impl DiffusionSampler {
-    /// Compiles a sampler whose starts are drawn: standard normal times the noise at the schedule's end.
+    /// Compiles a sampler whose starts are drawn: standard normal, as the noised data are at the schedule's end.
     ///
     /// # Errors
     /// [`Error::Argument`] for options or energies that do not fit, [`Error::Shape`], [`Error::Limit`],
@@ -122,8 +122,12 @@ impl DiffusionSampler {
                 noise
             }
         };
-        let (y, guidance_scale) =
-            record_solve(&mut recording, score, guidance, options, (context, start), "diffusion/noise")?;
+        check_scale(options.guidance_scale)?;
+        let guidance_scale = recording.knob("guidance_scale", options.guidance_scale as f32);
+        let solver = &options.solver;
+        let stream = "diffusion/noise";
+        let solution = Solution { score, guidance, solver, guidance_scale, stream };
+        let y = solution.record(&mut recording, context, start)?;
         if let Some(bounds) = &options.bounds {
             clip_chains::record(&mut recording, y, bounds)?;
         }
@@ -186,7 +190,8 @@ impl DiffusionSampler {
         self.plan.set_knob(self.guidance_scale, scale as f32)
     }
 
-    /// Samples for the given contexts (none for an unconditional model) and waits for `[contexts, samples, dims]`.
+    /// Samples for the given contexts (none for an unconditional model) and waits for `[contexts, samples, dims]`. A sample
+    /// whose score or energy was not finite on its way is not finite either.
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
@@ -232,45 +237,64 @@ fn check_scale(scale: f64) -> Result<()> {
     }
 }
 
-/// Records a whole solution from points at the schedule's end, to be put into a larger recording.
-///
-/// * `context`: `[contexts, width]` for a conditional model; `start`: `[contexts, samples, dims]`.
-/// * returns the samples, of the shape of `start`, and the knob `guidance_scale`.
-/// * per evaluation: the score, the energy's gradient where there is guidance, and one dispatch.
-///
-/// # Errors
-/// As [`DiffusionSampler::new`].
-pub fn record_solve(
-    recording: &mut Recording,
-    score: &dyn Score,
-    guidance: Guidance<'_>,
-    options: &SamplingOptions,
-    (context, start): (Option<Value>, Value),
-    stream: &str,
-) -> Result<(Value, Knob)> {
-    let shape = recording.shape(start)?.clone();
-    let (rows, dims) = (shape.rows(), shape.width());
-    guidance.check(score.dims())?;
-    check_scale(options.guidance_scale)?;
-    if dims != score.dims() {
-        let expected = format!("[.., {}]", score.dims());
-        return Err(Error::shape("diffusion", "the start", shape, expected, "give the score's dimensions"));
+/// A whole solution from points at the schedule's end, to be put into a larger recording.
+#[derive(Clone, Copy)]
+pub struct Solution<'a> {
+    /// The score.
+    pub score: &'a dyn Score,
+    /// What leads it.
+    pub guidance: Guidance<'a>,
+    /// How it goes.
+    pub solver: &'a SolverOptions,
+    /// Multiplies the energy's gradient; solutions that share a knob share their scale.
+    pub guidance_scale: Knob,
+    /// Name of the stream of fresh noise.
+    pub stream: &'a str,
+}
+
+impl Solution<'_> {
+    /// Records it.
+    ///
+    /// * `context`: `[contexts, width]` for a conditional model; `start`: `[contexts, samples, dims]`.
+    /// * returns the samples, of the shape of `start`.
+    /// * per evaluation: the score, the energy's gradient where there is guidance, and one dispatch.
+    ///
+    /// # Errors
+    /// As [`DiffusionSampler::new`].
+    pub fn record(&self, recording: &mut Recording, context: Option<Value>, start: Value) -> Result<Value> {
+        let shape = recording.shape(start)?.clone();
+        let (rows, dims) = (shape.rows(), shape.width());
+        let Self { score, guidance, guidance_scale, .. } = *self;
+        guidance.check(score.dims())?;
+        self.solver.check()?;
+        for (what, schedule) in [("the score", score.schedule()), ("the energy", guidance.schedule())] {
+            if let Some(schedule) = schedule.filter(|schedule| *schedule != self.solver.schedule) {
+                let problem =
+                    format!("was trained on {schedule:?}, the solver goes by {:?}", self.solver.schedule);
+                return Err(Error::argument("diffusion", what, problem));
+            }
+        }
+        if dims != score.dims() {
+            let expected = format!("[.., {}]", score.dims());
+            let hint = "give the score's dimensions";
+            return Err(Error::shape("diffusion", "the start", shape, expected, hint));
+        }
+        let stream = recording.stream(self.stream)?;
+        let memory = recording.scratch("model values", DType::F32, [2, rows, dims]);
+        let mut points = [start; 2];
+        for (index, step) in self.solver.steps()?.iter().enumerate() {
+            let [before, point] = points;
+            let next = recording.scoped(&format!("evaluation {index}"), |recording| {
+                let guided = guidance.record(recording, score, context, point, &step.level)?;
+                let next = recording.scratch("samples", DType::F32, shape.clone());
+                let base = if step.from_previous { before } else { point };
+                let values =
+                    StepValues { base, point, noise: guided.noise, slope: guided.slope, memory, next };
+                solver_step::record(recording, step, index, &values, guidance_scale, stream)?;
+                Ok(next)
+            })?;
+            points = [point, next];
+        }
+        Ok(points[1])
     }
-    let stream = recording.stream(stream)?;
-    let guidance_scale = recording.knob("guidance_scale", options.guidance_scale as f32);
-    let memory = recording.scratch("model values", DType::F32, [2, rows, dims]);
-    let mut points = [start; 2];
-    for (index, step) in options.solver.steps()?.iter().enumerate() {
-        let [before, point] = points;
-        let next = recording.scoped(&format!("evaluation {index}"), |recording| {
-            let guided = guidance.record(recording, score, context, point, &step.level)?;
-            let next = recording.scratch("samples", DType::F32, shape.clone());
-            let base = if step.from_previous { before } else { point };
-            let values = StepValues { base, point, noise: guided.noise, slope: guided.slope, memory, next };
-            solver_step::record(recording, step, index, &values, guidance_scale, stream)?;
-            Ok(next)
-        })?;
-        points = [point, next];
-    }
-    Ok((points[1], guidance_scale))
 }

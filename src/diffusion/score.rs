@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{NoiseLevel, combine};
+use super::{NoiseLevel, NoiseSchedule, combine};
 use crate::gpu::{Bindings, Recording, Value};
 use crate::nn::{ACTION, CONTEXT, Keep, Model, TIME};
 use crate::{Error, Result};
@@ -52,6 +52,11 @@ pub trait Score {
         })
     }
 
+    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by another.
+    fn schedule(&self) -> Option<NoiseSchedule> {
+        None
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -75,14 +80,15 @@ pub struct ScoreNetwork {
     model: Model,
     conditional: bool,
     prediction: Prediction,
+    schedule: Option<NoiseSchedule>,
 }
 
 impl ScoreNetwork {
     /// Takes a model that outputs the noise as a score.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless it has the inputs `action` and `time`, at most one other, `context`, one time per row,
-    /// and as many outputs as the action has dimensions.
+    /// [`Error::Argument`] unless it has the inputs `action` and `time`, `time` of width 1, at most one other,
+    /// `context`, and as many outputs as the action has dimensions.
     pub fn new(model: Model) -> Result<Self> {
         Self::predicting(model, Prediction::Noise)
     }
@@ -94,7 +100,12 @@ impl ScoreNetwork {
     /// As [`ScoreNetwork::new`].
     pub fn predicting(model: Model, prediction: Prediction) -> Result<Self> {
         let conditional = check_inputs(&model, "score", width(&model, ACTION))?;
-        Ok(Self { model, conditional, prediction })
+        Ok(Self { model, conditional, prediction, schedule: None })
+    }
+
+    /// The same score, bound to the schedule that it was trained on.
+    pub fn with_schedule(self, schedule: NoiseSchedule) -> Self {
+        Self { schedule: Some(schedule), ..self }
     }
 
     /// The network with its parameters.
@@ -168,6 +179,10 @@ pub(super) fn level_inputs(
 impl Score for ScoreNetwork {
     fn dims(&self) -> usize {
         width(&self.model, ACTION)
+    }
+
+    fn schedule(&self) -> Option<NoiseSchedule> {
+        self.schedule
     }
 
     fn record_noise(

@@ -31,7 +31,7 @@ pub struct SolverOptions {
     pub solver: Solver,
     /// The spacing of its times.
     pub grid: TimeGrid,
-    /// Evaluations of the score, 1 to 65535.
+    /// Evaluations of the score, 1 to 10000.
     pub evaluations: usize,
     /// The last time, where the sample is taken.
     pub last_time: f64,
@@ -85,7 +85,8 @@ enum Form {
     Noise,
 }
 
-const MAX_EVALUATIONS: usize = 65_535;
+/// Each evaluation is dispatches of its own.
+const MAX_EVALUATIONS: usize = 10_000;
 
 impl SolverOptions {
     /// The settings of the toy experiments of arXiv 2304.12824: noise-predicting second order, equal steps of time, 15
@@ -102,7 +103,8 @@ impl SolverOptions {
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no evaluations or more than 65535, a last time outside 0 to the schedule's end, a bad schedule.
+    /// [`Error::Argument`] for no evaluations or more than 10000, a last time below 1e-6 or not before the schedule's end, a bad
+    /// schedule.
     pub fn check(&self) -> Result<()> {
         self.schedule.check()?;
         let fail = |what: &str, problem: String| Err(Error::argument("diffusion solver", what, problem));

@@ -1,7 +1,7 @@
 //! The update of a solver (`shaders/diffusion/solver_step.wgsl`).
 
 use super::SolverStep;
-use crate::gpu::random::check_elements;
+use crate::gpu::random::{check_counter, check_elements};
 use crate::gpu::{KernelSource, Knob, Recording, RunState, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ pub struct StepValues {
 /// The knob multiplies the energy's gradient; it does nothing without one.
 ///
 /// # Errors
-/// [`Error::Shape`] if rows or dimensions differ, [`Error::Argument`] beyond 65536 evaluations with fresh noise.
+/// [`Error::Shape`] if rows or dimensions differ, [`Error::Argument`] beyond 65536 evaluations.
 pub fn record(
     recording: &mut Recording,
     step: &SolverStep,
@@ -60,6 +60,8 @@ pub fn record(
     }
     let blocks = rows.saturating_mul(dims.div_ceil(4));
     check_elements("solver step", blocks)?;
+    let inner = u32::try_from(index).unwrap_or(u32::MAX);
+    check_counter("solver step", stream, inner)?;
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "solver step")
@@ -77,7 +79,7 @@ pub fn record(
         .set("noise_stride", strides[0])
         .set("slope_stride", strides[1])
         .set("stream", stream)
-        .set("inner", index as u32)
+        .set("inner", inner)
         .set("sigma", step.level.sigma() as f32)
         .set("point_factor", step.point as f32)
         .set("noise_factor", step.noise as f32)

@@ -118,11 +118,10 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// An optimiser for a model, at step 0. The average means nothing before the first step, which sets it to the
-    /// weights.
+    /// An optimiser for a model, at step 0. The average begins as the weights, and so does it after the first step.
     ///
     /// # Errors
-    /// [`Error::Argument`] for bad options, [`Error::OutOfMemory`].
+    /// [`Error::Argument`] for bad options, [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn new(gpu: &Gpu, model: &Model, options: AdamOptions) -> Result<Self> {
         options.check()?;
         let name = model.name().to_owned();
@@ -132,7 +131,10 @@ impl Optimiser {
         Ok(Self {
             first_moment: flat("first moment")?,
             second_moment: flat("second moment")?,
-            average: flat("average")?,
+            average: {
+                let weights: Vec<f32> = gpu.read(model.parameters())?;
+                Tensor::from_slice(gpu, &format!("{name}/average"), [length], &weights)?
+            },
             count: Tensor::zeros(gpu, &format!("{name}/count"), DType::U32, [1])?,
             table: Tensor::from_slice(gpu, &format!("{name}/schedule"), [table.len() / 4, 4], &table)?,
             name,

@@ -63,13 +63,8 @@ impl RnceTrainer {
     /// As [`RnceTrainer::save`]; [`Error::Argument`] if no step went bad.
     pub fn save_last_good(&mut self, path: &Path) -> Result<u64> {
         self.gpu.wait()?;
-        match self.progress.ring.check_latch() {
-            Err(Error::NonFinite { step, .. }) => self.write(path, step).map(|()| step),
-            Err(other) => Err(other),
-            Ok(()) => {
-                Err(Error::argument("save the last good weights", "the run", "has no bad step; use `save`"))
-            }
-        }
+        let step = self.progress.bad_step()?;
+        self.write(path, step).map(|()| step)
     }
 
     fn write(&self, path: &Path, step: u64) -> Result<()> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{self, AVERAGE, FORMAT, Machine, Stored};
 use super::{Dataset, DiffusionOptions, DiffusionTrainer};
+use crate::diffusion::{GuidanceNetwork, ScoreNetwork};
 use crate::gpu::Gpu;
 use crate::nn::{Model, Network};
 use crate::{Error, Result};
@@ -47,13 +48,8 @@ impl DiffusionTrainer {
     /// As [`DiffusionTrainer::save`]; [`Error::Argument`] if no step went bad.
     pub fn save_last_good(&mut self, path: &Path) -> Result<u64> {
         self.gpu.wait()?;
-        match self.progress.ring.check_latch() {
-            Err(Error::NonFinite { step, .. }) => self.write(path, step).map(|()| step),
-            Err(other) => Err(other),
-            Ok(()) => {
-                Err(Error::argument("save the last good weights", "the run", "has no bad step; use `save`"))
-            }
-        }
+        let step = self.progress.bad_step()?;
+        self.write(path, step).map(|()| step)
     }
 
     fn write(&self, path: &Path, step: u64) -> Result<()> {
@@ -82,20 +78,23 @@ impl DiffusionTrainer {
         Ok(DiffusionOptions { seed: description.seed, ..description.options })
     }
 
-    /// Reads the network of a checkpoint with its averaged weights, to sample with; no data are needed.
+    /// Reads a score with its averaged weights, to sample with; no data are needed.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a file that is damaged, hostile or of another kind; [`Error::Io`], [`Error::OutOfMemory`],
-    /// [`Error::DeviceLost`].
-    pub fn averaged_of(gpu: &Gpu, path: &Path) -> Result<Model> {
-        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
-        let stored = Stored::read(path)?;
-        let (tensors, description) = stored.parse::<Description>(Some(KIND)).map_err(&fail)?;
-        let model = stored::promised(gpu, &tensors, &description.name, description.network, path)
-            .map_err(stored::blame(path))?;
-        let flat = stored::read_flat(&tensors, model.name(), AVERAGE, model.layout()).map_err(&fail)?;
-        model.set_parameters(gpu, &flat)?;
-        Ok(model)
+    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another kind or of an energy; [`Error::Io`],
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn score_of(gpu: &Gpu, path: &Path) -> Result<ScoreNetwork> {
+        let (model, options) = averaged(gpu, path)?;
+        options.score(model).map_err(stored::blame(path))
+    }
+
+    /// Reads an intermediate energy with its averaged weights, to guide with; no data are needed.
+    ///
+    /// # Errors
+    /// As [`DiffusionTrainer::score_of`], for a file of a score instead.
+    pub fn energy_of(gpu: &Gpu, path: &Path) -> Result<GuidanceNetwork> {
+        let (model, options) = averaged(gpu, path)?;
+        options.energy(model).map_err(stored::blame(path))
     }
 
     /// Goes on from a checkpoint: with the same data, adapter and driver the run continues with the same bits as if it had not
@@ -127,4 +126,16 @@ impl DiffusionTrainer {
         stored::restore(gpu, &tensors, &[(&trainer.model, &trainer.optimiser)], path)?;
         Ok(trainer)
     }
+}
+
+/// The network of a checkpoint with its averaged weights, and how it was trained.
+fn averaged(gpu: &Gpu, path: &Path) -> Result<(Model, DiffusionOptions)> {
+    let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
+    let stored = Stored::read(path)?;
+    let (tensors, description) = stored.parse::<Description>(Some(KIND)).map_err(&fail)?;
+    let model = stored::promised(gpu, &tensors, &description.name, description.network, path)
+        .map_err(stored::blame(path))?;
+    let flat = stored::read_flat(&tensors, model.name(), AVERAGE, model.layout()).map_err(&fail)?;
+    model.set_parameters(gpu, &flat)?;
+    Ok((model, description.options))
 }

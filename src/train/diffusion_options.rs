@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dataset, Draw};
 use crate::diffusion::perturb::check_times;
-use crate::diffusion::{NoiseSchedule, Prediction};
+use crate::diffusion::{GuidanceNetwork, NoiseSchedule, Prediction, ScoreNetwork};
 use crate::energy::GuidanceObjective;
-use crate::nn::{ACTION, AdamOptions, CONTEXT, Network, Schedule, TIME};
+use crate::nn::{ACTION, AdamOptions, CONTEXT, Model, Network, Schedule, TIME};
 use crate::{Error, Result};
 
 /// What a network over noised samples learns.
@@ -54,7 +54,7 @@ pub struct DiffusionOptions {
     pub objective: DiffusionObjective,
     /// The noise schedule.
     pub schedule: NoiseSchedule,
-    /// First and last time to train on, drawn uniformly between.
+    /// First and last time to train on, drawn uniformly between; the last is at most the schedule's end, whatever it says.
     pub times: [f64; 2],
     /// Samples per step; a multiple of the group.
     pub batch: usize,
@@ -121,7 +121,7 @@ impl DiffusionOptions {
         let fail = |what: &str, problem: String| Err(Error::argument("diffusion training", what, problem));
         network.check()?;
         self.schedule.check()?;
-        check_times(&self.schedule, self.times)?;
+        check_times(&self.schedule, self.times())?;
         let width = |name: &str| {
             network.inputs.iter().find(|input| input.name == name).map_or(0, |input| input.width)
         };
@@ -195,6 +195,31 @@ impl DiffusionOptions {
         }
         let rows = self.batch / self.support;
         Ok(Layout { dims, stride, groups: self.batch / size, size, rows, conditional })
+    }
+
+    /// The times, ended by the schedule.
+    pub(super) fn times(&self) -> [f64; 2] {
+        [self.times[0], self.times[1].min(self.schedule.end())]
+    }
+
+    /// A trained network as the score that it is.
+    pub(super) fn score(&self, model: Model) -> Result<ScoreNetwork> {
+        match self.objective.prediction() {
+            Some(prediction) => Ok(ScoreNetwork::predicting(model, prediction)?.with_schedule(self.schedule)),
+            None => {
+                Err(Error::argument("diffusion training", "the network", "learns an energy, not a score"))
+            }
+        }
+    }
+
+    /// A trained network as the intermediate energy that it is.
+    pub(super) fn energy(&self, model: Model) -> Result<GuidanceNetwork> {
+        match self.objective.prediction() {
+            None => Ok(GuidanceNetwork::new(model)?.with_schedule(self.schedule)),
+            Some(_) => {
+                Err(Error::argument("diffusion training", "the network", "learns a score, not an energy"))
+            }
+        }
     }
 
     pub(super) fn optimiser(&self) -> AdamOptions {

@@ -149,32 +149,29 @@ impl DiffusionTrainer {
         &self.model
     }
 
-    /// The network with averaged weights: what to sample with. Before the first step, the initial weights.
+    /// The network with averaged weights: what to sample with. It shares its memory with the run, so it goes on changing as
+    /// training does; [`DiffusionTrainer::save`] keeps a state.
     ///
     /// # Errors
     /// None in practice; [`crate::Error::Shape`] if the average does not fit.
     pub fn averaged(&self) -> Result<Model> {
-        match self.progress.step {
-            0 => Ok(self.model.clone()),
-            _ => self.model.with_parameters(&self.optimiser.average),
-        }
+        self.model.with_parameters(&self.optimiser.average)
     }
 
-    /// The averaged network as a score.
+    /// The averaged network as a score, bound to its schedule.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] if it learns an energy.
     pub fn score(&self) -> Result<ScoreNetwork> {
-        let prediction = self.options.objective.prediction().unwrap_or_default();
-        ScoreNetwork::predicting(self.averaged()?, prediction)
+        self.options.score(self.averaged()?)
     }
 
-    /// The averaged network as an intermediate energy.
+    /// The averaged network as an intermediate energy, bound to its schedule.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] if it learns a score.
     pub fn energy(&self) -> Result<GuidanceNetwork> {
-        GuidanceNetwork::new(self.averaged()?)
+        self.options.energy(self.averaged()?)
     }
 
     /// Trains up to step `until` (at most the options' `steps`), handing on metrics as they arrive. Nothing is read back with a
@@ -224,7 +221,7 @@ fn record_loss(
     let Layout { dims, stride, groups, size, .. } = *layout;
     let samples = Samples { rows: y, groups, size, stride, dims };
     let perturb = |recording: &mut Recording, target: Target| {
-        perturb::record(recording, &samples, &options.schedule, options.times, target, "train/diffusion")
+        perturb::record(recording, &samples, &options.schedule, options.times(), target, "train/diffusion")
     };
     let score = |recording: &mut Recording, target: Target| {
         let noised = perturb(recording, target)?;

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::Result;
 use crate::gpu::metrics::CAPACITY;
 use crate::gpu::{MetricsRing, MetricsRow, Plan};
+use crate::{Error, Result};
 
 /// The metrics of a run, its step and its clock.
 #[derive(Debug)]
@@ -36,6 +36,17 @@ impl Progress {
         self.step += submitted;
         outcome?;
         self.ring.collect(false)
+    }
+
+    /// The step that went bad.
+    pub fn bad_step(&self) -> Result<u64> {
+        match self.ring.check_latch() {
+            Err(Error::NonFinite { step, .. }) => Ok(step),
+            Err(other) => Err(other),
+            Ok(()) => {
+                Err(Error::argument("save the last good weights", "the run", "has no bad step; use `save`"))
+            }
+        }
     }
 
     /// Leaves the time since `begun` out of the clock.

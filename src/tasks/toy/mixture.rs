@@ -2,11 +2,14 @@
 
 use std::f64::consts::TAU;
 
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+
 use super::UNIT;
 use super::blend::{Blend, Evaluation, Share, denoised};
 use super::oracle::{check_beta, check_level};
 use crate::diffusion::NoiseLevel;
-use crate::tasks::density::log_sum_exp;
+use crate::tasks::density::{log_sum_exp, normal_pair, uniform};
 use crate::{Error, Result};
 
 type Matrix = [[f64; 2]; 2];
@@ -213,6 +216,37 @@ impl TiltedMixture {
         let covariance =
             [0, 1].map(|i| [0, 1].map(|j| self.components.iter().map(|c| entry(c, i, j)).sum::<f64>()));
         (mean, covariance)
+    }
+
+    /// `log p_0(x)`, in nats.
+    pub fn log_density(&self, x: [f64; 2]) -> f64 {
+        log_sum_exp(self.components.iter().map(|component| {
+            let off = [0, 1].map(|i| x[i] - component.mean[i]);
+            let spread = TAU.ln() + 0.5 * determinant(component.covariance).ln();
+            component.weight.ln() - spread - 0.5 * form(inverse(component.covariance), off)
+        }))
+    }
+
+    /// `count` independent draws. Equal seeds give equal draws.
+    pub fn draw(&self, count: usize, seed: u64) -> Vec<[f32; 2]> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let Some(last) = self.components.last() else { return Vec::new() };
+        (0..count)
+            .map(|_| {
+                let mut place = uniform(&mut rng);
+                let chosen = self.components.iter().find(|component| {
+                    place -= component.weight;
+                    place < 0.0
+                });
+                let TiltedComponent { mean, covariance: [[a, b], [_, d]], .. } = *chosen.unwrap_or(last);
+                // The lower root of the covariance.
+                let first = a.sqrt();
+                let below = b / first;
+                let second = (d - below * below).max(0.0).sqrt();
+                let [u, v] = normal_pair(&mut rng);
+                [(mean[0] + first * u) as f32, (mean[1] + below * u + second * v) as f32]
+            })
+            .collect()
     }
 }
 

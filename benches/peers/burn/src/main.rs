@@ -4,6 +4,7 @@
 //! `harness.py`. First loss, gradients and a step of a chain are compared with differences in f64.
 
 mod check;
+mod diffusion;
 mod model;
 mod workloads;
 
@@ -173,6 +174,8 @@ fn measure(device: &Device, spec: &Spec, arguments: &Arguments) -> Value {
         Kind::Training { .. } => "contexts",
         Kind::Chains { .. } => "chains",
         Kind::Gemm { .. } => "rows",
+        Kind::Contrast(diffusion::Contrast { support: 1, .. }) | Kind::Guided(_) => "samples",
+        Kind::Contrast(_) => "states",
     };
     let scale: Vec<Value> = [(rows_are, size.0, full.0), ("steps", size.1, full.1)]
         .into_iter()

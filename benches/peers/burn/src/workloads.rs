@@ -5,6 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData, activation};
 
+use crate::diffusion::{Contrast, Guided, Widths, toy_energy, toy_score};
 use crate::model::{Activation, Energy, Shape};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,9 +32,11 @@ pub enum Kind {
     Training { contexts: usize, negatives: usize, x: usize, y: usize, proposal: Proposal, draws: Draws },
     Chains { chains: usize, steps: usize },
     Gemm { rows: usize, outputs: usize, inputs: usize, product: Product },
+    Contrast(Contrast),
+    Guided(Guided),
 }
 
-/// A workload: what is done, and the network's widths from inputs to output.
+/// A workload: what is done, and the network's widths from inputs to output where it has one chain of layers.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub kind: Kind,
@@ -80,11 +83,22 @@ pub fn all() -> Vec<(String, Spec)> {
         let kind = Kind::Chains { chains: 4096, steps: 100 };
         found.push((name.into(), Spec { kind, widths, shape: plain, activation }));
     }
+    let cep = Contrast { rows: 2048, support: 1, widths: (0, 2), network: toy_energy(), first_time: 1e-5 };
+    let network = Widths::new(&[6], &[32, 32], 17, &[256; 4], 1);
+    let qgpo = Contrast { rows: 256, support: 16, widths: (17, 6), network, first_time: 1e-3 };
+    let guided = Guided { samples: 4096, evaluations: 15, score: toy_score(), energy: toy_energy() };
+    for (name, kind) in [
+        ("cep-toy", Kind::Contrast(cep)),
+        ("qgpo-energy", Kind::Contrast(qgpo)),
+        ("guided-sampling", Kind::Guided(guided)),
+    ] {
+        found.push((name.into(), Spec { kind, widths: Vec::new(), shape: plain, activation: silu }));
+    }
     found
 }
 
 /// Smooth, asymmetric rows in [-1, 1].
-fn data(width: usize, device: &Device) -> Tensor<2> {
+pub fn data(width: usize, device: &Device) -> Tensor<2> {
     let wave = |at: usize| (((at / width) * 7 + (at % width) * 13) as f32 * 0.37).sin();
     let values: Vec<f32> = (0..4096 * width).map(wave).collect();
     Tensor::from_data(TensorData::new(values, [4096, width]), device)
@@ -93,31 +107,37 @@ fn data(width: usize, device: &Device) -> Tensor<2> {
 impl Spec {
     /// Rows (contexts, chains) and steps of the whole workload.
     pub fn size(&self) -> (usize, usize) {
-        match self.kind {
-            Kind::Training { contexts, .. } => (contexts, 1),
-            Kind::Chains { chains, steps } => (chains, steps),
-            Kind::Gemm { rows, .. } => (rows, 1),
+        match &self.kind {
+            Kind::Training { contexts, .. } => (*contexts, 1),
+            Kind::Chains { chains, steps } => (*chains, *steps),
+            Kind::Gemm { rows, .. } => (*rows, 1),
+            Kind::Contrast(contrast) => (contrast.rows, 1),
+            Kind::Guided(guided) => (guided.samples, guided.evaluations),
         }
     }
 
     /// Nominal: 2 per multiply-add of a product, 4 for an input gradient, 6 for training.
     pub fn flops_per_step(&self, rows: usize) -> f64 {
         let multiply_adds: usize = self.widths.windows(2).map(|pair| pair[0] * pair[1]).sum();
-        let (factor, rows, each) = match self.kind {
+        let (factor, rows, each) = match &self.kind {
             Kind::Training { negatives, .. } => (6.0, rows * (negatives + 1), multiply_adds),
             Kind::Chains { .. } => (4.0, rows, multiply_adds),
             Kind::Gemm { outputs, inputs, .. } => (2.0, rows, outputs * inputs),
+            Kind::Contrast(contrast) => return contrast.flops_per_step(rows),
+            Kind::Guided(guided) => return guided.flops_per_step(rows),
         };
         factor * rows as f64 * each as f64
     }
 
     /// The work of one replay.
     pub fn build(&self, device: &Device, (rows, steps): (usize, usize)) -> Box<dyn FnMut()> {
-        match self.kind {
-            Kind::Training { negatives, x, y, proposal, draws, .. } => {
+        match &self.kind {
+            Kind::Contrast(contrast) => contrast.build(device, rows),
+            Kind::Guided(guided) => guided.build(device, rows, steps),
+            &Kind::Training { negatives, x, y, proposal, draws, .. } => {
                 self.training(device, (rows, negatives), (x, y), proposal, draws)
             }
-            Kind::Chains { .. } => {
+            &Kind::Chains { .. } => {
                 let mut energy = self.energy(&device.clone().autodiff());
                 energy.layers = energy.layers.no_grad();
                 let start =
@@ -129,7 +149,7 @@ impl Spec {
                     }
                 })
             }
-            Kind::Gemm { outputs, inputs, product, .. } => {
+            &Kind::Gemm { outputs, inputs, product, .. } => {
                 let random = |shape| Tensor::<2>::random(shape, Distribution::Uniform(-0.4, 0.6), device);
                 let (h, dz) = (random([rows, inputs]), random([rows, outputs]));
                 let (weight, bias) = (random([inputs, outputs]), random([1, outputs]));

@@ -1,0 +1,224 @@
+//! The score and the energies, each trained when it is first asked for.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use gibbs::diffusion::{DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork};
+use gibbs::energy::{GuidanceObjective, Labels};
+use gibbs::nn::{
+    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Network, Schedule,
+    TIME,
+};
+use gibbs::tasks::bandit::Bandit;
+use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
+use gibbs::{Gpu, Result};
+
+use super::progress::Progress;
+use super::rows::Method;
+use super::{Arguments, LabelKind, SupportSource};
+
+/// Length of the runs and size of the networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Three layers of 128: minutes on two CPU cores.
+    Quick,
+    /// Four layers of 256 as in the published policies, and ten times the steps.
+    Paper,
+}
+
+impl Preset {
+    pub fn name(self) -> &'static str {
+        match self {
+            Preset::Quick => "quick",
+            Preset::Paper => "paper",
+        }
+    }
+
+    pub fn steps(self) -> u64 {
+        match self {
+            Preset::Quick => 3000,
+            Preset::Paper => 30_000,
+        }
+    }
+
+    /// States per step, with an action each, for the score; and with a support each, for the energy.
+    fn states(self) -> [usize; 2] {
+        match self {
+            Preset::Quick => [512, 64],
+            Preset::Paper => [2048, 256],
+        }
+    }
+
+    /// States in the data of the score, and of the energy.
+    fn data(self) -> [usize; 2] {
+        match self {
+            Preset::Quick => [200_000, 16_384],
+            Preset::Paper => [1_000_000, 65_536],
+        }
+    }
+
+    /// Action and state as they are; time as itself and as waves of half a turn to eight turns per unit.
+    fn network(self, outputs: usize) -> Network {
+        let fourier = Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput);
+        let time = Input::new(TIME, 1).encoded(Encoding::Fourier(fourier));
+        let inputs = vec![Input::new(ACTION, 2), Input::new(CONTEXT, 2), time];
+        match self {
+            Preset::Quick => Network::mlp(inputs, &[128; 3], Activation::Silu, outputs),
+            Preset::Paper => Network::mlp(inputs, &[256; 4], Activation::Silu, outputs),
+        }
+    }
+}
+
+/// A trained network with the speed of its training.
+#[derive(Clone, Debug)]
+pub struct Speed<T> {
+    pub network: T,
+    pub steps_per_second: f64,
+}
+
+/// The networks of a run.
+pub struct Trained<'a> {
+    pub gpu: &'a Gpu,
+    pub arguments: &'a Arguments,
+    score: Option<Speed<ScoreNetwork>>,
+    support: Option<Dataset>,
+}
+
+impl<'a> Trained<'a> {
+    pub fn new(gpu: &'a Gpu, arguments: &'a Arguments) -> Self {
+        Self { gpu, arguments, score: None, support: None }
+    }
+
+    /// The model of the behaviour, learned from one action in each of many states.
+    pub fn score(&mut self) -> Result<Speed<ScoreNetwork>> {
+        let score = match self.score.take() {
+            Some(score) => score,
+            None => {
+                let preset = self.arguments.preset;
+                let (states, actions) = Bandit.draw(preset.data()[0], self.arguments.seed);
+                let data = Dataset::new(states.into_flattened(), 2, actions.into_flattened(), 2)?;
+                let options =
+                    DiffusionOptions { batch: preset.states()[0], ..self.options(DiffusionObjective::Noise) };
+                let (trainer, steps_per_second) = self.train("score", preset.network(2), &data, options)?;
+                Speed { network: trainer.score()?, steps_per_second }
+            }
+        };
+        self.score = Some(score.clone());
+        Ok(score)
+    }
+
+    /// The intermediate energy of a method that learns one. The actions of a state are compared at one time; the states of a step
+    /// have times of their own.
+    pub fn energy(&mut self, method: Method) -> Result<Speed<GuidanceNetwork>> {
+        let Arguments { preset, labels, beta, support, .. } = *self.arguments;
+        let labels = match labels {
+            LabelKind::Normalised => Labels::Normalised,
+            LabelKind::Unnormalised => Labels::Unnormalised { reference: Bandit::LOWEST_ENERGY },
+        };
+        let objective = match method {
+            Method::Cep => GuidanceObjective::Contrastive { labels },
+            Method::Emse => GuidanceObjective::ExponentialMse { reference: Bandit::LOWEST_ENERGY },
+            Method::Mse | Method::None => GuidanceObjective::Mse,
+        };
+        let objective = DiffusionObjective::Energy { objective, beta, group: support };
+        let mut options = self.options(objective);
+        options.batch = preset.states()[1] * support;
+        options.support = support;
+        options.times[0] = 1e-5;
+        let data = match self.support.take() {
+            Some(data) => data,
+            None => self.draw_support()?,
+        };
+        let name = format!("{} energy", method.name());
+        let result = self.train(&name, preset.network(1), &data, options);
+        self.support = Some(data);
+        let (trainer, steps_per_second) = result?;
+        Ok(Speed { network: trainer.energy()?, steps_per_second })
+    }
+
+    /// States with the actions to be compared in each.
+    fn draw_support(&mut self) -> Result<Dataset> {
+        let Arguments { preset, support, seed, .. } = *self.arguments;
+        let seed = seed ^ 0x0005_0990;
+        let states = Bandit.states(preset.data()[1], seed);
+        match self.arguments.support_from {
+            SupportSource::Data => Bandit.support(&states, support, seed + 1),
+            SupportSource::Model => {
+                let score = self.score()?.network;
+                let actions = draw_actions(self, &score, Guidance::None, &states, support, seed)?;
+                Bandit.label(&states, &actions)
+            }
+        }
+    }
+
+    fn options(&self, objective: DiffusionObjective) -> DiffusionOptions {
+        let schedule = Schedule::Cosine { rate: 2e-3, warmup: 100, floor: 0.0 };
+        DiffusionOptions {
+            task: "bandit".into(),
+            objective,
+            steps: self.arguments.steps.unwrap_or(self.arguments.preset.steps()),
+            optimiser: AdamOptions {
+                schedule,
+                average_decay: 0.995,
+                max_norm: 10.0,
+                ..AdamOptions::default()
+            },
+            seed: self.arguments.seed,
+            ..DiffusionOptions::default()
+        }
+    }
+
+    fn train(
+        &self,
+        name: &str,
+        network: Network,
+        data: &Dataset,
+        options: DiffusionOptions,
+    ) -> Result<(DiffusionTrainer, f64)> {
+        let steps = options.steps;
+        let mut trainer = DiffusionTrainer::new(self.gpu, name, network, data, options)?;
+        let path: PathBuf = self.arguments.out.join("train.jsonl");
+        let words = format!("{name}, seed {}", self.arguments.seed);
+        let io = |source| gibbs::Error::Io { operation: "write", path: path.clone(), source };
+        let mut progress = Progress::new(&path, &words, steps).map_err(io)?;
+        let mut speed = 0.0;
+        trainer.train(steps, &mut |records| {
+            speed = records.last().map_or(speed, |record| record.steps_per_second);
+            progress.records(records);
+        })?;
+        progress.finish().map_err(io)?;
+        Ok((trainer, speed))
+    }
+}
+
+/// Most samples that are on their way at a time.
+const AT_A_TIME: usize = 1 << 16;
+
+/// `samples` actions for each of the states, one state's behind the other's.
+pub fn draw_actions(
+    trained: &Trained<'_>,
+    score: &ScoreNetwork,
+    guidance: Guidance<'_>,
+    states: &[[f32; 2]],
+    samples: usize,
+    seed: u64,
+) -> Result<Vec<[f32; 2]>> {
+    let fits = |contexts: &usize| states.len().is_multiple_of(*contexts) && contexts * samples <= AT_A_TIME;
+    let contexts = (1..=states.len()).rev().find(fits).unwrap_or(1);
+    let options = SamplingOptions {
+        solver: trained.arguments.solver(),
+        contexts,
+        context_width: 2,
+        samples,
+        guidance_scale: trained.arguments.guidance,
+        seed,
+        ..SamplingOptions::default()
+    };
+    let mut sampler = DiffusionSampler::new(trained.gpu, score, guidance, &options)?;
+    let mut actions = Vec::with_capacity(states.len() * samples);
+    for states in states.chunks_exact(contexts) {
+        let flat = sampler.sample(states.as_flattened())?;
+        actions.extend(flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
+    }
+    Ok(actions)
+}
