@@ -53,7 +53,9 @@ fn train(
     let schedule = Schedule::Cosine { rate: 1e-2, warmup: 100, floor: 0.0 };
     let optimiser = AdamOptions { schedule, average_decay: 0.995, max_norm: 10.0, ..AdamOptions::default() };
     let outputs = if objective == DiffusionObjective::Noise { 2 } else { 1 };
-    let options = DiffusionOptions { objective, support, steps, optimiser, ..DiffusionOptions::default() };
+    let batch = if support == 1 { 1024 } else { 32 * support };
+    let options =
+        DiffusionOptions { objective, batch, support, steps, optimiser, ..DiffusionOptions::default() };
     let mut trainer = DiffusionTrainer::new(gpu(), name, network(outputs), data, options)?;
     let mut last = f32::NAN;
     trainer.train(steps, &mut |records| last = records.last().map_or(last, |record| record.loss))?;
@@ -108,8 +110,7 @@ fn guidance_brings_a_policy_nearer_to_the_best() {
     let score = score(100).unwrap();
     let labels = Labels::Unnormalised { reference: Bandit::LOWEST_ENERGY };
     let energy = energy("cep", GuidanceObjective::Contrastive { labels }, 100).unwrap();
-    let (plain, guided) =
-        (entropies(&score, &energy, 0.0).unwrap(), entropies(&score, &energy, 1.0).unwrap());
+    let [plain, guided] = [0.0, 1.0].map(|s| entropies((&score, &energy), s, (&STATES[3..6], 400)).unwrap());
     println!("without guidance {plain:.3?}, with it {guided:.3?}");
     assert!(mean(&guided) < 0.6 * mean(&plain), "{plain:?} {guided:?}");
 }

@@ -44,7 +44,7 @@ impl Preset {
     /// States per step, with an action each, for the score; and with a support each, for the energy.
     fn states(self) -> [usize; 2] {
         match self {
-            Preset::Quick => [512, 32],
+            Preset::Quick => [1024, 32],
             Preset::Paper => [2048, 256],
         }
     }
