@@ -22,7 +22,7 @@ use super::{Arguments, LabelKind, SupportSource};
 pub enum Preset {
     /// Three layers of 128: minutes on two CPU cores.
     Quick,
-    /// Four layers of 256 as in the published policies, and ten times the steps.
+    /// Four layers of 256 as in the published policies, six times the steps of four times the states.
     Paper,
 }
 
@@ -36,7 +36,7 @@ impl Preset {
 
     pub fn steps(self) -> u64 {
         match self {
-            Preset::Quick => 3000,
+            Preset::Quick => 5000,
             Preset::Paper => 30_000,
         }
     }
@@ -44,8 +44,8 @@ impl Preset {
     /// States per step, with an action each, for the score; and with a support each, for the energy.
     fn states(self) -> [usize; 2] {
         match self {
-            Preset::Quick => [1024, 32],
-            Preset::Paper => [2048, 256],
+            Preset::Quick => [1024, 64],
+            Preset::Paper => [4096, 256],
         }
     }
 
