@@ -1,7 +1,7 @@
 //! The diffusion model and the energy of hues, trained.
 
 use clap::ValueEnum;
-use gibbs::diffusion::{GuidanceNetwork, Prediction, ScoreNetwork};
+use gibbs::diffusion::{GuidanceNetwork, NoiseSchedule, Prediction, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
     ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Layer, Network,
@@ -16,6 +16,8 @@ use rand::{RngExt, SeedableRng};
 use super::progress::Progress;
 use super::{Arguments, Outcome};
 
+/// The cosine schedule: the linear one spends half of its times where next to nothing of a picture is left.
+pub const SCHEDULE: NoiseSchedule = NoiseSchedule::Cosine { offset: 0.008 };
 /// Pictures that are compared with one another for one hue.
 const GROUP: usize = 32;
 
@@ -159,6 +161,7 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         batch,
         support: GROUP,
         steps,
+        schedule: SCHEDULE,
         optimiser: preset.optimiser(rate),
         seed: arguments.seed,
         ..DiffusionOptions::default()
