@@ -44,7 +44,7 @@ impl Preset {
     /// States per step, with an action each, for the score; and with a support each, for the energy.
     fn states(self) -> [usize; 2] {
         match self {
-            Preset::Quick => [512, 64],
+            Preset::Quick => [1024, 32],
             Preset::Paper => [2048, 256],
         }
     }
@@ -57,11 +57,19 @@ impl Preset {
         }
     }
 
-    /// Action and state as they are; time as itself and as waves of half a turn to eight turns per unit.
+    /// The state as it is; the action as itself and as waves of 8 and 4 units, without which the borders between modes take many
+    /// times the steps; time as itself and as waves of half a turn to eight turns per unit.
     fn network(self, outputs: usize) -> Network {
-        let fourier = Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput);
-        let time = Input::new(TIME, 1).encoded(Encoding::Fourier(fourier));
-        let inputs = vec![Input::new(ACTION, 2), Input::new(CONTEXT, 2), time];
+        let encoded =
+            |fourier: Fourier| Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput));
+        // The first two waves run along the first coordinate, the others along the second.
+        let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
+        let action = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
+        let inputs = vec![
+            Input::new(ACTION, 2).encoded(encoded(action)),
+            Input::new(CONTEXT, 2),
+            Input::new(TIME, 1).encoded(encoded(Fourier::geometric(0.5, 8.0, 5))),
+        ];
         match self {
             Preset::Quick => Network::mlp(inputs, &[128; 3], Activation::Silu, outputs),
             Preset::Paper => Network::mlp(inputs, &[256; 4], Activation::Silu, outputs),
@@ -152,7 +160,7 @@ impl<'a> Trained<'a> {
     }
 
     fn options(&self, objective: DiffusionObjective) -> DiffusionOptions {
-        let schedule = Schedule::Cosine { rate: 2e-3, warmup: 100, floor: 0.0 };
+        let schedule = Schedule::Cosine { rate: 1e-2, warmup: 100, floor: 0.0 };
         DiffusionOptions {
             task: "bandit".into(),
             objective,

@@ -32,7 +32,7 @@ impl Labelled {
             return Err(Error::argument(operation, "beta", problem));
         }
         let most = MOST / self.beta.max(1.0);
-        if let Some(reference) = reference.filter(|reference| !(reference.abs() <= most)) {
+        if let Some(reference) = reference.filter(|reference| reference.is_nan() || reference.abs() > most) {
             let problem = format!("is {reference}; beta times it must be at most {MOST:e}");
             return Err(Error::argument(operation, "the reference energy", problem));
         }

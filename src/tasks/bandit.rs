@@ -5,17 +5,17 @@
 //! Gaussians, `k = 0 .. 3`, with
 //!
 //! * weights proportional to `exp(s_0 cos(pi k / 2) + s_1 sin(pi k / 2))`,
-//! * means `(1 + (-1)^k s_1 / 4) (cos b_k, sin b_k)`, `b_k = pi k / 2 + pi s_0 / 4`,
-//! * deviations `0.28 + 0.08 (-1)^k s_0`.
+//! * means `(2 + (-1)^k s_1 / 2) (cos b_k, sin b_k)`, `b_k = pi k / 2 + pi s_0 / 8`,
+//! * deviations `0.8 + 0.2 (-1)^k s_0`.
 //!
 //! The energy is the negative value, `E(s, a) = -Q(s, a) = (a - c(s))' A (a - c(s)) / 2`, never below 0, with
-//! `A = [[1.2, 0.3], [0.3, 0.7]]` and `c(s) = (0.3 + s_1 / 2, -0.7 s_0)`. The best policy that stays near the behaviour,
+//! `A = [[0.3, 0.08], [0.08, 0.18]]` and `c(s) = (0.6 + s_1, -1.4 s_0)`. The best policy that stays near the behaviour,
 //! `pi*(a|s) = mu(a|s) exp(-beta E(s, a)) / Z(s)`, is again a mixture of four Gaussians for each state ([`MixtureOracle`]), and so is
 //! everything that a guided diffusion needs at any time. The formulas are this crate's own choice.
 
 mod relative_entropy;
 
-use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_8};
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
@@ -30,7 +30,7 @@ pub use relative_entropy::relative_entropy;
 /// The operation named in errors of this module.
 const UNIT: &str = "tasks::bandit";
 
-const MATRIX: [[f64; 2]; 2] = [[1.2, 0.3], [0.3, 0.7]];
+const MATRIX: [[f64; 2]; 2] = [[0.3, 0.08], [0.08, 0.18]];
 
 /// The bandit; see the module for its formulas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Bandit {
     pub const LOWEST_ENERGY: f64 = 0.0;
 
     /// Half the side of the square that holds the actions, for pictures: fewer than one in a thousand lie outside.
-    pub const HALF_WIDTH: f64 = 2.5;
+    pub const HALF_WIDTH: f64 = 5.0;
 
     /// The bandit.
     pub fn new() -> Self {
@@ -61,9 +61,9 @@ impl Bandit {
         let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
         std::array::from_fn(|k| {
             let sign = if k % 2 == 0 { 1.0 } else { -1.0 };
-            let (sin, cos) = (FRAC_PI_2 * k as f64 + FRAC_PI_4 * first).sin_cos();
-            let radius = 1.0 + 0.25 * sign * second;
-            let std = 0.28 + 0.08 * sign * first;
+            let (sin, cos) = (FRAC_PI_2 * k as f64 + FRAC_PI_8 * first).sin_cos();
+            let radius = 2.0 + 0.5 * sign * second;
+            let std = 0.8 + 0.2 * sign * first;
             Component {
                 weight: logits[k].exp() / total,
                 mean: [radius * cos, radius * sin],
@@ -74,7 +74,7 @@ impl Bandit {
 
     /// The energy of a state as a function of the action.
     pub fn quadratic(&self, state: [f64; 2]) -> Quadratic {
-        Quadratic { matrix: MATRIX, centre: [0.3 + 0.5 * state[1], -0.7 * state[0]] }
+        Quadratic { matrix: MATRIX, centre: [0.6 + state[1], -1.4 * state[0]] }
     }
 
     /// `E(s, a) = -Q(s, a)`, low where wanted, `beta` not included.

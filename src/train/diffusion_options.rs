@@ -199,7 +199,9 @@ impl DiffusionOptions {
 
     /// The times, ended by the schedule.
     pub(super) fn times(&self) -> [f64; 2] {
-        [self.times[0], self.times[1].min(self.schedule.end())]
+        // Not `min`, which would make a number of none.
+        let [first, last] = self.times;
+        [first, if last > self.schedule.end() { self.schedule.end() } else { last }]
     }
 
     /// A trained network as the score that it is.

@@ -5,6 +5,7 @@
 #![allow(unused_macros, unused_imports, reason = "as above")]
 
 pub mod known;
+pub mod points;
 pub mod suite;
 
 use gibbs::gpu::{DType, DeviceClass, Gpu, Shape, Tensor};

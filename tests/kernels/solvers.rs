@@ -76,7 +76,7 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
         let levels: Vec<Level> = words(draw, groups as u32)
             .chunks_exact(4)
             .map(|block| {
-                let level = table[(u64::from(block[0]) * LEVELS as u64 >> 32) as usize];
+                let level = table[((u64::from(block[0]) * LEVELS as u64) >> 32) as usize];
                 let single = |v: f64| f64::from(v as f32);
                 Level { time: single(level.time), alpha: single(level.alpha()), sigma: single(level.sigma()) }
             })

@@ -12,8 +12,9 @@ const EULER: f64 = 0.577_215_664_901_532_9;
 /// `q`.
 ///
 /// The entropy of `p` comes from the distances `r_i` of the draws to their `neighbours`-th nearest one (Kozachenko and Leonenko 1987):
-/// `psi(n) - psi(neighbours) + ln pi + 2 mean_i ln r_i`. For draws of `q` itself the result is 0 with a deviation of about
-/// `1.2 / sqrt(n)` (four neighbours, of both signs). It is infinite where more than `neighbours` draws coincide.
+/// `psi(n) - psi(neighbours) + ln pi + 2 mean_i ln r_i`. For draws of `q` itself the result is 0 up to a deviation of about
+/// `0.6 / sqrt(n)` with four neighbours, of both signs, and a bias that falls as `n` grows: below 0.01 for mixtures of four Gaussians
+/// and 4000 draws. Compare with exact draws. It is infinite where more than `neighbours` draws coincide.
 ///
 /// # Errors
 /// [`Error::Argument`] for no neighbours, not more draws than neighbours, or draws that are not finite.
