@@ -171,13 +171,7 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         Prediction::Sample => DiffusionObjective::Sample,
         Prediction::Noise => DiffusionObjective::Noise,
     };
-    let (score, score_speed) = fit(
-        gpu,
-        arguments,
-        ("score", preset.score()),
-        &data,
-        options(objective, preset.batch(), steps, preset.rate()),
-    )?;
+    let score = options(objective, preset.batch(), steps, preset.rate());
     let energy_steps = arguments.energy_steps.unwrap_or(preset.energy_steps());
     // No energy is below 0, where the labels are 1.
     let labels = Labels::Unnormalised { reference: 0.0 };
@@ -186,13 +180,12 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         beta: arguments.beta,
         group: GROUP,
     };
-    let (energy, energy_speed) = fit(
-        gpu,
-        arguments,
-        ("energy", preset.energy()),
-        &data,
-        options(objective, preset.energy_batch(), energy_steps, 1e-3),
-    )?;
+    let energy = options(objective, preset.energy_batch(), energy_steps, 1e-3);
+    // Both before minutes go into the first.
+    score.check(&preset.score(), &data)?;
+    energy.check(&preset.energy(), &data)?;
+    let (score, score_speed) = fit(gpu, arguments, ("score", preset.score()), &data, score)?;
+    let (energy, energy_speed) = fit(gpu, arguments, ("energy", preset.energy()), &data, energy)?;
     Ok(Trained {
         score: score.score()?,
         energy: energy.energy()?,
