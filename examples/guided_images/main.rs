@@ -103,7 +103,13 @@ impl Arguments {
             SolverKind::Multistep2 => Solver::Multistep2,
             SolverKind::Multistep3 => Solver::Multistep3,
         };
-        SolverOptions { solver, grid: TimeGrid::LogSnr, evaluations: self.nfe, ..SolverOptions::default() }
+        SolverOptions {
+            solver,
+            grid: TimeGrid::LogSnr,
+            evaluations: self.nfe,
+            schedule: networks::SCHEDULE,
+            ..SolverOptions::default()
+        }
     }
 
     /// The hues that are asked for, in turns.

@@ -1,7 +1,7 @@
 //! The diffusion model and the energy of hues, trained.
 
 use clap::ValueEnum;
-use gibbs::diffusion::{GuidanceNetwork, Prediction, ScoreNetwork};
+use gibbs::diffusion::{GuidanceNetwork, NoiseSchedule, Prediction, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
     ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Layer, Network,
@@ -16,6 +16,8 @@ use rand::{RngExt, SeedableRng};
 use super::progress::Progress;
 use super::{Arguments, Outcome};
 
+/// The cosine schedule: the linear one spends half of its times where next to nothing of a picture is left.
+pub const SCHEDULE: NoiseSchedule = NoiseSchedule::Cosine { offset: 0.008 };
 /// Pictures that are compared with one another for one hue.
 const GROUP: usize = 32;
 
@@ -159,6 +161,7 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         batch,
         support: GROUP,
         steps,
+        schedule: SCHEDULE,
         optimiser: preset.optimiser(rate),
         seed: arguments.seed,
         ..DiffusionOptions::default()
@@ -168,13 +171,7 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         Prediction::Sample => DiffusionObjective::Sample,
         Prediction::Noise => DiffusionObjective::Noise,
     };
-    let (score, score_speed) = fit(
-        gpu,
-        arguments,
-        ("score", preset.score()),
-        &data,
-        options(objective, preset.batch(), steps, preset.rate()),
-    )?;
+    let score = options(objective, preset.batch(), steps, preset.rate());
     let energy_steps = arguments.energy_steps.unwrap_or(preset.energy_steps());
     // No energy is below 0, where the labels are 1.
     let labels = Labels::Unnormalised { reference: 0.0 };
@@ -183,13 +180,12 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Outcome<Trained> {
         beta: arguments.beta,
         group: GROUP,
     };
-    let (energy, energy_speed) = fit(
-        gpu,
-        arguments,
-        ("energy", preset.energy()),
-        &data,
-        options(objective, preset.energy_batch(), energy_steps, 1e-3),
-    )?;
+    let energy = options(objective, preset.energy_batch(), energy_steps, 1e-3);
+    // Both before minutes go into the first.
+    score.check(&preset.score(), &data)?;
+    energy.check(&preset.energy(), &data)?;
+    let (score, score_speed) = fit(gpu, arguments, ("score", preset.score()), &data, score)?;
+    let (energy, energy_speed) = fit(gpu, arguments, ("energy", preset.energy()), &data, energy)?;
     Ok(Trained {
         score: score.score()?,
         energy: energy.energy()?,
