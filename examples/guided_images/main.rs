@@ -31,7 +31,7 @@ struct Arguments {
     /// Training steps of the diffusion model [default: 3000, with `--preset paper` 60000].
     #[arg(long)]
     steps: Option<u64>,
-    /// Training steps of the energy [default: 2000, with `--preset paper` 30000].
+    /// Training steps of the energy [default: 1000, with `--preset paper` 4000].
     #[arg(long)]
     energy_steps: Option<u64>,
     /// Inverse temperature of the energy, the distance of hues in turns.
