@@ -216,6 +216,20 @@ impl Error {
         self
     }
 
+    /// Refuses the first of an argument's numbers that does not fit.
+    pub(crate) fn check_each(
+        operation: &str,
+        what: &str,
+        values: &[f64],
+        fits: impl Fn(f64) -> bool,
+        words: &str,
+    ) -> Result<()> {
+        match values.iter().position(|&value| !fits(value)) {
+            Some(at) => Err(Self::argument(operation, what, format!("has {} at {at}, {words}", values[at]))),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn argument(
         operation: impl Into<String>,
         argument: impl Into<String>,

@@ -47,6 +47,7 @@ pub use readback::Readback;
 pub use recording::{Knob, Recording, Value};
 pub(crate) use reflect::Library;
 pub use source::{Define, KernelSource};
+pub(crate) use tensor::write_contexts;
 pub use tensor::{DType, Element, Shape, Tensor, pad4};
 pub use tuning::{TunedChoice, Tuning, TuningFile, VariantChoices, shape_class};
 pub(crate) use whole_file::write_whole;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::flow_stage::{Flow, Place, Stage};
 use super::{NoiseSchedule, Probe, Score, combine, flow_density, flow_probe, flow_stage, flow_trace};
-use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value};
+use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value, write_contexts};
 use crate::{Error, Result};
 
 /// Most dimensions of an exact trace: each costs a product with the Jacobian per evaluation.
@@ -305,15 +305,7 @@ impl Likelihood {
     /// # Errors
     /// [`Error::Shape`] if points or contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn log_density(&mut self, context: &[f32], points: &[f32]) -> Result<Vec<f32>> {
-        match &self.context {
-            Some(tensor) => tensor.write(&self.gpu, context)?,
-            None if context.is_empty() => {}
-            None => {
-                let found = format!("{} values", context.len());
-                let hint = "give contexts to a likelihood that was made for some";
-                return Err(Error::shape("likelihood", "context", found, "none", hint));
-            }
-        }
+        write_contexts(&self.gpu, "likelihood", self.context.as_ref(), context)?;
         self.points.write(&self.gpu, points)?;
         self.plan.run(1)?;
         self.gpu.read(&self.result)

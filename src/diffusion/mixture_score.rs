@@ -4,6 +4,9 @@ use super::{Cotangents, NoiseLevel, Score};
 use crate::gpu::{Bindings, DType, KernelSource, KernelVariant, Recording, Shape, Value, embedded_kernel};
 use crate::{Error, Result};
 
+/// The operation named in errors.
+const UNIT: &str = "mixture score";
+
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("diffusion/mixture_score.wgsl");
 
@@ -71,16 +74,15 @@ impl MixtureScore {
             return Err(fault("the covariances", problem));
         }
         let finite = |v: f64| (v as f32).is_finite();
-        let refuse = |what: &str, values: &[f64], fits: &dyn Fn(f64) -> bool, words: &str| match values
-            .iter()
-            .position(|&v| !fits(v))
-        {
-            Some(at) => Err(fault(what, format!("has {} at {at}, {words}", values[at]))),
-            None => Ok(()),
-        };
-        refuse("the weights", weights, &|v| finite(v) && v as f32 > 0.0, "must be positive in f32")?;
-        refuse("the means", means, &finite, "must be finite in f32")?;
-        refuse("the covariances", covariances, &finite, "must be finite in f32")?;
+        Error::check_each(
+            UNIT,
+            "the weights",
+            weights,
+            |v| finite(v) && v as f32 > 0.0,
+            "must be positive in f32",
+        )?;
+        Error::check_each(UNIT, "the means", means, finite, "must be finite in f32")?;
+        Error::check_each(UNIT, "the covariances", covariances, finite, "must be finite in f32")?;
         for (index, matrix) in covariances.chunks_exact(dims * dims).enumerate() {
             let uneven = |at: usize| {
                 let (here, there) = (matrix[at], matrix[at % dims * dims + at / dims]);
@@ -326,7 +328,7 @@ pub(super) fn variants() -> Vec<KernelVariant> {
 }
 
 fn fault(what: &str, problem: String) -> Error {
-    Error::argument("mixture score", what, problem)
+    Error::argument(UNIT, what, problem)
 }
 
 #[cfg(test)]

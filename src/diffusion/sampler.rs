@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::solver_step::{self, StepValues};
 use super::{Guidance, Score, SolverOptions};
 use crate::gpu::random::{self, Distribution};
-use crate::gpu::{Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value};
+use crate::gpu::{Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
 use crate::proposal::UniformBox;
 use crate::sampler::clip_chains;
 use crate::{Error, Result};
@@ -196,15 +196,7 @@ impl DiffusionSampler {
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
-        match &self.context {
-            Some(tensor) => tensor.write(&self.gpu, context)?,
-            None if context.is_empty() => {}
-            None => {
-                let found = format!("{} values", context.len());
-                let hint = "give contexts to a sampler that was made for some";
-                return Err(Error::shape("diffusion sampler", "context", found, "none", hint));
-            }
-        }
+        write_contexts(&self.gpu, "diffusion sampler", self.context.as_ref(), context)?;
         self.plan.run(1)?;
         self.gpu.read(&self.result)
     }

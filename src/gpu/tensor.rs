@@ -272,3 +272,24 @@ impl Tensor {
 pub(crate) fn bytes_of(shape: &Shape, dtype: DType) -> u64 {
     (shape.len() as u64).saturating_mul(dtype.size() as u64)
 }
+
+/// Writes the contexts of a compiled sampler, which has a tensor for them if its model is conditional.
+///
+/// # Errors
+/// [`Error::Shape`] if there are too many or too few, or any where none are taken; [`Error::DeviceLost`].
+pub(crate) fn write_contexts(
+    gpu: &Gpu,
+    operation: &str,
+    tensor: Option<&Tensor>,
+    contexts: &[f32],
+) -> Result<()> {
+    match tensor {
+        Some(tensor) => tensor.write(gpu, contexts),
+        None if contexts.is_empty() => Ok(()),
+        None => {
+            let found = format!("{} values", contexts.len());
+            let hint = "give contexts to what was made for some";
+            Err(Error::shape(operation, "context", found, "none", hint))
+        }
+    }
+}

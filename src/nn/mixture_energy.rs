@@ -5,6 +5,9 @@ use super::energy_rows::{CAPACITIES, EnergyRows, MOST_IN_REGISTERS, Mode, Output
 use crate::gpu::{Bindings, KernelSource, KernelVariant, Recording, Value, embedded_kernel};
 use crate::{Error, Result};
 
+/// The operation named in errors.
+const UNIT: &str = "mixture energy";
+
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("nn/mixture_energy.wgsl");
 
@@ -52,18 +55,17 @@ impl MixtureEnergy {
             );
             return Err(fault("components and dimensions", problem));
         }
-        let refuse = |what: &str, values: &[f64], fits: fn(f64) -> bool, words: &str| match values
-            .iter()
-            .position(|&v| !fits(v))
-        {
-            Some(at) => Err(fault(what, format!("has {} at {at}, {words}", values[at]))),
-            None => Ok(()),
-        };
         let positive = |v: f64| v as f32 > 0.0 && (v as f32).is_finite();
         let invertible = |v: f64| v as f32 > 0.0 && ((1.0 / v) as f32).is_finite() && (1.0 / v) as f32 > 0.0;
-        refuse("the weights", weights, positive, "must be positive")?;
-        refuse("the means", means, |v| (v as f32).is_finite(), "must be finite")?;
-        refuse("the standard deviations", stds, invertible, "must be positive, as must 1 / it, in f32")?;
+        Error::check_each(UNIT, "the weights", weights, positive, "must be positive")?;
+        Error::check_each(UNIT, "the means", means, |v| (v as f32).is_finite(), "must be finite")?;
+        Error::check_each(
+            UNIT,
+            "the standard deviations",
+            stds,
+            invertible,
+            "must be positive, as must 1 / it, in f32",
+        )?;
         let total: f64 = weights.iter().sum();
         let weights = weights.iter().map(|w| w / total).collect();
         Ok(Self { dims, weights, means: means.to_vec(), stds: stds.to_vec() })
@@ -191,7 +193,7 @@ pub(crate) fn variants() -> Vec<KernelVariant> {
 }
 
 fn fault(what: &str, problem: String) -> Error {
-    Error::argument("mixture energy", what, problem)
+    Error::argument(UNIT, what, problem)
 }
 
 #[cfg(test)]

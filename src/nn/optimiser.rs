@@ -118,7 +118,7 @@ pub struct Optimiser {
 }
 
 impl Optimiser {
-    /// An optimiser for a model, at step 0. The average begins as the weights, and so does it after the first step.
+    /// An optimiser for a model, at step 0. The average is the weights, now and after the first step.
     ///
     /// # Errors
     /// [`Error::Argument`] for bad options, [`Error::OutOfMemory`], [`Error::DeviceLost`].

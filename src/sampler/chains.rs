@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::walk::{Trace, Walk};
 use super::{Dynamics, keep_sample, select_chain};
-use crate::gpu::{Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Shape, Tensor, Value};
+use crate::gpu::{
+    Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Shape, Tensor, Value, write_contexts,
+};
 use crate::nn::Energy;
 use crate::proposal::{Draws, Proposal};
 use crate::{Error, Result};
@@ -230,15 +232,7 @@ impl ChainSampler {
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
-        match &self.context {
-            Some(tensor) => tensor.write(&self.gpu, context)?,
-            None if context.is_empty() => {}
-            None => {
-                let found = format!("{} values", context.len());
-                let hint = "give contexts to a sampler that was made for some";
-                return Err(Error::shape("sampler", "context", found, "none", hint));
-            }
-        }
+        write_contexts(&self.gpu, "sampler", self.context.as_ref(), context)?;
         self.plan.run(1)?;
         self.gpu.read(&self.result)
     }
