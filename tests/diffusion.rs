@@ -124,6 +124,9 @@ fn runs_go_on_from_checkpoints_with_the_same_bits() {
             DiffusionOptions { steps: 20, batch: 64, objective, seed: 3, ..DiffusionOptions::default() };
         let mut whole = DiffusionTrainer::new(gpu, "net", network(&[16], outputs), &data, options.clone())
             .expect("a run");
+        let read = |model: &gibbs::nn::Model| gpu.read::<f32>(model.parameters()).expect("a readback");
+        let fresh = read(&whole.averaged().expect("an average"));
+        assert_eq!(fresh, read(whole.model()), "before training the average is the weights");
         whole.train(11, &mut |_| {}).expect("training");
         whole.save(&half).expect("a checkpoint");
         whole.train(20, &mut |_| {}).expect("training");
@@ -134,7 +137,6 @@ fn runs_go_on_from_checkpoints_with_the_same_bits() {
         resumed.train(20, &mut |records| steps.extend(records.iter().map(|r| r.step))).expect("training");
         assert_eq!(steps, (11..20).collect::<Vec<_>>());
         resumed.save(&end).expect("a checkpoint");
-        let read = |model: &gibbs::nn::Model| gpu.read::<f32>(model.parameters()).expect("a readback");
         assert_eq!(read(whole.model()), read(resumed.model()));
         let average = read(&whole.averaged().expect("an average"));
         let stored = match outputs {
