@@ -1,6 +1,8 @@
 //! Learns how a bandit's actions were chosen, as a diffusion model for every state, and energies that lead its samples towards what is
 //! worth most; measures the policies against the best one in closed form (arXiv 2304.12824).
 
+#[path = "../common/palette.rs"]
+mod palette;
 #[path = "../common/panels.rs"]
 mod panels;
 #[path = "../common/progress.rs"]

@@ -1,6 +1,8 @@
 //! Trains diffusion models of two-dimensional data and energies that guide them, samples the tilted densities, and measures
 //! everything against closed forms (arXiv 2304.12824).
 
+#[path = "../common/palette.rs"]
+mod palette;
 #[path = "../common/panels.rs"]
 mod panels;
 #[path = "../common/progress.rs"]

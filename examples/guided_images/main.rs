@@ -1,6 +1,8 @@
 //! Trains a diffusion model of coloured shapes and one energy that knows every hue, and draws shapes of the hues that are asked
 //! for (the colour experiment of arXiv 2304.12824, at a size any adapter can train).
 
+#[path = "../common/palette.rs"]
+mod palette;
 #[path = "../common/progress.rs"]
 mod progress;
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use gibbs::tasks::coloured_shapes::{CHANNELS, DIMS, SIDE, rgb_of_hsv};
 use plotters::prelude::*;
-use plotters::style::register_font;
 
 use super::Outcome;
 use super::measure::Samples;
+use super::palette::fonts;
 
 /// Pictures per row, and how often their pixels are repeated.
 const COLUMNS: usize = 12;
@@ -17,8 +17,7 @@ const LEFT: u32 = 132;
 
 /// Writes the sheet.
 pub fn draw(path: &Path, targets: &[f64], samples: &Samples) -> Outcome<()> {
-    // Registering again is harmless; an error would only cost the captions, which drawing reports.
-    let _ = register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    fonts();
     let mut rows = vec![
         ("data".to_owned(), None, &samples.data),
         ("samples,\nunguided".to_owned(), None, &samples.unguided),

@@ -1,6 +1,9 @@
 //! Trains an energy model on a two-dimensional density or on the rows of a file by ranking NCE, samples it by Langevin dynamics
 //! and measures everything, against the exact density where there is one.
 
+#[path = "../common/palette.rs"]
+mod palette;
+
 mod evaluate;
 mod plots;
 mod report;
