@@ -10,6 +10,7 @@ use gibbs::tasks::bandit::{Bandit, relative_entropy};
 use gibbs::tasks::toy::MixtureOracle;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 
 use super::networks::{Trained, draw_actions};
 use super::rows::{Method, Row};
@@ -96,11 +97,10 @@ fn errors(
         for (state, behaviour) in behaviours.iter().enumerate() {
             let seed = row.seed ^ 0x1234_5678 ^ ((index * behaviours.len() + state) as u64) << 32;
             for action in behaviour.tilted().draw(POINTS, seed) {
-                let (u, v): (f64, f64) = (rng.random(), rng.random());
-                let radius = sigma * (-2.0 * (1.0 - u).ln()).sqrt();
-                let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
-                x.push((alpha * f64::from(action[0]) + radius * cos) as f32);
-                x.push((alpha * f64::from(action[1]) + radius * sin) as f32);
+                x.extend(action.map(|place| {
+                    let noise: f64 = rng.sample(StandardNormal);
+                    (alpha * f64::from(place) + sigma * noise) as f32
+                }));
             }
         }
         let context = row.states.as_flattened();

@@ -6,13 +6,12 @@ use gibbs::diffusion::{
     DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergy, NoiseSchedule, SamplingOptions,
     ScoreNetwork, SolverOptions, evaluate_noise,
 };
-use gibbs::nn::{
-    Energy, Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy, evaluate_gradient,
-};
+use gibbs::nn::{Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy, evaluate_gradient};
 use gibbs::tasks::toy::measure::sliced_wasserstein;
 use gibbs::tasks::toy::{Bins, Oracle, Target, Task};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use super::networks::Trained;
@@ -49,19 +48,26 @@ const CELLS: usize = 64;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// A task's quadratic energy round the origin as a host program would write it.
+/// A task's quadratic energy round the origin as a host program would write it. Beyond the square of the pictures it stays what it
+/// is at the border: it would fall for ever, and denoised points that leave the data would be led on.
 fn written_energy(task: Task) -> gibbs::Result<Option<ShaderEnergy>> {
     let Some(quadratic) = task.quadratic() else { return Ok(None) };
-    let curvature = quadratic.matrix[0][0] as f32;
     let text = "
 fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
-    return 0.5 * curvature * (y[0] * y[0] + y[1] * y[1]);
+    let a = clamp(y[0], -border, border);
+    let b = clamp(y[1], -border, border);
+    return 0.5 * curvature * (a * a + b * b);
 }
 fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DIMS> {
-    return array<f32, DIMS>(curvature * y[0], curvature * y[1]);
+    return array<f32, DIMS>(
+        select(0.0, curvature * y[0], abs(y[0]) < border),
+        select(0.0, curvature * y[1], abs(y[1]) < border),
+    );
 }
 ";
-    let options = ShaderEnergyOptions::new(0, 2, Gradient::Written).number("curvature", curvature);
+    let options = ShaderEnergyOptions::new(0, 2, Gradient::Written)
+        .number("curvature", quadratic.matrix[0][0] as f32)
+        .number("border", task.half_width() as f32);
     ShaderEnergy::new("quadratic", "quadratic.wgsl", text, options).map(Some)
 }
 
@@ -91,7 +97,7 @@ pub fn row(
     let start = NoiseSchedule::default().at(0.0);
     let regressed = energy.as_ref().map(|energy| EnergyAtLevel::new(energy, start));
     let guidance = match (row.method, &energy, &regressed) {
-        (Method::Dps, _, Some(energy)) => Guidance::Denoised { energy: energy as &dyn Energy, beta: 1.0 },
+        (Method::Dps, _, Some(energy)) => Guidance::Denoised { energy, beta: row.beta },
         (Method::Dps, ..) => match &written {
             Some(energy) => Guidance::Denoised { energy, beta: row.beta },
             None => Guidance::None,
@@ -100,7 +106,7 @@ pub fn row(
         (_, None, _) => Guidance::None,
     };
     if row.method == Method::Dps {
-        row.denoised_energy = Some(if exact_energy { "exact" } else { "regressed" }.into());
+        row.denoised_energy = Some(if exact_energy { "exact within the square" } else { "regressed" }.into());
     }
     let options = SamplingOptions {
         solver: *solver,
@@ -150,10 +156,7 @@ fn errors(
     let (task, gpu) = (trained.task, trained.gpu);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(trained.seed ^ 0x77);
     let points = task.draw(LEVELS * POINTS, trained.seed ^ 0x1234_5678);
-    let mut normal = || -> f64 {
-        let (u, v): (f64, f64) = (rng.random(), rng.random());
-        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
+    let mut normal = || -> f64 { rng.sample(StandardNormal) };
     // Sums of squares: of the noise's error and size, of the gradient's error and size.
     let mut sums = [0.0; 4];
     let levels = NoiseSchedule::default().levels(1e-3, 1.0, LEVELS);

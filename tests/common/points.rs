@@ -3,18 +3,14 @@
 use gibbs::{Gpu, GpuOptions};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 
 use super::lavapipe;
 
 /// Pairs of standard normal numbers.
 pub fn normals(count: usize, seed: u64) -> Vec<[f64; 2]> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut pair = || {
-        let (u, v): (f64, f64) = (rng.random(), rng.random());
-        let (radius, angle) = ((-2.0 * (1.0 - u).ln()).sqrt(), std::f64::consts::TAU * v);
-        [radius * angle.cos(), radius * angle.sin()]
-    };
-    (0..count).map(|_| pair()).collect()
+    (0..count).map(|_| [(); 2].map(|()| rng.sample(StandardNormal))).collect()
 }
 
 /// Mean, and covariance as xx, xy, yy.
