@@ -79,8 +79,11 @@ impl Preset {
         }
     }
 
-    fn optimiser(self, rate: f64) -> AdamOptions {
-        let average_decay = if self == Preset::Paper { 0.999 } else { 0.995 };
+    fn optimiser(self) -> AdamOptions {
+        let (rate, average_decay) = match self {
+            Preset::Quick => (1e-2, 0.995),
+            Preset::Paper => (2e-3, 0.999),
+        };
         let schedule = Schedule::Cosine { rate, warmup: 100, floor: 0.0 };
         AdamOptions { schedule, average_decay, max_norm: 10.0, ..AdamOptions::default() }
     }
@@ -117,13 +120,13 @@ fn options(arguments: &Arguments, task: Task, seed: u64, objective: DiffusionObj
         objective,
         batch: preset.batch(),
         steps: arguments.steps.unwrap_or(preset.steps()),
-        optimiser: preset.optimiser(2e-3),
+        optimiser: preset.optimiser(),
         seed,
         ..DiffusionOptions::default()
     }
 }
 
-/// The run of the energy of a method; for guidance through the denoiser, the energy of samples without noise.
+/// The run of the energy of a method; for guidance through the denoiser, the energy of samples without noise, of any temperature.
 fn energy_options(
     arguments: &Arguments,
     task: Task,
@@ -141,9 +144,9 @@ fn energy_options(
         Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
     };
     let group = arguments.group.unwrap_or(arguments.preset.group());
+    let (beta, times) = if method == Method::Dps { (1.0, [0.0; 2]) } else { (beta, [1e-5, 1.0]) };
     let objective = DiffusionObjective::Energy { objective, beta, group };
     let options = options(arguments, task, seed, objective);
-    let times = if method == Method::Dps { [0.0; 2] } else { [1e-5, 1.0] };
     DiffusionOptions { times, ..options }
 }
 
@@ -166,11 +169,13 @@ pub struct Trained<'a> {
     pub seed: u64,
     points: Option<Vec<LabelledPoint>>,
     score: Option<Speed<ScoreNetwork>>,
+    /// The energy of samples without noise.
+    regressed: Option<Speed<GuidanceNetwork>>,
 }
 
 impl<'a> Trained<'a> {
     pub fn new(gpu: &'a Gpu, arguments: &'a Arguments, task: Task, seed: u64) -> Self {
-        Self { gpu, arguments, task, seed, points: None, score: None }
+        Self { gpu, arguments, task, seed, points: None, score: None, regressed: None }
     }
 
     /// The points of the data.
@@ -245,12 +250,19 @@ impl<'a> Trained<'a> {
     }
 
     /// The intermediate energy of a method that learns one; for guidance through the denoiser, the energy of samples without
-    /// noise.
+    /// noise, which is trained once.
     pub fn energy(&mut self, method: Method, beta: f64) -> Result<Speed<GuidanceNetwork>> {
+        if let (Method::Dps, Some(energy)) = (method, &self.regressed) {
+            return Ok(energy.clone());
+        }
         let options = energy_options(self.arguments, self.task, self.seed, (method, beta));
         let name = format!("{} energy", method.name());
         let trained = self.train(&name, self.arguments.preset.energy(), options)?;
         let Speed { network, steps_per_second, seconds } = trained;
-        Ok(Speed { network: network.energy()?, steps_per_second, seconds })
+        let energy = Speed { network: network.energy()?, steps_per_second, seconds };
+        if method == Method::Dps {
+            self.regressed = Some(energy.clone());
+        }
+        Ok(energy)
     }
 }
