@@ -103,6 +103,12 @@ mod tests {
         pace.ended(at(40.0), 1.0, true, at(50.0));
         pace.ended(at(49.5), 1.0, false, at(50.5));
         assert_eq!(pace.scale, Some(1.0));
+        // The host sleeps when it is to see an end; the next chunk is long over when it wakes up, not run in a millisecond.
+        pace.ended(at(51.0), 1.0, false, at(52.0));
+        pace.ended(at(52.0), 1.0, false, at(56.0));
+        pace.ended(at(52.1), 1.0, true, at(56.001));
+        assert_eq!(pace.scale, Some(2.5));
+        pace.scale = Some(1.0);
         // A device that really is faster is noticed at once.
         pace.ended(at(60.0), 1.0, true, at(60.25));
         assert_eq!(pace.scale, Some(0.25));
