@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use gibbs::diffusion::{
-    DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergy, NoiseSchedule, SamplingOptions,
-    ScoreNetwork, SolverOptions, evaluate_noise,
+    DiffusionSampler, EnergyAtLevel, Guidance, GuidanceNetwork, NoiseSchedule, SamplingOptions, ScoreNetwork,
+    SolverOptions, evaluate_noise,
 };
 use gibbs::nn::{Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy, evaluate_gradient};
 use gibbs::tasks::toy::measure::sliced_wasserstein;
@@ -41,6 +41,12 @@ pub struct Measured {
     pub target: Vec<f64>,
     pub data: Vec<f64>,
     pub field: Option<Field>,
+}
+
+/// A learned intermediate energy: a network's output times a factor.
+struct Learned<'a> {
+    energy: &'a GuidanceNetwork,
+    factor: f64,
 }
 
 /// Cells of the densities in pictures.
@@ -108,10 +114,12 @@ pub fn row(
     if row.method == Method::Dps {
         row.denoised_energy = Some(if exact_energy { "exact within the square" } else { "regressed" }.into());
     }
+    // Of the learned intermediate energy.
+    let factor = if row.method == Method::Mse { row.beta } else { 1.0 };
     let options = SamplingOptions {
         solver: *solver,
         samples: row.samples,
-        guidance_scale: row.guidance,
+        guidance_scale: row.guidance * factor,
         seed: seed ^ 0x5a3d,
         ..SamplingOptions::default()
     };
@@ -129,11 +137,11 @@ pub fn row(
     let oracle = task.oracle(row.beta)?;
     let learned = match row.method {
         Method::Dps => None,
-        _ => energy.as_ref().map(|energy| energy as &dyn IntermediateEnergy),
+        _ => energy.as_ref().map(|energy| Learned { energy, factor }),
     };
-    let (score_error, gradient_error) = errors(trained, &oracle, &score.network, learned)?;
+    let (score_error, gradient_error) = errors(trained, &oracle, &score.network, learned.as_ref())?;
     (row.score_error, row.energy_gradient_error) = (score_error, gradient_error);
-    let field = learned.map(|energy| field(trained, &oracle, energy)).transpose()?;
+    let field = learned.as_ref().map(|learned| field(trained, &oracle, learned)).transpose()?;
     row.seconds = begun.elapsed().as_secs_f64();
     let half_width = task.half_width();
     let shown: Vec<[f32; 2]> = trained.points().iter().take(50_000).map(|point| point.x).collect();
@@ -151,7 +159,7 @@ fn errors(
     trained: &mut Trained<'_>,
     oracle: &Oracle,
     score: &ScoreNetwork,
-    energy: Option<&dyn IntermediateEnergy>,
+    learned: Option<&Learned<'_>>,
 ) -> Outcome<(f64, Option<f64>)> {
     let (task, gpu) = (trained.task, trained.gpu);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(trained.seed ^ 0x77);
@@ -169,10 +177,9 @@ fn errors(
             .collect();
         let points = Points { context: &[], contexts: 1, y: &x, dims: 2 };
         let noise = evaluate_noise(gpu, score, &points, &level)?;
-        let gradient = match energy {
-            Some(energy) => Some(evaluate_gradient(gpu, &EnergyAtLevel::new(energy, level), &points)?),
-            None => None,
-        };
+        let gradient = learned
+            .map(|learned| evaluate_gradient(gpu, &EnergyAtLevel::new(learned.energy, level), &points))
+            .transpose()?;
         let at = oracle.at(level)?;
         for (index, place) in x.chunks_exact(2).enumerate() {
             let exact = at.evaluate([0, 1].map(|j| f64::from(place[j])));
@@ -180,18 +187,19 @@ fn errors(
                 let eps = -sigma * exact.score[j];
                 sums[0] += (f64::from(noise[2 * index + j]) - eps).powi(2);
                 sums[1] += eps * eps;
-                if let Some(gradient) = &gradient {
-                    sums[2] += (f64::from(gradient[2 * index + j]) - exact.gradient[j]).powi(2);
+                if let (Some(gradient), Some(learned)) = (&gradient, learned) {
+                    let slope = learned.factor * f64::from(gradient[2 * index + j]);
+                    sums[2] += (slope - exact.gradient[j]).powi(2);
                     sums[3] += exact.gradient[j].powi(2);
                 }
             }
         }
     }
-    Ok(((sums[0] / sums[1]).sqrt(), energy.map(|_| (sums[2] / sums[3]).sqrt())))
+    Ok(((sums[0] / sums[1]).sqrt(), learned.map(|_| (sums[2] / sums[3]).sqrt())))
 }
 
 /// The energy over the square, learned and exact.
-fn field(trained: &Trained<'_>, oracle: &Oracle, energy: &dyn IntermediateEnergy) -> Outcome<Field> {
+fn field(trained: &Trained<'_>, oracle: &Oracle, learned: &Learned<'_>) -> Outcome<Field> {
     let half_width = trained.task.half_width();
     let place = |index: usize| ((index as f64 + 0.5) / FIELD_SIDE as f64 * 2.0 - 1.0) * half_width;
     let places: Vec<[f64; 2]> = (0..FIELD_SIDE * FIELD_SIDE)
@@ -204,8 +212,8 @@ fn field(trained: &Trained<'_>, oracle: &Oracle, energy: &dyn IntermediateEnergy
         let level = NoiseSchedule::default().at(time);
         let at = oracle.at(level)?;
         field.exact.push(places.iter().map(|place| at.energy(*place)).collect());
-        let learned = evaluate_energy(trained.gpu, &EnergyAtLevel::new(energy, level), &points)?;
-        field.learned.push(learned.into_iter().map(f64::from).collect());
+        let energy = evaluate_energy(trained.gpu, &EnergyAtLevel::new(learned.energy, level), &points)?;
+        field.learned.push(energy.into_iter().map(|v| learned.factor * f64::from(v)).collect());
     }
     Ok(field)
 }

@@ -1,5 +1,6 @@
 //! The networks of a task and seed, each trained when it is first asked for.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -126,7 +127,8 @@ fn options(arguments: &Arguments, task: Task, seed: u64, objective: DiffusionObj
     }
 }
 
-/// The run of the energy of a method; for guidance through the denoiser, the energy of samples without noise, of any temperature.
+/// The run of the energy of a method; for guidance through the denoiser, the energy of samples without noise. What is regressed on
+/// energies is learned at the inverse temperature 1: its goal at another is a multiple of it.
 fn energy_options(
     arguments: &Arguments,
     task: Task,
@@ -144,7 +146,8 @@ fn energy_options(
         Method::Mse | Method::Dps | Method::None => GuidanceObjective::Mse,
     };
     let group = arguments.group.unwrap_or(arguments.preset.group());
-    let (beta, times) = if method == Method::Dps { (1.0, [0.0; 2]) } else { (beta, [1e-5, 1.0]) };
+    let beta = if method.is_linear() { 1.0 } else { beta };
+    let times = if method == Method::Dps { [0.0; 2] } else { [1e-5, 1.0] };
     let objective = DiffusionObjective::Energy { objective, beta, group };
     let options = options(arguments, task, seed, objective);
     DiffusionOptions { times, ..options }
@@ -169,13 +172,13 @@ pub struct Trained<'a> {
     pub seed: u64,
     points: Option<Vec<LabelledPoint>>,
     score: Option<Speed<ScoreNetwork>>,
-    /// The energy of samples without noise.
-    regressed: Option<Speed<GuidanceNetwork>>,
+    /// Energies that serve all temperatures.
+    linear: BTreeMap<Method, Speed<GuidanceNetwork>>,
 }
 
 impl<'a> Trained<'a> {
     pub fn new(gpu: &'a Gpu, arguments: &'a Arguments, task: Task, seed: u64) -> Self {
-        Self { gpu, arguments, task, seed, points: None, score: None, regressed: None }
+        Self { gpu, arguments, task, seed, points: None, score: None, linear: BTreeMap::new() }
     }
 
     /// The points of the data.
@@ -250,9 +253,9 @@ impl<'a> Trained<'a> {
     }
 
     /// The intermediate energy of a method that learns one; for guidance through the denoiser, the energy of samples without
-    /// noise, which is trained once.
+    /// noise. Those that are linear in the inverse temperature come at 1, and are trained once.
     pub fn energy(&mut self, method: Method, beta: f64) -> Result<Speed<GuidanceNetwork>> {
-        if let (Method::Dps, Some(energy)) = (method, &self.regressed) {
+        if let Some(energy) = self.linear.get(&method) {
             return Ok(energy.clone());
         }
         let options = energy_options(self.arguments, self.task, self.seed, (method, beta));
@@ -260,8 +263,8 @@ impl<'a> Trained<'a> {
         let trained = self.train(&name, self.arguments.preset.energy(), options)?;
         let Speed { network, steps_per_second, seconds } = trained;
         let energy = Speed { network: network.energy()?, steps_per_second, seconds };
-        if method == Method::Dps {
-            self.regressed = Some(energy.clone());
+        if method.is_linear() {
+            self.linear.insert(method, energy.clone());
         }
         Ok(energy)
     }

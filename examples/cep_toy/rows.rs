@@ -38,6 +38,11 @@ impl Method {
             Method::None => "none",
         }
     }
+
+    /// Whether what it learns is proportional to the inverse temperature.
+    pub fn is_linear(self) -> bool {
+        matches!(self, Method::Mse | Method::Dps)
+    }
 }
 
 /// One object of `metrics.json`; `null` where a method has no such figure.
