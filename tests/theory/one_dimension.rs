@@ -273,7 +273,7 @@ fn r3_infonce_finds_the_ratio_of_data_and_proposal() {
     fits(Objective::InfoNce, &[(0.8, 8), (1.5, 1)], ratio_of_variances, 0.015);
 }
 
-/// The first half of R15, that neither step moves the other's parameters, is in `training.rs`.
+/// The first half of R15, that neither step moves the other's parameters, is in `training/latch.rs`.
 #[test]
 fn r15_a_frozen_and_a_moving_proposal_lead_to_the_same_energy() {
     let gpu = &common::lavapipe().gpu;

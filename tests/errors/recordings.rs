@@ -1,0 +1,150 @@
+//! What belongs together in a recording, and adapters.
+
+use gibbs::gpu::{Bindings, DType, Gpu, GpuOptions, MetricsRing, Recording, RunState, Tensor, random};
+use gibbs::proposal::{Draws, Proposal, UniformBox};
+use gibbs::wgpu;
+
+use super::common::lavapipe;
+use super::expectation::{expect, scale, slots, still_works};
+
+#[test]
+fn an_unknown_adapter_lists_those_present() {
+    let present = &lavapipe().gpu.info().name;
+    let options = GpuOptions { adapter: Some("no such adapter".into()), ..GpuOptions::default() };
+    expect(Gpu::open(&options), "NoAdapter", &["`no such adapter`", present, "Install a Vulkan driver"]);
+    let none = GpuOptions { backends: Some(wgpu::Backends::empty()), adapter: Some("x".into()), ..options };
+    expect(Gpu::open(&none), "NoAdapter", &["present: none"]);
+}
+
+#[test]
+fn a_random_stream_that_is_used_twice_is_refused() {
+    let mut recording = Recording::new("run");
+    recording.stream("noise").unwrap();
+    expect(recording.stream("noise"), "Argument", &["run", "random stream", "`noise`", "same numbers"]);
+    // Two names with the same 16-bit number.
+    let mut known = std::collections::HashMap::new();
+    let (a, b) = (0..)
+        .find_map(|n| {
+            let name = format!("stream {n}");
+            let id = gibbs::gpu::random::stream_id(&name);
+            known.insert(id, name.clone()).map(|other| (other, name))
+        })
+        .unwrap();
+    recording.stream(&a).unwrap();
+    expect(recording.stream(&b), "Argument", &[&a, &b, "same number", "another name"]);
+    let bounds = UniformBox::new(&[0.0], &[1.0]).unwrap();
+    let y = recording.slot("y", DType::F32, [2, 2, 1]).unwrap();
+    let prepared = bounds.record_prepare(&mut recording, y).unwrap();
+    let draws = Draws { candidates: y, first: 0, count: 1, stream: "noise", inner: 0 };
+    expect(bounds.record_sample(&mut recording, &prepared, &draws), "Argument", &["`noise`", "already used"]);
+}
+
+#[test]
+fn values_of_another_recording_are_refused() {
+    let mut foreign = Recording::new("foreign");
+    let stranger = foreign.scratch("x", DType::F32, [100]);
+    let mut recording = Recording::new("run");
+    let own = recording.scratch("x", DType::F32, [100]);
+    let words = &["run", "another recording"];
+    expect(recording.shape(stranger).cloned(), "Argument", words);
+    expect(recording.expect_shape("x", stranger, [100]), "Argument", words);
+    expect(recording.expose(stranger, "result"), "Argument", words);
+    let state = RunState::value(&mut recording).unwrap();
+    expect(recording.expose(own, RunState::SLOT), "Argument", &["slot name `run_state`", "taken"]);
+    expect(recording.expose(state, "again"), "Argument", &["slot name `again`", "not scratch"]);
+}
+
+#[test]
+fn wrong_and_open_slots_are_named() {
+    let gpu = &lavapipe().gpu;
+    let mut recording = Recording::new("run");
+    let (input, result) = slots(&mut recording);
+    recording
+        .dispatch(&scale(), "scale")
+        .bind("input", input)
+        .bind("result", result)
+        .set("count", 100u32)
+        .set("factor", 1.0f32)
+        .invocations(100)
+        .finish()
+        .unwrap();
+    let tensor = |name: &str| Tensor::zeros(gpu, name, DType::F32, [100]).unwrap();
+    let (a, b) = (tensor("a"), tensor("b"));
+    let wrong = Bindings::new().with("inptu", &a);
+    expect(recording.compile(gpu, &wrong), "Argument", &["compile `run`", "`inptu`", "fits no slot"]);
+    let plan = recording.compile(gpu, &Bindings::new().with("input", &a)).unwrap();
+    expect(plan.run(1), "Argument", &["run/scale", "slot `result`", "not bound"]);
+    expect(plan.run_timed(1), "Argument", &["slot `result`", "not bound"]);
+    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let mut encode = |bindings: &Bindings| plan.encode(&mut encoder, bindings);
+    expect(encode(&Bindings::new()), "Argument", &["slot `result`", "not bound"]);
+    expect(encode(&wrong), "Argument", &["encode `run`", "`inptu`", "fits no slot"]);
+    let short = Tensor::zeros(gpu, "short", DType::F32, [99]).unwrap();
+    expect(encode(&Bindings::new().with("result", &short)), "Shape", &["`result`", "[99]", "[100]"]);
+    let replaced = Bindings::new().with("result", &b).with("input", &short);
+    expect(encode(&replaced), "Shape", &["[99]", "[100]"]);
+    let aliased = Bindings::new().with("result", &a);
+    expect(encode(&aliased), "Binding", &["run/scale", "one buffer", "different buffers"]);
+    encode(&Bindings::new().with("result", &b)).unwrap();
+}
+
+#[test]
+fn tensors_that_share_a_buffer_may_not_meet_in_one_dispatch() {
+    let gpu = &lavapipe().gpu;
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 2048,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let piece = |offset| Tensor::from_buffer("piece", buffer.clone(), offset, DType::F32, [100]);
+    let bindings = Bindings::new().with("input", &piece(0).unwrap()).with("result", &piece(1024).unwrap());
+    let mut recording = Recording::new("run");
+    let (input, result) = slots(&mut recording);
+    recording
+        .dispatch(&scale(), "scale")
+        .bind("input", input)
+        .bind("result", result)
+        .set("count", 100u32)
+        .set("factor", 1.0f32)
+        .invocations(100)
+        .finish()
+        .unwrap();
+    expect(recording.compile(gpu, &bindings), "Binding", &["run/scale", "one buffer", "different buffers"]);
+    expect(piece(4), "Argument", &["`piece`", "offset", "is 4", "multiple of 256"]);
+    expect(piece(1792), "Shape", &["`piece`", "2048 bytes", "2192 bytes", "offset 1792"]);
+    expect(piece(u64::MAX - 255), "Shape", &["`piece`", "2048 bytes"]);
+    let copies = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: 2048,
+        usage: wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let unusable = Tensor::from_buffer("copies", copies, 0, DType::F32, [100]);
+    expect(unusable, "Argument", &["`copies`", "COPY_DST", "STORAGE"]);
+    // Readable by shaders, not by the host: an error of the driver layer, still a value.
+    expect(gpu.read::<f32>(&piece(0).unwrap()), "Device", &["read `piece`", &gpu.info().name]);
+    still_works(gpu);
+}
+
+#[test]
+fn bad_metrics_are_named() {
+    let gpu = &lavapipe().gpu;
+    let ring = MetricsRing::new(gpu, &["loss"], 0).unwrap();
+    let mut recording = Recording::new("run");
+    let values = recording.slot("values", DType::F32, [8]).unwrap();
+    let mut mean = |name: &str, range| ring.record_mean(&mut recording, name, values, range, (1.0, 0.0));
+    expect(mean("accuracy", 0..8), "Argument", &["metrics", "`accuracy`"]);
+    expect(mean("loss", 0..9), "Argument", &["metric `loss`", "0..9", "[8]"]);
+    expect(mean("loss", 3..3), "Argument", &["metric `loss`", "3..3", "empty"]);
+}
+
+#[test]
+fn counters_of_random_streams_do_not_run_into_each_other() {
+    let mut recording = Recording::new("run");
+    let out = recording.scratch("out", DType::F32, [8]);
+    for (stream, inner) in [(3, 1 << 16), (1 << 16, 0)] {
+        let drawn = random::record(&mut recording, random::Distribution::Normal, stream, inner, out);
+        expect(drawn, "Argument", &["random", "65536"]);
+    }
+}
