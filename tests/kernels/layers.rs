@@ -14,7 +14,8 @@ use gibbs_reference::nn as reference;
 use gibbs_reference::nn::dense_forward::DenseForward;
 use gibbs_reference::nn::layer_norm::NormShape;
 
-use super::nn::{ACTIVATIONS, Coverage, SHAPES, Way, expect_activated, own_error};
+use super::SHAPES;
+use super::dense::{ACTIVATIONS, Coverage, Way, expect_activated, own_error};
 use crate::EPS;
 use crate::common::{Adapter, CLASSES, Case, data, every_adapter, pack, unpack, wide};
 

@@ -5,7 +5,9 @@ use crate::common::suite::Suite;
 
 mod chains;
 mod contrastive;
+mod dense;
 mod diffusion;
+mod encoding;
 mod energies;
 mod energy;
 mod fused;
@@ -14,21 +16,29 @@ mod guidance;
 mod inputs;
 mod layers;
 mod network;
-mod nn;
+mod optimiser;
 mod proposal;
 mod regression;
 mod rows;
 mod sampler;
 mod solvers;
+mod sums;
 mod train;
 
 /// Spacing of f32 at 1.
 pub const EPS: f64 = f32::EPSILON as f64;
 
+/// Odd row counts and widths round multiples of vec4, workgroup and block sizes.
+pub const SHAPES: [(usize, usize); 9] =
+    [(1, 1), (1, 257), (7, 7), (63, 1), (64, 64), (65, 63), (257, 65), (257, 2), (1025, 7)];
+
 /// One per file.
 pub fn suites() -> Vec<Suite> {
     vec![
-        nn::suite(),
+        encoding::suite(),
+        dense::suite(),
+        sums::suite(),
+        optimiser::suite(),
         network::suite(),
         inputs::suite(),
         energies::suite(),
