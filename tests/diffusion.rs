@@ -7,12 +7,13 @@ use common::lavapipe;
 use common::points::{moments, normals, own_gpu, pairs};
 use gibbs::Error;
 use gibbs::diffusion::{
-    DiffusionSampler, Guidance, MixtureScore, NoiseSchedule, Prediction, SamplingOptions, SolverOptions,
-    evaluate_noise,
+    DiffusionSampler, Guidance, GuidanceNetwork, MixtureScore, NoiseSchedule, Prediction, SamplingOptions,
+    Score, ScoreNetwork, SolverOptions, evaluate_noise,
 };
 use gibbs::energy::{GuidanceObjective, Labels};
+use gibbs::gpu::{Recording, RunState};
 use gibbs::nn::{
-    ACTION, Activation, CONTEXT, Encoding, Fourier, FourierColumns, Gradient, Input, Network, Points,
+    ACTION, Activation, CONTEXT, Encoding, Fourier, FourierColumns, Gradient, Input, Model, Network, Points,
     ShaderEnergy, ShaderEnergyOptions, TIME,
 };
 use gibbs::proposal::UniformBox;
@@ -383,4 +384,27 @@ fn networks_go_by_the_schedule_of_their_training() {
     DiffusionSampler::new(gpu, &cosine, Guidance::None, &SamplingOptions { solver, ..options })
         .expect("a sampler on its own schedule");
     assert!(trainer.energy().is_err());
+}
+
+/// Both have as many parameters, as their outputs are padded: one could stand in for the other unseen.
+#[test]
+fn two_networks_of_one_name_are_refused() {
+    let gpu = &lavapipe().gpu;
+    let run = RunState::new(gpu, 3).expect("a run");
+    let model = |outputs| Model::new(gpu, "net", network(&[8], outputs), &run).expect("a model");
+    let score = ScoreNetwork::new(model(2)).expect("a score");
+    let energy = GuidanceNetwork::new(model(1)).expect("an energy");
+    let options = sampling(8);
+    let error = DiffusionSampler::new(gpu, &score, Guidance::Intermediate(&energy), &options)
+        .expect_err("one name")
+        .to_string();
+    assert!(error.contains("`net/parameters`") && error.contains("Model::renamed"), "{error}");
+    let energy = energy.renamed("energy");
+    DiffusionSampler::new(gpu, &score, Guidance::Intermediate(&energy), &options).expect("a sampler");
+    // The same tensor under one name is no clash.
+    let plain = score.bindings().merge(&score.bindings());
+    let mut recording = Recording::new("one score");
+    let x = recording.constant("x", [1, 2], &[0.5f32; 2]).expect("points");
+    score.record_noise(&mut recording, None, x, &NoiseSchedule::default().at(0.5)).expect("a recording");
+    recording.compile(gpu, &plain).expect("a plan").run(1).expect("a run");
 }

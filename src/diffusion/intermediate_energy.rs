@@ -65,6 +65,11 @@ impl GuidanceNetwork {
         Ok(Self { model, conditional, schedule: None })
     }
 
+    /// The same energy with its model under another name ([`Model::renamed`]).
+    pub fn renamed(self, name: &str) -> Self {
+        Self { model: self.model.renamed(name), ..self }
+    }
+
     /// The same energy, bound to the schedule that it was trained on.
     pub fn with_schedule(self, schedule: NoiseSchedule) -> Self {
         Self { schedule: Some(schedule), ..self }

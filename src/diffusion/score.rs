@@ -103,6 +103,11 @@ impl ScoreNetwork {
         Ok(Self { model, conditional, prediction, schedule: None })
     }
 
+    /// The same score with its model under another name ([`Model::renamed`]).
+    pub fn renamed(self, name: &str) -> Self {
+        Self { model: self.model.renamed(name), ..self }
+    }
+
     /// The same score, bound to the schedule that it was trained on.
     pub fn with_schedule(self, schedule: NoiseSchedule) -> Self {
         Self { schedule: Some(schedule), ..self }

@@ -30,9 +30,10 @@ impl Recording {
     ///
     /// # Errors
     /// [`Error::Limit`], [`Error::OutOfMemory`], [`Error::Shape`] for a tensor that does not fit its slot,
-    /// [`Error::Argument`] for one of another device,
+    /// [`Error::Argument`] for one of another device, or for two under one name,
     /// [`Error::Binding`] for aliasing through shared buffers, [`Error::Device`] if the driver refuses a pipeline.
     pub fn compile(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Plan> {
+        bindings.check(|| format!("compile `{}`", self.label))?;
         for (name, _) in &bindings.entries {
             if !self.values.iter().any(|info| matches!(info.role, Role::Slot) && info.label == *name) {
                 return Err(Error::argument(

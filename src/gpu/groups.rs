@@ -116,6 +116,7 @@ impl Plan {
     /// The bind group of every step, for tensors given at `compile` and those in `host`. Worked out once per set of
     /// tensors; afterwards one look-up.
     pub(super) fn groups_for(&self, host: &Bindings) -> Result<Arc<Vec<wgpu::BindGroup>>> {
+        host.check(|| format!("encode `{}`", self.label))?;
         let mut key = Vec::with_capacity(host.entries.len());
         for (name, tensor) in &host.entries {
             let Some(value) = self.slot_names.iter().position(|slot| slot.as_ref() == Some(name)) else {

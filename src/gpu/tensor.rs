@@ -220,6 +220,10 @@ impl Tensor {
     pub fn offset(&self) -> u64 {
         self.offset
     }
+    /// Whether both begin at the same place.
+    pub(super) fn is_same_memory(&self, other: &Self) -> bool {
+        self.buffer == other.buffer && self.offset == other.offset
+    }
     /// Its shape.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -98,6 +98,11 @@ impl Model {
         Bindings::new().with(&self.slot(), &self.parameters)
     }
 
+    /// The same network and parameters under another name. Models that meet in one recording need names of their own.
+    pub fn renamed(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// The same network with other parameters, for example an average of them.
     ///
     /// # Errors
