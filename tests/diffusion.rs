@@ -75,8 +75,12 @@ fn training_and_guided_sampling_need_nothing_from_the_host() {
     assert!(losses[0] < 2.0, "predicting nothing costs 2: {losses:?}");
     let (score, energy) = (score.score().expect("a score"), energy.energy().expect("an energy"));
     let options = sampling(64);
+    let before = gpu.counters();
     let sampler =
         DiffusionSampler::new(gpu, &score, Guidance::Intermediate(&energy), &options).expect("a sampler");
+    let groups = (gpu.counters() - before).bind_groups;
+    let dispatches = sampler.plan().dispatches() as u64;
+    assert!(groups < dispatches / 4, "evaluations share bind groups: {groups} for {dispatches} dispatches");
     let before = gpu.counters();
     sampler.plan().run(2).expect("two passes");
     gpu.wait().expect("the end");

@@ -9,7 +9,7 @@ use super::dispatch::{BoundValue, Dispatch};
 use super::kernel::{Pipeline, build_all};
 use super::memory::{Life, assign};
 use super::pace::estimate;
-use super::plan::{BoundBytes, Place, Plan, Step};
+use super::plan::{BoundBytes, Memory, Place, Plan, Step};
 use super::recording::{Recording, Role, ValueInfo};
 use super::reflect::Specialisation;
 use super::tensor::Tensor;
@@ -81,12 +81,12 @@ impl Recording {
             host_sets: Mutex::default(),
             pace: Mutex::default(),
         };
-        // Steps with the same kernel and the same tensors share a group.
-        type GroupKey = (*const Pipeline, Vec<(u32, usize, u64, u64)>);
+        // Steps with the same kernel and the same memory share a group: in a long solution, those of all evaluations.
+        type GroupKey = (*const Pipeline, Vec<(u32, Memory, u64)>);
         let mut known: HashMap<GroupKey, usize> = HashMap::new();
         for ((dispatch, pipeline), windows) in self.dispatches.iter().zip(pipelines).zip(windows) {
             let bound: Vec<_> = dispatch.bound.iter().map(|bound| self.bound_bytes(bound)).collect();
-            let places = bound.iter().map(|b: &BoundBytes| (b.binding, b.value, b.offset, b.bytes)).collect();
+            let places = bound.iter().map(|b: &BoundBytes| (b.binding, plan.memory(b), b.bytes)).collect();
             let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), places);
             let mut step = Step {
                 label: dispatch.label.clone(),
@@ -150,6 +150,7 @@ impl Recording {
             .collect();
         let scratch_lives: Vec<Life> = scratch.iter().filter_map(|&index| lives[index]).collect();
         let assignment = assign(&scratch_lives);
+        let buffer_of: HashMap<usize, usize> = scratch.into_iter().zip(assignment.buffer_of).collect();
         let mut buffers = Vec::new();
         for (index, &bytes) in assignment.sizes.iter().enumerate() {
             let label = format!("{}/scratch {index}", self.label);
@@ -173,8 +174,8 @@ impl Recording {
                     gpu.write_buffer(&buffer, 0, bytes)?;
                     Place::Owned { buffer }
                 }
-                Role::Scratch => match scratch.iter().position(|&known| known == index) {
-                    Some(at) => Place::Owned { buffer: buffers[assignment.buffer_of[at]].clone() },
+                Role::Scratch => match buffer_of.get(&index) {
+                    Some(&buffer) => Place::Owned { buffer: buffers[buffer].clone() },
                     // Never touched by a dispatch: nothing will bind it.
                     None => Place::Unbound(info.clone()),
                 },

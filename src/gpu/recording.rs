@@ -1,7 +1,8 @@
 //! Recordings: what a plan will do, as plain data. Needs no device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -78,6 +79,8 @@ pub struct Recording {
     /// What of a value holds something to read, by index; views have nothing of their own.
     written: Vec<Written>,
     slots: BTreeMap<String, Value>,
+    /// Constants by the hash of all they are.
+    constants: HashMap<u64, Vec<Value>>,
     streams: BTreeMap<u16, String>,
     scope: Vec<String>,
     pub(super) variants: VariantChoices,
@@ -103,6 +106,7 @@ impl Recording {
             knobs: Vec::new(),
             written: Vec::new(),
             slots: BTreeMap::new(),
+            constants: HashMap::new(),
             streams: BTreeMap::new(),
             scope: Vec::new(),
             variants: VariantChoices::new(),
@@ -285,14 +289,20 @@ impl Recording {
             ));
         }
         let bytes: &[u8] = bytemuck::cast_slice(values);
-        let known = self.values.iter().position(|info| {
+        let mut hasher = DefaultHasher::new();
+        (label, T::DTYPE, &shape, bytes).hash(&mut hasher);
+        let key = hasher.finish();
+        let known = self.constants.get(&key).into_iter().flatten().find(|value| {
+            let info = &self.values[value.index as usize];
             let same = info.label == label && info.dtype == T::DTYPE && info.shape == shape;
             same && matches!(&info.role, Role::Constant(other) if **other == *bytes)
         });
-        if let Some(index) = known {
-            return Ok(Value { recording: self.id, index: index as u32 });
+        if let Some(&value) = known {
+            return Ok(value);
         }
-        Ok(self.add(label.into(), T::DTYPE, shape, Role::Constant(bytes.into()), Written::all()))
+        let value = self.add(label.into(), T::DTYPE, shape, Role::Constant(bytes.into()), Written::all());
+        self.constants.entry(key).or_default().push(value);
+        Ok(value)
     }
 
     /// A number that the host may turn between submits; asking again for the same name gives the same knob.
