@@ -1,7 +1,5 @@
 //! The score and the energies, each trained when it is first asked for.
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
 use gibbs::diffusion::{DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
@@ -13,7 +11,7 @@ use gibbs::tasks::bandit::Bandit;
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
 use gibbs::{Gpu, Result};
 
-use super::progress::Progress;
+use super::progress;
 use super::rows::Method;
 use super::{Arguments, LabelKind, SupportSource};
 
@@ -185,16 +183,9 @@ impl<'a> Trained<'a> {
     ) -> Result<(DiffusionTrainer, f64)> {
         let steps = options.steps;
         let mut trainer = DiffusionTrainer::new(self.gpu, name, network, data, options)?;
-        let path: PathBuf = self.arguments.out.join("train.jsonl");
         let words = format!("{name}, seed {}", self.arguments.seed);
-        let io = |source| gibbs::Error::Io { operation: "write", path: path.clone(), source };
-        let mut progress = Progress::new(&path, &words, steps).map_err(io)?;
-        let mut speed = 0.0;
-        trainer.train(steps, &mut |records| {
-            speed = records.last().map_or(speed, |record| record.steps_per_second);
-            progress.records(records);
-        })?;
-        progress.finish().map_err(io)?;
+        let path = self.arguments.out.join("train.jsonl");
+        let speed = progress::train(&mut trainer, steps, &words, &path)?;
         Ok((trainer, speed))
     }
 }

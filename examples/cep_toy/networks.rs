@@ -14,7 +14,7 @@ use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrain
 use gibbs::{Gpu, Result};
 use serde::{Deserialize, Serialize};
 
-use super::progress::Progress;
+use super::progress;
 use super::published;
 use super::rows::Method;
 use super::{Arguments, LabelKind};
@@ -204,17 +204,10 @@ impl<'a> Trained<'a> {
         let data = Dataset::unconditional(rows, 3)?;
         let steps = options.steps;
         let mut trainer = DiffusionTrainer::new(self.gpu, name, network, &data, options)?;
-        let path = self.arguments.out.join("train.jsonl");
         let words = format!("{} {name}, seed {}", self.task, self.seed);
-        let io = |source| gibbs::Error::Io { operation: "write", path: path.clone(), source };
-        let mut progress = Progress::new(&path, &words, steps).map_err(io)?;
-        let mut speed = 0.0;
-        trainer.train(steps, &mut |records| {
-            speed = records.last().map_or(speed, |record| record.steps_per_second);
-            progress.records(records);
-        })?;
-        progress.finish().map_err(io)?;
-        Ok(Speed { network: trainer, steps_per_second: speed, seconds: begun.elapsed().as_secs_f64() })
+        let path = self.arguments.out.join("train.jsonl");
+        let steps_per_second = progress::train(&mut trainer, steps, &words, &path)?;
+        Ok(Speed { network: trainer, steps_per_second, seconds: begun.elapsed().as_secs_f64() })
     }
 
     /// The score of the data.

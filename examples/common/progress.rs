@@ -4,11 +4,25 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use gibbs::train::DiffusionRecord;
+use gibbs::train::{DiffusionRecord, DiffusionTrainer};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// Trains to `steps` under a bar named `name`; records go to `path`, behind what is there. Returns the speed at the end, in steps
+/// per second.
+///
+/// # Errors
+/// As [`DiffusionTrainer::train`]; [`gibbs::Error::Io`] for the file.
+pub fn train(trainer: &mut DiffusionTrainer, steps: u64, name: &str, path: &Path) -> gibbs::Result<f64> {
+    let io = |source| gibbs::Error::Io { operation: "write", path: path.into(), source };
+    let mut progress = Progress::new(path, name, steps).map_err(io)?;
+    trainer.train(steps, &mut |records| progress.records(records))?;
+    let speed = progress.last.as_ref().map_or(0.0, |record| record.steps_per_second);
+    progress.finish().map_err(io)?;
+    Ok(speed)
+}
+
 /// Draws a bar and appends every record to a file of JSON lines.
-pub struct Progress {
+struct Progress {
     bar: ProgressBar,
     stream: BufWriter<File>,
     name: String,
@@ -17,7 +31,7 @@ pub struct Progress {
 
 impl Progress {
     /// A bar of `steps` named `name`; records go to `path`, behind what is there.
-    pub fn new(path: &Path, name: &str, steps: u64) -> std::io::Result<Self> {
+    fn new(path: &Path, name: &str, steps: u64) -> std::io::Result<Self> {
         let bar = ProgressBar::new(steps).with_message(name.to_owned());
         if let Ok(style) =
             ProgressStyle::with_template("{msg:44} [{bar:28}] {pos}/{len} steps, {per_sec}, {eta} left")
@@ -29,7 +43,7 @@ impl Progress {
     }
 
     /// Takes records as they arrive.
-    pub fn records(&mut self, records: &[DiffusionRecord]) {
+    fn records(&mut self, records: &[DiffusionRecord]) {
         for record in records {
             let line = serde_json::json!({ "run": self.name, "record": record });
             if let Err(error) = writeln!(self.stream, "{line}") {
@@ -44,7 +58,7 @@ impl Progress {
     }
 
     /// Ends the bar; says the last loss where no bar was drawn.
-    pub fn finish(mut self) -> std::io::Result<()> {
+    fn finish(mut self) -> std::io::Result<()> {
         self.bar.finish();
         if let (true, Some(last)) = (self.bar.is_hidden(), &self.last) {
             eprintln!(

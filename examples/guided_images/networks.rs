@@ -13,7 +13,7 @@ use gibbs::{Gpu, Result};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use super::progress::Progress;
+use super::progress;
 use super::{Arguments, Outcome};
 
 /// The cosine schedule: the linear one spends half of its times where next to nothing of a picture is left.
@@ -206,12 +206,6 @@ fn fit(
 ) -> Outcome<(DiffusionTrainer, f64)> {
     let steps = options.steps;
     let mut trainer = DiffusionTrainer::new(gpu, name, network, data, options)?;
-    let mut progress = Progress::new(&arguments.out.join("train.jsonl"), name, steps)?;
-    let mut speed = 0.0;
-    trainer.train(steps, &mut |records| {
-        speed = records.last().map_or(speed, |record| record.steps_per_second);
-        progress.records(records);
-    })?;
-    progress.finish()?;
+    let speed = progress::train(&mut trainer, steps, name, &arguments.out.join("train.jsonl"))?;
     Ok((trainer, speed))
 }

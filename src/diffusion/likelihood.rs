@@ -241,6 +241,7 @@ impl LikelihoodOptions {
 pub struct Likelihood {
     gpu: Gpu,
     plan: Plan,
+    run: Option<RunState>,
     context: Option<Tensor>,
     points: Tensor,
     result: Tensor,
@@ -262,10 +263,15 @@ impl Likelihood {
         let points = recording.slot("points", DType::F32, shape)?;
         let value = options.record(&mut recording, score, context, points)?;
         let mut bindings = score.bindings();
-        if let Trace::Hutchinson { .. } = options.trace {
-            RunState::record_advance(&mut recording)?;
-            bindings = bindings.merge(&RunState::new(gpu, options.seed)?.bindings());
-        }
+        let run = match options.trace {
+            Trace::Exact => None,
+            Trace::Hutchinson { .. } => {
+                RunState::record_advance(&mut recording)?;
+                let run = RunState::new(gpu, options.seed)?;
+                bindings = bindings.merge(&run.bindings());
+                Some(run)
+            }
+        };
         recording.expose(value, "result")?;
         let mut tensor = |name: &str, shape: Shape| -> Result<Tensor> {
             let tensor = Tensor::zeros(gpu, name, DType::F32, shape)?;
@@ -276,7 +282,12 @@ impl Likelihood {
         let points = tensor("points", shape.into())?;
         let result = tensor("result", recording.shape(value)?.clone())?;
         let plan = recording.compile(gpu, &bindings.only(&recording))?;
-        Ok(Self { gpu: gpu.clone(), plan, context, points, result })
+        Ok(Self { gpu: gpu.clone(), plan, run, context, points, result })
+    }
+
+    /// The run state that numbers the probes of an estimated trace: each run of the plan advances it.
+    pub fn run_state(&self) -> Option<&RunState> {
+        self.run.as_ref()
     }
 
     /// The plan, to be encoded beside a host's own work. Slots: `points`, `result` and, for a conditional score, `context`.
