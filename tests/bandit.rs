@@ -29,14 +29,16 @@ fn gpu() -> &'static Gpu {
     &common::lavapipe().gpu
 }
 
+/// The networks of the example: waves of the action for the score alone.
 fn network(outputs: usize) -> Network {
     let encoded =
         |fourier: Fourier| Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput));
     // The first two waves run along the first coordinate, the others along the second.
     let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
-    let action = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
+    let waves = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
+    let action = Input::new(ACTION, 2);
     let inputs = vec![
-        Input::new(ACTION, 2).encoded(encoded(action)),
+        if outputs == 2 { action.encoded(encoded(waves)) } else { action },
         Input::new(CONTEXT, 2),
         Input::new(TIME, 1).encoded(encoded(Fourier::geometric(0.5, 8.0, 5))),
     ];

@@ -55,24 +55,33 @@ impl Preset {
         }
     }
 
-    /// The state as it is; the action as itself and as waves of 8 and 4 units, without which the borders between modes take many
-    /// times the steps; time as itself and as waves of half a turn to eight turns per unit.
-    fn network(self, outputs: usize) -> Network {
-        let encoded =
-            |fourier: Fourier| Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput));
+    /// The action enters as itself and as waves of 8 and 4 units, without which the borders between modes take many times the
+    /// steps.
+    fn score(self) -> Network {
         // The first two waves run along the first coordinate, the others along the second.
         let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
-        let action = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
-        let inputs = vec![
-            Input::new(ACTION, 2).encoded(encoded(action)),
-            Input::new(CONTEXT, 2),
-            Input::new(TIME, 1).encoded(encoded(Fourier::geometric(0.5, 8.0, 5))),
-        ];
+        let waves = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
+        self.network(Input::new(ACTION, 2).encoded(with_input(waves)), 2)
+    }
+
+    /// An energy is smooth: waves of the action would ripple where there is little data, and lead samples there.
+    fn energy(self) -> Network {
+        self.network(Input::new(ACTION, 2), 1)
+    }
+
+    /// The action, encoded or not; the state as it is; time as itself and as waves of half a turn to eight turns per unit.
+    fn network(self, action: Input, outputs: usize) -> Network {
+        let time = Input::new(TIME, 1).encoded(with_input(Fourier::geometric(0.5, 8.0, 5)));
+        let inputs = vec![action, Input::new(CONTEXT, 2), time];
         match self {
             Preset::Quick => Network::mlp(inputs, &[128; 3], Activation::Silu, outputs),
             Preset::Paper => Network::mlp(inputs, &[256; 4], Activation::Silu, outputs),
         }
     }
+}
+
+fn with_input(fourier: Fourier) -> Encoding {
+    Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput))
 }
 
 /// A trained network with the speed of its training.
@@ -105,7 +114,7 @@ impl<'a> Trained<'a> {
                 let data = Dataset::new(states.into_flattened(), 2, actions.into_flattened(), 2)?;
                 let options =
                     DiffusionOptions { batch: preset.states()[0], ..self.options(DiffusionObjective::Noise) };
-                let (trainer, steps_per_second) = self.train("score", preset.network(2), &data, options)?;
+                let (trainer, steps_per_second) = self.train("score", preset.score(), &data, options)?;
                 Speed { network: trainer.score()?, steps_per_second }
             }
         };
@@ -136,7 +145,7 @@ impl<'a> Trained<'a> {
             None => self.draw_support()?,
         };
         let name = format!("{} energy", method.name());
-        let result = self.train(&name, preset.network(1), &data, options);
+        let result = self.train(&name, preset.energy(), &data, options);
         self.support = Some(data);
         let (trainer, steps_per_second) = result?;
         Ok(Speed { network: trainer.energy()?, steps_per_second })
