@@ -9,7 +9,7 @@ use super::dispatch::{BoundValue, Dispatch};
 use super::kernel::{Pipeline, build_all};
 use super::memory::{Life, assign};
 use super::pace::estimate;
-use super::plan::{BoundBytes, Memory, Place, Plan, Step};
+use super::plan::{BoundBytes, Place, Plan, Step};
 use super::recording::{Recording, Role, ValueInfo};
 use super::reflect::Specialisation;
 use super::tensor::Tensor;
@@ -54,7 +54,7 @@ impl Recording {
                 self.check_binding(gpu, dispatch, bound)?;
             }
         }
-        let values = self.place_values(gpu, bindings)?;
+        let (values, memory) = self.place_values(gpu, bindings)?;
         let wanted: Vec<Specialisation> =
             self.dispatches.iter().map(|dispatch| dispatch.special.clone()).collect();
         let pipelines = build_all(gpu, &wanted)?;
@@ -82,11 +82,12 @@ impl Recording {
             pace: Mutex::default(),
         };
         // Steps with the same kernel and the same memory share a group: in a long solution, those of all evaluations.
-        type GroupKey = (*const Pipeline, Vec<(u32, Memory, u64)>);
+        type GroupKey = (*const Pipeline, Vec<(u32, usize, u64, u64)>);
         let mut known: HashMap<GroupKey, usize> = HashMap::new();
         for ((dispatch, pipeline), windows) in self.dispatches.iter().zip(pipelines).zip(windows) {
             let bound: Vec<_> = dispatch.bound.iter().map(|bound| self.bound_bytes(bound)).collect();
-            let places = bound.iter().map(|b: &BoundBytes| (b.binding, plan.memory(b), b.bytes)).collect();
+            let place = |b: &BoundBytes| (b.binding, memory[b.value], b.offset, b.bytes);
+            let places = bound.iter().map(place).collect();
             let key: GroupKey = (std::sync::Arc::as_ptr(&pipeline), places);
             let mut step = Step {
                 label: dispatch.label.clone(),
@@ -135,7 +136,8 @@ impl Recording {
         Err(gpu.limit_error(&dispatch.label, &what, asked, granted, hint))
     }
 
-    fn place_values(&self, gpu: &Gpu, bindings: &Bindings) -> Result<Vec<Place>> {
+    /// Where each value is, and a number for its memory: scratch values that share a buffer share it.
+    fn place_values(&self, gpu: &Gpu, bindings: &Bindings) -> Result<(Vec<Place>, Vec<usize>)> {
         let mut lives: Vec<Option<Life>> = vec![None; self.values.len()];
         for (index, dispatch) in self.dispatches.iter().enumerate() {
             for bound in &dispatch.bound {
@@ -183,7 +185,10 @@ impl Recording {
                 Role::View { .. } => Place::Unbound(info.clone()),
             });
         }
-        Ok(places)
+        let memory = (0..places.len())
+            .map(|index| buffer_of.get(&index).map_or(index, |buffer| places.len() + buffer))
+            .collect();
+        Ok((places, memory))
     }
 
     /// One uniform buffer for all parameters and knobs; equal parameter blocks share their window.

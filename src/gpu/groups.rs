@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::bindings::Bindings;
 use super::compile::fitting;
 use super::counters::count;
-use super::plan::{BoundBytes, Memory, Place, Plan, Step};
+use super::plan::{Place, Plan, Step};
 use super::reflect::Access;
 use crate::{Error, Result};
 
@@ -43,15 +43,6 @@ impl Plan {
             }
             (Place::Unbound(_), None) => None,
         })
-    }
-
-    /// Where a binding's bytes are without a host's tensors.
-    pub(super) fn memory(&self, bytes: &BoundBytes) -> Memory {
-        match &self.values[bytes.value] {
-            Place::Owned { buffer } => Memory::Buffer(buffer.clone(), bytes.offset),
-            Place::Bound(tensor) => Memory::Buffer(tensor.buffer().clone(), tensor.offset() + bytes.offset),
-            Place::Unbound(_) => Memory::Slot(bytes.value, bytes.offset),
-        }
     }
 
     /// The bind group of a step, or nothing while one of its slots is open.

@@ -93,13 +93,6 @@ pub(super) enum Place {
     Unbound(ValueInfo),
 }
 
-/// What a binding sees, as far as it is known: a buffer from a byte on, or an open slot.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) enum Memory {
-    Buffer(wgpu::Buffer, u64),
-    Slot(usize, u64),
-}
-
 impl Plan {
     /// The recording's label.
     pub fn label(&self) -> &str {
