@@ -7,8 +7,8 @@ use common::lavapipe;
 use common::points::{moments, normals, own_gpu, pairs};
 use gibbs::Error;
 use gibbs::diffusion::{
-    DiffusionSampler, Guidance, GuidanceNetwork, MixtureScore, NoiseSchedule, Prediction, SamplingOptions,
-    Score, ScoreNetwork, SolverOptions, evaluate_noise,
+    DiffusionSampler, Guidance, GuidanceNetwork, IntermediateEnergy, MixtureScore, NoiseSchedule, Prediction,
+    SamplingOptions, Score, ScoreNetwork, SolverOptions, evaluate_noise,
 };
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::gpu::{Recording, RunState};
@@ -411,4 +411,9 @@ fn two_networks_of_one_name_are_refused() {
     let x = recording.constant("x", [1, 2], &[0.5f32; 2]).expect("points");
     score.record_noise(&mut recording, None, x, &NoiseSchedule::default().at(0.5)).expect("a recording");
     recording.compile(gpu, &plain).expect("a plan").run(1).expect("a run");
+    // Nor does a clash end when one of the two comes once more.
+    let other = GuidanceNetwork::new(model(1)).expect("an energy").bindings();
+    let clash = plain.merge(&other).merge(&score.bindings());
+    let error = recording.compile(gpu, &clash).expect_err("a clash").to_string();
+    assert!(error.contains("two tensors"), "{error}");
 }

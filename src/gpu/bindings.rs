@@ -36,8 +36,9 @@ impl Bindings {
     pub fn merge(mut self, other: &Bindings) -> Self {
         for (name, tensor) in &other.entries {
             match self.get(name) {
-                Some(known) if !known.is_same_memory(tensor) => self.clashes.push(name.clone()),
-                _ => self.insert(name, tensor),
+                None => self.entries.push((name.clone(), tensor.clone())),
+                Some(known) if known.is_same_memory(tensor) => {}
+                Some(_) => self.clashes.push(name.clone()),
             }
         }
         self.clashes.extend_from_slice(&other.clashes);
