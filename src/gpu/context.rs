@@ -1,6 +1,7 @@
 //! The context: a device, its queue, what it can do and what was done with it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,8 +62,15 @@ pub struct AdoptOptions {
 const MOST_RACES: u32 = 1000;
 
 /// A device to run on. A cheap clone: all clones share the device, its pipelines and its counters.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Gpu(Arc<Inner>, Arc<Tuner>);
+
+impl fmt::Debug for Gpu {
+    /// The adapter alone: pipelines would come with the texts of their kernels.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gpu").field(&self.0.info.name).field(&self.0.info.backend).finish()
+    }
+}
 
 /// Who made a device, and may install handlers on it.
 enum Owner {
@@ -71,13 +79,19 @@ enum Owner {
 }
 
 /// Which device memory was made on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Home {
     /// Counts the contexts of this process.
     number: u64,
     /// Opened by us: our callback tells of a loss. A host's callback is the host's.
     own: bool,
     device: wgpu::Device,
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Home({})", self.number)
+    }
 }
 
 impl Home {
@@ -88,7 +102,6 @@ impl Home {
     }
 }
 
-#[derive(Debug)]
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,

@@ -1,6 +1,7 @@
 //! Plans: recordings with memory, pipelines and bind groups. Running one is nothing but encoding.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,6 @@ pub struct PlanTiming {
 }
 
 /// A compiled recording: dispatches with pipelines, bind groups and grid sizes made beforehand.
-#[derive(Debug)]
 pub struct Plan {
     pub(super) gpu: Gpu,
     /// Number of the recording it was compiled from.
@@ -91,6 +91,15 @@ pub(super) enum Place {
     Owned { buffer: wgpu::Buffer },
     Bound(Tensor),
     Unbound(ValueInfo),
+}
+
+impl fmt::Debug for Plan {
+    /// What it is, not all it holds: [`Recording::describe`](super::Recording::describe) prints its dispatches.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut plan = f.debug_struct("Plan");
+        plan.field("label", &self.label).field("gpu", &self.gpu).field("dispatches", &self.steps.len());
+        plan.finish_non_exhaustive()
+    }
 }
 
 impl Plan {

@@ -44,20 +44,29 @@ pub fn slots(recording: &mut Recording) -> (Value, Value) {
     (input, result)
 }
 
-/// The device still computes.
-#[track_caller]
-pub fn still_works(gpu: &Gpu) {
-    let mut recording = Recording::new("check");
-    let (input, result) = slots(&mut recording);
+/// Records `result = factor * input`, of 100 numbers.
+pub fn record_scale(
+    recording: &mut Recording,
+    input: Value,
+    result: Value,
+    factor: f32,
+) -> gibbs::Result<()> {
     recording
         .dispatch(&scale(), "scale")
         .bind("input", input)
         .bind("result", result)
         .set("count", 100u32)
-        .set("factor", 2.0f32)
+        .set("factor", factor)
         .invocations(100)
         .finish()
-        .expect("a good dispatch");
+}
+
+/// The device still computes.
+#[track_caller]
+pub fn still_works(gpu: &Gpu) {
+    let mut recording = Recording::new("check");
+    let (input, result) = slots(&mut recording);
+    record_scale(&mut recording, input, result, 2.0).expect("a good dispatch");
     let numbers: Vec<f32> = (0..100).map(|n| n as f32).collect();
     let input = Tensor::from_slice(gpu, "input", [100], &numbers).expect("memory");
     let result = Tensor::zeros(gpu, "result", DType::F32, [100]).expect("memory");

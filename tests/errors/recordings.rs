@@ -5,7 +5,7 @@ use gibbs::proposal::{Draws, Proposal, UniformBox};
 use gibbs::wgpu;
 
 use super::common::lavapipe;
-use super::expectation::{expect, scale, slots, still_works};
+use super::expectation::{expect, record_scale, slots, still_works};
 
 #[test]
 fn an_unknown_adapter_lists_those_present() {
@@ -59,15 +59,7 @@ fn wrong_and_open_slots_are_named() {
     let gpu = &lavapipe().gpu;
     let mut recording = Recording::new("run");
     let (input, result) = slots(&mut recording);
-    recording
-        .dispatch(&scale(), "scale")
-        .bind("input", input)
-        .bind("result", result)
-        .set("count", 100u32)
-        .set("factor", 1.0f32)
-        .invocations(100)
-        .finish()
-        .unwrap();
+    record_scale(&mut recording, input, result, 1.0).unwrap();
     let tensor = |name: &str| Tensor::zeros(gpu, name, DType::F32, [100]).unwrap();
     let (a, b) = (tensor("a"), tensor("b"));
     let wrong = Bindings::new().with("inptu", &a);
@@ -101,15 +93,7 @@ fn tensors_that_share_a_buffer_may_not_meet_in_one_dispatch() {
     let bindings = Bindings::new().with("input", &piece(0).unwrap()).with("result", &piece(1024).unwrap());
     let mut recording = Recording::new("run");
     let (input, result) = slots(&mut recording);
-    recording
-        .dispatch(&scale(), "scale")
-        .bind("input", input)
-        .bind("result", result)
-        .set("count", 100u32)
-        .set("factor", 1.0f32)
-        .invocations(100)
-        .finish()
-        .unwrap();
+    record_scale(&mut recording, input, result, 1.0).unwrap();
     expect(recording.compile(gpu, &bindings), "Binding", &["run/scale", "one buffer", "different buffers"]);
     expect(piece(4), "Argument", &["`piece`", "offset", "is 4", "multiple of 256"]);
     expect(piece(1792), "Shape", &["`piece`", "2048 bytes", "2192 bytes", "offset 1792"]);
@@ -147,4 +131,16 @@ fn counters_of_random_streams_do_not_run_into_each_other() {
         let drawn = random::record(&mut recording, random::Distribution::Normal, stream, inner, out);
         expect(drawn, "Argument", &["random", "65536"]);
     }
+}
+
+/// Failed expectations print plans; the texts of all kernels would hide the message.
+#[test]
+fn what_is_printed_of_a_plan_fits_a_line() {
+    let mut recording = Recording::new("run");
+    let (input, result) = slots(&mut recording);
+    record_scale(&mut recording, input, result, 1.0).unwrap();
+    let plan = recording.compile(&lavapipe().gpu, &Bindings::new()).unwrap();
+    let text = format!("{plan:?}");
+    assert!(text.contains("\"run\"") && text.contains(&lavapipe().gpu.info().name), "{text}");
+    assert!(text.len() < 200, "{text}");
 }

@@ -6,7 +6,7 @@ use gibbs::nn::Keep;
 use gibbs::proposal::{Draws, Proposal, UniformBox};
 
 use super::common::lavapipe;
-use super::expectation::{energy_network, expect, scale, slots, still_works};
+use super::expectation::{energy_network, expect, record_scale, scale, slots, still_works};
 
 #[test]
 fn a_shape_mismatch_names_the_operation_and_both_shapes() {
@@ -93,15 +93,7 @@ fn tensors_beyond_the_adapters_limits_are_refused() {
     let mut recording = Recording::new("run");
     let (input, _) = slots(&mut recording);
     let scratch = recording.scratch("wide", DType::F32, [1 << 20, 1 << 20]);
-    recording
-        .dispatch(&scale(), "scale")
-        .bind("input", input)
-        .bind("result", scratch)
-        .set("count", 100u32)
-        .set("factor", 1.0f32)
-        .invocations(100)
-        .finish()
-        .unwrap();
+    record_scale(&mut recording, input, scratch, 1.0).unwrap();
     let compiled = recording.compile(gpu, &Bindings::new());
     expect(compiled, "Limit", &["run/scale", "`wide`", "4398046511104", name]);
     assert_eq!(gpu.counters().buffers, before, "refused before wgpu was asked");
@@ -118,15 +110,7 @@ fn tensors_beyond_a_binding_are_refused_where_they_are_bound() {
         let mut recording = Recording::tuned("run", target);
         let input = recording.slot("input", DType::F32, [1 << 20]).unwrap();
         let result = recording.slot("result", DType::F32, [100]).unwrap();
-        recording
-            .dispatch(&scale(), "scale")
-            .bind("input", input)
-            .bind("result", result)
-            .set("count", 100u32)
-            .set("factor", 1.0f32)
-            .invocations(100)
-            .finish()
-            .unwrap();
+        record_scale(&mut recording, input, result, 1.0).unwrap();
         let hint = if label == "own" { "fewer rows" } else { "Capabilities::target" };
         let compiled = recording.compile(gpu, &Bindings::new());
         expect(compiled, "Limit", &["run/scale", "`input`", "4194304", "65536", name, hint]);
