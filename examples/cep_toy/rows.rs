@@ -10,6 +10,7 @@ use gibbs::diffusion::SolverOptions;
 use gibbs::tasks::toy::Task;
 use serde::{Deserialize, Serialize};
 
+use super::networks::Preset;
 use super::{Arguments, LabelKind};
 
 /// Where guidance comes from.
@@ -62,6 +63,7 @@ pub struct Row {
     pub guidance: f64,
     pub nfe: usize,
     pub preset: String,
+    /// Of training the energy.
     pub steps: u64,
     pub samples: usize,
     /// What the total variation is taken over.
@@ -117,7 +119,7 @@ impl Row {
             guidance: arguments.guidance,
             nfe: solver.evaluations,
             preset: arguments.preset.name().into(),
-            steps: arguments.steps.unwrap_or(arguments.preset.steps()),
+            steps: arguments.steps.unwrap_or(arguments.preset.steps(task)),
             samples: arguments.samples,
             tv_over: match task {
                 Task::EightGaussians => "the weights of the 8 modes".into(),
@@ -139,7 +141,8 @@ impl Row {
 
     /// What tells it from other rows of the same settings.
     fn key(&self) -> String {
-        format!("{} {} {} {} | {}", self.task, self.method.name(), self.beta, self.seed, self.settings())
+        let Self { task, beta, seed, steps, .. } = self;
+        format!("{task} {} {beta} {seed} {steps} | {}", self.method.name(), self.settings())
     }
 
     /// Whether two rows are of the same kind: one takes the place of the other.
@@ -150,7 +153,7 @@ impl Row {
     /// What rows must share to stand in one table. The labels are those of the contrast, the only method that has some.
     fn settings(&self) -> String {
         format!(
-            "{} {} {:?} {:?} {} {} {} {} {} {}",
+            "{} {} {:?} {:?} {} {} {} {:?} {} {}",
             self.adapter,
             self.backend,
             self.solver,
@@ -158,10 +161,16 @@ impl Row {
             self.guidance,
             self.nfe,
             self.preset,
-            self.steps,
+            self.unusual_steps(),
             self.samples,
             self.group
         )
+    }
+
+    /// Steps other than the preset's own for the task.
+    fn unusual_steps(&self) -> Option<u64> {
+        let usual = Preset::from_str(&self.preset, false).ok().zip(self.task.parse().ok());
+        Some(self.steps).filter(|steps| usual.map(|(preset, task)| preset.steps(task)) != Some(*steps))
     }
 
     /// Whether two rows may stand in one table.
