@@ -5,8 +5,7 @@ mod common;
 use gibbs::diffusion::{DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Network, Schedule,
-    TIME,
+    ACTION, Activation, AdamOptions, CONTEXT, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
 use gibbs::tasks::bandit::{Bandit, relative_entropy};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
@@ -31,16 +30,14 @@ fn gpu() -> &'static Gpu {
 
 /// The networks of the example: waves of the action for the score alone.
 fn network(outputs: usize) -> Network {
-    let encoded =
-        |fourier: Fourier| Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput));
     // The first two waves run along the first coordinate, the others along the second.
     let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
     let waves = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
     let action = Input::new(ACTION, 2);
     let inputs = vec![
-        if outputs == 2 { action.encoded(encoded(waves)) } else { action },
+        if outputs == 2 { action.encoded(waves.with_input()) } else { action },
         Input::new(CONTEXT, 2),
-        Input::new(TIME, 1).encoded(encoded(Fourier::geometric(0.5, 8.0, 5))),
+        Input::new(TIME, 1).encoded(Fourier::geometric(0.5, 8.0, 5).with_input()),
     ];
     Network::mlp(inputs, &[128; 3], Activation::Silu, outputs)
 }

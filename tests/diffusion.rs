@@ -13,8 +13,8 @@ use gibbs::diffusion::{
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::gpu::{Recording, RunState};
 use gibbs::nn::{
-    ACTION, Activation, CONTEXT, Encoding, Fourier, FourierColumns, Gradient, Input, Model, Network, Points,
-    ShaderEnergy, ShaderEnergyOptions, TIME,
+    ACTION, Activation, CONTEXT, Fourier, Gradient, Input, Model, Network, Points, ShaderEnergy,
+    ShaderEnergyOptions, TIME,
 };
 use gibbs::proposal::UniformBox;
 use gibbs::tasks::toy::Task;
@@ -26,8 +26,7 @@ fn sampling(samples: usize) -> SamplingOptions {
 }
 
 fn time() -> Input {
-    let fourier = Fourier::geometric(0.5, 8.0, 4).with_columns(FourierColumns::FeaturesAndInput);
-    Input::new(TIME, 1).encoded(Encoding::Fourier(fourier))
+    Input::new(TIME, 1).encoded(Fourier::geometric(0.5, 8.0, 4).with_input())
 }
 
 fn network(hidden: &[usize], outputs: usize) -> Network {

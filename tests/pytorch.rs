@@ -348,7 +348,7 @@ fn layers_of_inputs_want_names_of_their_own() {
 #[test]
 fn a_network_over_fourier_features_is_inferred() {
     let fourier = gibbs::nn::Fourier::new(vec![1.0, 2.0, 4.0, 8.0]);
-    let time = Input::new("time", 1).encoded(gibbs::nn::Encoding::Fourier(fourier));
+    let time = Input::new("time", 1).encoded(fourier);
     let stored = [f32s("0.weight", &[1, 8], &data(1, 8)), f32s("0.bias", &[1], &data(2, 1))];
     let (found, names) = pytorch::infer(&file(&stored), "", vec![time], Activation::Silu).unwrap();
     assert_eq!((found.input_width(), found.outputs()), (8, 1));

@@ -4,8 +4,7 @@ use clap::ValueEnum;
 use gibbs::diffusion::{DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Network, Schedule,
-    TIME,
+    ACTION, Activation, AdamOptions, CONTEXT, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
 use gibbs::tasks::bandit::Bandit;
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
@@ -61,7 +60,7 @@ impl Preset {
         // The first two waves run along the first coordinate, the others along the second.
         let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
         let waves = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
-        self.network(Input::new(ACTION, 2).encoded(with_input(waves)), 2)
+        self.network(Input::new(ACTION, 2).encoded(waves.with_input()), 2)
     }
 
     /// An energy is smooth: waves of the action would ripple where there is little data, and lead samples there.
@@ -71,17 +70,13 @@ impl Preset {
 
     /// The action, encoded or not; the state as it is; time as itself and as waves of half a turn to eight turns per unit.
     fn network(self, action: Input, outputs: usize) -> Network {
-        let time = Input::new(TIME, 1).encoded(with_input(Fourier::geometric(0.5, 8.0, 5)));
+        let time = Input::new(TIME, 1).encoded(Fourier::geometric(0.5, 8.0, 5).with_input());
         let inputs = vec![action, Input::new(CONTEXT, 2), time];
         match self {
             Preset::Quick => Network::mlp(inputs, &[128; 3], Activation::Silu, outputs),
             Preset::Paper => Network::mlp(inputs, &[256; 4], Activation::Silu, outputs),
         }
     }
-}
-
-fn with_input(fourier: Fourier) -> Encoding {
-    Encoding::Fourier(fourier.with_columns(FourierColumns::FeaturesAndInput))
 }
 
 /// A trained network with the speed of its training.

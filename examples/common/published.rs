@@ -1,10 +1,10 @@
 //! The networks of the two-dimensional experiments of arXiv 2304.12824.
 
-use gibbs::nn::{ACTION, Activation, Encoding, Fourier, Input, Layer, Network, TIME};
+use gibbs::nn::{ACTION, Activation, Fourier, Input, Layer, Network, TIME};
 
 /// Time as 16 random frequencies of deviation 30.
 pub fn time() -> Input {
-    Input::new(TIME, 1).encoded(Encoding::Fourier(Fourier::gaussian(1, 16, 30.0, 0)))
+    Input::new(TIME, 1).encoded(Fourier::gaussian(1, 16, 30.0, 0))
 }
 
 /// The score: a million parameters.

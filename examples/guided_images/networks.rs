@@ -3,10 +3,7 @@
 use clap::ValueEnum;
 use gibbs::diffusion::{GuidanceNetwork, NoiseSchedule, Prediction, ScoreNetwork};
 use gibbs::energy::{GuidanceObjective, Labels};
-use gibbs::nn::{
-    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Fourier, FourierColumns, Input, Layer, Network,
-    Schedule, TIME,
-};
+use gibbs::nn::{ACTION, Activation, AdamOptions, CONTEXT, Fourier, Input, Layer, Network, Schedule, TIME};
 use gibbs::tasks::coloured_shapes::{DIMS, draw, energy};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
 use gibbs::{Gpu, Result};
@@ -113,8 +110,7 @@ impl Preset {
 
 /// Time enters as itself and as waves of half a turn to eight turns per unit.
 fn time() -> Input {
-    let fourier = Fourier::geometric(0.5, 8.0, 8).with_columns(FourierColumns::FeaturesAndInput);
-    Input::new(TIME, 1).encoded(Encoding::Fourier(fourier))
+    Input::new(TIME, 1).encoded(Fourier::geometric(0.5, 8.0, 8).with_input())
 }
 
 /// A hue as the energy's network takes it.

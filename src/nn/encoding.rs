@@ -90,6 +90,11 @@ impl Fourier {
         Self { columns, ..self }
     }
 
+    /// The same features with the numbers they are made of behind them.
+    pub fn with_input(self) -> Self {
+        self.with_columns(FourierColumns::FeaturesAndInput)
+    }
+
     /// How many columns of an encoded row hold `u` itself, for an input of `width` numbers.
     pub(crate) fn kept(&self, width: usize) -> usize {
         match self.columns {
@@ -128,6 +133,12 @@ impl Fourier {
                 Err(Error::argument(owner, "the matrix of frequencies", problem))
             }
         }
+    }
+}
+
+impl From<Fourier> for Encoding {
+    fn from(fourier: Fourier) -> Self {
+        Encoding::Fourier(fourier)
     }
 }
 

@@ -34,9 +34,9 @@ impl Input {
         Self { name, width, affine, encoding: Encoding::Raw, layers: Vec::new() }
     }
 
-    /// The same input with another encoding.
-    pub fn encoded(self, encoding: Encoding) -> Self {
-        Self { encoding, ..self }
+    /// The same input with another encoding, such as `Fourier::geometric(0.5, 8.0, 8).with_input()`.
+    pub fn encoded(self, encoding: impl Into<Encoding>) -> Self {
+        Self { encoding: encoding.into(), ..self }
     }
 
     /// The same input with other layers of its own, an embedding: `Input::new("x", 2).embedded(vec![Layer::dense(224,

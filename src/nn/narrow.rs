@@ -101,7 +101,7 @@ mod tests {
         let mut mixed = plain(&[4, 4]);
         mixed.layers[1] = Layer::dense(4, Activation::Relu);
         assert!(mixed.narrow(64).is_none());
-        let time = Input::new("t", 1).encoded(Encoding::Fourier(Fourier::new(vec![1.0])));
+        let time = Input::new("t", 1).encoded(Fourier::new(vec![1.0]));
         assert!(Network::mlp(vec![time], &[4], Activation::Relu, 1).narrow(64).is_none());
         let embedded = Input::new("t", 1).embedded(vec![Layer::Activate(Activation::Relu)]);
         assert!(Network::mlp(vec![embedded], &[4], Activation::Relu, 1).narrow(64).is_none());

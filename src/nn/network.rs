@@ -200,7 +200,7 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Encoding, Fourier, FourierColumns, LayerNorm};
+    use crate::nn::{Encoding, Fourier, LayerNorm};
 
     #[test]
     fn r18_parameter_count_of_the_push_t_energy() {
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn encoded_inputs_count_by_their_features() {
-        let fourier = Fourier::geometric(1.0, 100.0, 8).with_columns(FourierColumns::FeaturesAndInput);
-        let time = Input::new("time", 1).encoded(Encoding::Fourier(fourier.clone()));
+        let fourier = Fourier::geometric(1.0, 100.0, 8).with_input();
+        let time = Input::new("time", 1).encoded(fourier.clone());
         assert_eq!(time.encoded_width(), 17);
         let network = Network::mlp(vec![Input::new("x", 3), time], &[5], Activation::Silu, 2);
         network.check().unwrap();
@@ -311,7 +311,7 @@ mod tests {
         let affine = |outputs| Layer::dense(outputs, Activation::Identity);
         let fourier = Fourier::gaussian(1, 16, 30.0, 0);
         let frozen = fourier.frequencies.len();
-        let time = Input::new("time", 1).encoded(Encoding::Fourier(fourier));
+        let time = Input::new("time", 1).encoded(fourier);
         let score = Network::mlp(
             vec![
                 Input::new("action", 2).embedded(vec![affine(224)]),

@@ -81,7 +81,7 @@ impl RnceTrainer {
                 },
                 Negatives::Fixed(bounds) => ProposalDescription::Uniform { bounds: bounds.clone() },
             },
-            data: format!("{:016x}", self.fingerprint),
+            data: stored::fingerprint_text(self.fingerprint),
             machine: Machine::new(&self.gpu, self.variants()),
         };
         stored::write(&self.gpu, path, &description, &self.parts())
@@ -112,14 +112,9 @@ impl RnceTrainer {
         let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
         let stored = Stored::read(path)?;
         let (tensors, description) = stored.parse::<Description>(None).map_err(&fail)?;
-        if description.data != format!("{:016x}", data.fingerprint()) {
-            return Err(fail("was trained on other data; resume with the same data set".into()));
-        }
+        let position = (description.step, description.options.steps);
+        stored::check_run(data, &description.data, position).map_err(&fail)?;
         description.options.check(data)?;
-        if description.step > description.options.steps {
-            let steps = description.options.steps;
-            return Err(fail(format!("stands at step {} of a run of {steps}", description.step)));
-        }
         let model = |name: &str, network: Network| stored::promised(gpu, &tensors, name, network, path);
         let energy = NetworkEnergy::new(model("energy", description.energy)?)?;
         let negatives = match description.proposal {

@@ -61,7 +61,7 @@ impl DiffusionTrainer {
             options: self.options.clone(),
             name: self.model.name().into(),
             network: self.model.network().clone(),
-            data: format!("{:016x}", self.fingerprint),
+            data: stored::fingerprint_text(self.fingerprint),
             machine: Machine::new(&self.gpu, self.variants()),
         };
         stored::write(&self.gpu, path, &description, &[(&self.model, &self.optimiser)])
@@ -111,13 +111,8 @@ impl DiffusionTrainer {
         let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
         let stored = Stored::read(path)?;
         let (tensors, description) = stored.parse::<Description>(Some(KIND)).map_err(&fail)?;
-        if description.data != format!("{:016x}", data.fingerprint()) {
-            return Err(fail("was trained on other data; resume with the same data set".into()));
-        }
-        if description.step > description.options.steps {
-            let steps = description.options.steps;
-            return Err(fail(format!("stands at step {} of a run of {steps}", description.step)));
-        }
+        let position = (description.step, description.options.steps);
+        stored::check_run(data, &description.data, position).map_err(&fail)?;
         let options = DiffusionOptions { seed: description.seed, ..description.options };
         options.check(&description.network, data)?;
         let model = stored::promised(gpu, &tensors, &description.name, description.network, path)?;

@@ -14,6 +14,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::Dataset;
 use crate::gpu::{Gpu, Tensor, VariantChoices, write_whole};
 use crate::nn::{Model, Network, Optimiser, ParameterLayout};
 use crate::{Error, Result};
@@ -199,6 +200,22 @@ impl Stored {
 
 fn described<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("its description: {error}"))
+}
+
+/// Checks that a run of `steps` stands at one of them, and goes on with the data it was trained on.
+pub(super) fn check_run(data: &Dataset, fingerprint: &str, (step, steps): (u64, u64)) -> Result<(), String> {
+    if fingerprint != fingerprint_text(data.fingerprint()) {
+        return Err("was trained on other data; resume with the same data set".into());
+    }
+    match step <= steps {
+        true => Ok(()),
+        false => Err(format!("stands at step {step} of a run of {steps}")),
+    }
+}
+
+/// How a data set's fingerprint stands in a description.
+pub(super) fn fingerprint_text(fingerprint: u64) -> String {
+    format!("{fingerprint:016x}")
 }
 
 /// A model of a checkpoint, its parameters still zero. Before any memory is taken, the file must hold what the description

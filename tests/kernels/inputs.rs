@@ -2,9 +2,7 @@
 
 use gibbs::gpu::Value;
 use gibbs::nn::Layer::{Activate, Norm, Residual};
-use gibbs::nn::{
-    Activation, Encoding, Fourier, FourierColumns, GradientMode, Input, Keep, Layer, LayerNorm, Network,
-};
+use gibbs::nn::{Activation, Encoding, Fourier, GradientMode, Input, Keep, Layer, LayerNorm, Network};
 use gibbs_reference::nn as reference;
 
 use super::network::{ACTION, CONTEXT, Model, affine, check_parameters, near, parameters, twin};
@@ -28,9 +26,8 @@ fn norm() -> Layer {
 /// The context alone, as a score network has its time.
 pub fn shared(inputs: Vec<Input>) -> Network {
     let [context, action] = <[Input; 2]>::try_from(inputs).unwrap();
-    let fourier = Fourier::gaussian(CONTEXT, 5, 0.4, 1).with_columns(FourierColumns::FeaturesAndInput);
     let context = context
-        .encoded(Encoding::Fourier(fourier))
+        .encoded(Fourier::gaussian(CONTEXT, 5, 0.4, 1).with_input())
         .embedded(vec![dense(9, Activation::Silu), dense(7, Activation::Identity)]);
     Network::mlp(vec![context, action], &[17, 9], Activation::Tanh, 2)
 }
@@ -124,7 +121,7 @@ const ROWS: usize = 7 * CONTEXTS;
 
 /// A score network: the sample first, then the time of several contexts, then the context of several samples.
 fn score() -> Network {
-    let time = Input::new("time", 1).encoded(Encoding::Fourier(Fourier::gaussian(1, 16, 3.0, 4)));
+    let time = Input::new("time", 1).encoded(Fourier::gaussian(1, 16, 3.0, 4));
     let inputs = vec![
         Input::normalised("action", affine(92, ACTION)).embedded(vec![dense(23, Activation::Identity)]),
         time.embedded(vec![dense(9, Activation::Silu), dense(9, Activation::Identity)]),

@@ -6,9 +6,8 @@ use gibbs::gpu::{Column, DType, DeviceClass, Gpu, Shape, random};
 use gibbs::nn::dense_forward::{DenseForward, Start};
 use gibbs::nn::dense_input_gradient::Onward;
 use gibbs::nn::{
-    Activation, Affine, Encoding, FlatGradient, Fourier, FourierColumns, GradientMode, Initial, Input, Keep,
-    LayerNorm, Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient,
-    pack_inputs,
+    Activation, Affine, Encoding, FlatGradient, Fourier, GradientMode, Initial, Input, Keep, LayerNorm,
+    Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient, pack_inputs,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
 use gibbs_reference::compose::{self, Block, InputNetwork, InputTrace, Layer, Mlp, ranking_nce_gradient};
@@ -339,9 +338,7 @@ fn models() -> Vec<Model> {
             Activation::Tanh,
             2,
             [
-                Encoding::Fourier(
-                    Fourier::gaussian(CONTEXT, 5, 0.4, 1).with_columns(FourierColumns::FeaturesAndInput),
-                ),
+                Encoding::Fourier(Fourier::gaussian(CONTEXT, 5, 0.4, 1).with_input()),
                 Encoding::Fourier(Fourier::gaussian(ACTION, 3, 0.3, 2)),
             ],
         ),

@@ -1,10 +1,7 @@
 //! Batches beyond a binding: networks that go through in ranges of rows.
 
 use gibbs::gpu::{Gpu, Shape};
-use gibbs::nn::{
-    Activation, Dense, Encoding, Fourier, FourierColumns, GradientMode, Input, Keep, LayerNorm, Network,
-    Norms,
-};
+use gibbs::nn::{Activation, Dense, Encoding, Fourier, GradientMode, Input, Keep, LayerNorm, Network, Norms};
 use gibbs_reference::compose::{Layer, Mlp};
 use gibbs_reference::nn as reference;
 
@@ -26,7 +23,7 @@ const NARROW: u64 = 64 << 10;
 /// Cuts lie within contexts, at their borders, and where there are no shared contexts.
 fn models() -> Vec<(Model, usize)> {
     let fourier = [
-        Encoding::Fourier(Fourier::gaussian(3, 5, 0.4, 1).with_columns(FourierColumns::FeaturesAndInput)),
+        Encoding::Fourier(Fourier::gaussian(3, 5, 0.4, 1).with_input()),
         Encoding::Fourier(Fourier::gaussian(2, 3, 0.3, 2)),
     ];
     vec![

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gibbs::gpu::{Tuning, TuningFile};
-use gibbs::nn::{Encoding, Fourier, FourierColumns, LayerNorm, Norms};
+use gibbs::nn::{Encoding, Fourier, LayerNorm, Norms};
 use gibbs::train::{EnergyOptions, NetworkShape, RnceOptions, RnceTrainer, StepRecord};
 use tempfile::TempDir;
 
@@ -108,10 +108,9 @@ fn a_resumed_run_of_a_residual_network_has_the_same_bits() {
 
 #[test]
 fn a_resumed_run_with_fourier_inputs_has_the_same_bits() {
-    let columns = FourierColumns::FeaturesAndInput;
     let energy = EnergyOptions {
         context_encoding: Encoding::Fourier(Fourier::geometric(0.5, 4.0, 3)),
-        action_encoding: Encoding::Fourier(Fourier::gaussian(2, 5, 0.4, 1).with_columns(columns)),
+        action_encoding: Encoding::Fourier(Fourier::gaussian(2, 5, 0.4, 1).with_input()),
         ..tiny(1).energy
     };
     resumes_exactly(RnceOptions { energy, ..tiny(20) }, 10);
