@@ -26,7 +26,7 @@ pub mod solver_step;
 mod time_grid;
 
 pub use energy_score::EnergyScore;
-pub use evaluate::{EnergyAtLevel, evaluate_noise};
+pub use evaluate::{EnergyAtLevel, evaluate_guided, evaluate_noise};
 pub use finite_energy::{FiniteEnergy, FiniteScore};
 pub use flow_probe::Probe;
 pub use guidance::{Guidance, GuidedNoise};

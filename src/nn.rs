@@ -63,6 +63,7 @@ pub use gradient_norm::{FlatGradient, WatchedLoss};
 pub use input::Input;
 pub use layer::{Activation, Dense, Layer, LayerNorm, Norms};
 pub use layout::{Initial, ParameterLayout, Slice};
+pub(crate) use mixture_energy::HALF_LOG_TAU;
 pub use mixture_energy::MixtureEnergy;
 pub use model::Model;
 pub(crate) use narrow::{Narrow, NarrowLayer};

@@ -1,7 +1,9 @@
-//! Diffusion models as users train and sample them, on lavapipe: reproducible runs, checkpoints, contexts, faults. C13 is an entry
-//! of the project's table of acceptance tests.
+//! Diffusion models as users train and sample them, on lavapipe: reproducible runs, checkpoints, contexts, faults. C13 and C14 are
+//! entries of the project's table of acceptance tests.
 
 mod common;
+#[path = "../examples/common/published.rs"]
+mod published;
 
 use common::lavapipe;
 use common::points::{moments, normals, own_gpu, pairs};
@@ -13,7 +15,7 @@ use gibbs::diffusion::{
 use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::gpu::{Recording, RunState};
 use gibbs::nn::{
-    ACTION, Activation, CONTEXT, Fourier, Gradient, Input, Model, Network, Points, ShaderEnergy,
+    ACTION, Activation, CONTEXT, Fourier, Gradient, Input, Layer, Model, Network, Points, ShaderEnergy,
     ShaderEnergyOptions, TIME,
 };
 use gibbs::proposal::UniformBox;
@@ -236,6 +238,26 @@ fn a_loss_that_is_no_number_is_named_with_its_step() {
     let mut losses = Vec::new();
     trainer.train(5, &mut |records| losses.extend(records.iter().map(|r| r.loss))).expect("training");
     assert_eq!(losses, [0.0; 5]);
+}
+
+/// C14: the published networks of arXiv 2304.12824, those that the examples train. The counts of the toys include 16 frequencies
+/// that are not trained; a twin critic and the energy of a policy over 17 states and 6 actions have 276k and 213k.
+#[test]
+fn c14_parameter_counts_of_the_networks_of_contrastive_energy_prediction() {
+    let both = vec![Input::new(CONTEXT, 17), Input::new(ACTION, 6)];
+    let critic = Network::mlp(both.clone(), &[256; 3], Activation::Relu, 1);
+    assert_eq!(2 * critic.parameter_count(), 275_970);
+    let time = published::time().embedded(vec![Layer::dense(32, Activation::Identity)]);
+    let timed = [both, vec![time]].concat();
+    assert_eq!(Network::mlp(timed, &[256; 4], Activation::Silu, 1).parameter_count(), 213_025);
+    for (network, width, count) in [(published::score(), 256, 1_054_194), (published::energy(), 34, 807_473)]
+    {
+        network.check().expect("a network");
+        assert_eq!(network.input_width(), width);
+        assert_eq!(network.parameter_count() + 16, count);
+        let stored = network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
+        assert_eq!(stored + 16, count);
+    }
 }
 
 /// C13: a small budget of training, eight Gaussians at beta 10: known .029-.033 for contrast, .54-.61 for regression.

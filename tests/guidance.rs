@@ -13,6 +13,7 @@ use gibbs::diffusion::{
 };
 use gibbs::gpu::{DType, Recording, Tensor};
 use gibbs::nn::QuadraticEnergy;
+use gibbs::proposal::UniformBox;
 use gibbs::tasks::toy::{Component, MixtureOracle, Quadratic, Task, measure};
 
 const WEIGHTS: [f64; 3] = [0.5, 0.3, 0.2];
@@ -238,9 +239,12 @@ fn c12_the_cost_of_wrong_guidance() {
             });
             let (mean, covariance) = moments(&found);
             let found = [mean[0], mean[1], covariance[0], covariance[2]];
-            for (found, known) in found.iter().zip(known) {
-                // Published to 20000 samples too: both have a standard error of up to .012.
-                assert!((found - known).abs() < 0.03, "beta {beta}, kind {kind}: {found} {known}");
+            println!("beta {beta}, kind {kind}: {found:.4?}, known {known:?}");
+            // Of 20000 samples, as the known ones: a variance has a standard error of a hundredth of itself.
+            let bounds = [0.02, 0.02, 0.04 * known[2] + 0.002, 0.04 * known[3] + 0.002];
+            for (at, (found, known)) in found.iter().zip(known).enumerate() {
+                let gap = (found - known).abs();
+                assert!(gap < bounds[at].min(0.02), "beta {beta}, kind {kind}: {found} {known}");
             }
         }
     }
@@ -265,7 +269,8 @@ fn c12_the_cost_of_wrong_guidance() {
             });
             let found: Vec<[f32; 2]> = found.iter().map(|p| p.map(|v| v as f32)).collect();
             let apart = measure::mode_variation(&found, &centres, &weights);
-            assert!((apart - known).abs() < 0.012, "beta {beta}, kind {kind}: {apart} {known}");
+            println!("eight Gaussians, beta {beta}, kind {kind}: {apart:.4}, known {known}");
+            assert!((apart - known).abs() < 0.01, "beta {beta}, kind {kind}: {apart} {known}");
         }
     }
 }
@@ -365,6 +370,9 @@ fn samplers_that_make_no_sense_are_refused() {
     );
     let scale = SamplingOptions { guidance_scale: f64::INFINITY, ..good.clone() };
     assert!(refused(&scale, Guidance::None).contains("scale"));
+    let bounds = Some(UniformBox::new(&[0.0; 3], &[1.0; 3]).expect("a box"));
+    let error = refused(&SamplingOptions { bounds, ..good.clone() }, Guidance::None);
+    assert!(error.contains("bounds") && error.contains("3 dimensions"), "{error}");
     let energy = QuadraticEnergy::full(&[0.0], &[1.0]).expect("an energy");
     let guidance = Guidance::Denoised { energy: &energy, beta: 1.0 };
     assert!(refused(&good, guidance).contains("dimensions"));

@@ -1,6 +1,12 @@
 //! Learns how a bandit's actions were chosen, as a diffusion model for every state, and energies that lead its samples towards what is
 //! worth most; measures the policies against the best one in closed form (arXiv 2304.12824).
 
+#[path = "../common/accuracy.rs"]
+mod accuracy;
+#[path = "../common/choices.rs"]
+mod choices;
+#[path = "../common/files.rs"]
+mod files;
 #[path = "../common/palette.rs"]
 mod palette;
 #[path = "../common/panels.rs"]
@@ -21,6 +27,7 @@ use clap::{Parser, ValueEnum};
 use gibbs::diffusion::SolverOptions;
 use gibbs::{Gpu, GpuOptions};
 
+use choices::LabelKind;
 use networks::{Preset, Trained};
 use rows::{Method, Row};
 
@@ -38,16 +45,16 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = LabelKind::Unnormalised)]
     labels: LabelKind,
     /// How much value counts against likeness to the behaviour.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 3.0)]
     beta: f64,
     /// Actions per state that are compared with each other.
-    #[arg(long, default_value_t = 16)]
-    support: usize,
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=1024))]
+    support: u16,
     /// Where these actions come from.
     #[arg(long, value_enum, default_value_t = SupportSource::Data)]
     support_from: SupportSource,
     /// Factor of the energy's gradient; 1 is exact.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0)]
     guidance: f64,
     /// Evaluations of the networks per sample.
     #[arg(long, default_value_t = 25)]
@@ -62,22 +69,14 @@ struct Arguments {
     #[arg(long)]
     steps: Option<u64>,
     /// Samples to draw in each of the 16 states of the measurement.
-    #[arg(long, default_value_t = 4000)]
-    samples: usize,
+    #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    samples: u32,
     /// A part of the adapter's name, such as `llvmpipe` or `nvidia`.
     #[arg(long)]
     adapter: Option<String>,
     /// Folder for the picture and metrics.
     #[arg(long, default_value = "out/bandit")]
     out: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LabelKind {
-    /// Softmax of the energies of a state's actions, as in the paper's code; biased for few actions.
-    Normalised,
-    /// Exponentials on one fixed scale: exact for any number of actions.
-    Unnormalised,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,12 +113,15 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> panels::Outcome {
     let methods = arguments.methods()?;
-    arguments.solver().check()?;
+    for &method in &methods {
+        networks::check(arguments, method)?;
+    }
     let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
     let mut trained = Trained::new(&gpu, arguments);
     let mut shown = Vec::new();
+    let path = arguments.out.join("metrics.json");
     for method in methods {
         let begun = Instant::now();
         let row = Row::describe(arguments, &gpu, method);
@@ -127,16 +129,15 @@ fn run(arguments: &Arguments) -> panels::Outcome {
         found.row.seconds = begun.elapsed().as_secs_f64();
         println!("{}", found.row.figures());
         shown.push(found);
-    }
-    let path = arguments.out.join("metrics.json");
-    let metrics = match &shown[..] {
-        [one] => serde_json::to_string_pretty(&one.row)?,
-        all => {
-            let rows: Vec<&Row> = all.iter().map(|found| &found.row).collect();
-            serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }))?
+        // After every method: a run that is stopped keeps what it has.
+        match &shown[..] {
+            [one] => files::write_json(&path, &one.row)?,
+            all => {
+                let rows: Vec<&Row> = all.iter().map(|found| &found.row).collect();
+                files::write_json(&path, &serde_json::json!({ "rows": rows }))?;
+            }
         }
-    };
-    std::fs::write(&path, metrics + "\n")?;
+    }
     println!("figures: {}", path.display());
     pictures::draw(&arguments.out, arguments.beta, &shown)
 }

@@ -2,16 +2,11 @@
 
 use std::time::Instant;
 
-use gibbs::diffusion::{
-    EnergyAtLevel, Guidance, IntermediateEnergy, NoiseLevel, NoiseSchedule, ScoreNetwork, evaluate_noise,
-};
-use gibbs::nn::{Points, evaluate_gradient};
+use gibbs::diffusion::Guidance;
 use gibbs::tasks::bandit::{Bandit, relative_entropy};
 use gibbs::tasks::toy::MixtureOracle;
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 
+use super::accuracy::{self, At};
 use super::networks::{Trained, draw_actions};
 use super::rows::{Method, Row};
 
@@ -19,8 +14,7 @@ use super::rows::{Method, Row};
 const PLACES: [f32; 4] = [-0.75, -0.25, 0.25, 0.75];
 /// Neighbours of the entropy's estimate.
 const NEIGHBOURS: usize = 4;
-/// Times at which errors are measured, the middles of equal parts of 0.001 to 1, and points in each state.
-const LEVELS: usize = 16;
+/// Points in each state at each time at which errors are measured.
 const POINTS: usize = 64;
 
 /// A finished row with the samples of each state.
@@ -71,62 +65,30 @@ pub fn row(trained: &mut Trained<'_>, mut row: Row) -> Outcome<Measured> {
     row.kl_exact_samples = floor;
     row.kl_mean = row.kl_states.iter().sum::<f64>() / row.states.len() as f64;
     row.kl_worst = row.kl_states.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let learned = energy.as_ref().map(|energy| energy as &dyn IntermediateEnergy);
-    (row.score_error, row.energy_gradient_error) = errors(trained, &row, &score.network, learned)?;
-    Ok(Measured { row, samples })
-}
-
-/// Relative root mean squares of the predicted noise and of the energy's gradient, over noised actions of the behaviour.
-fn errors(
-    trained: &Trained<'_>,
-    row: &Row,
-    score: &ScoreNetwork,
-    energy: Option<&dyn IntermediateEnergy>,
-) -> Outcome<(f64, Option<f64>)> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(row.seed ^ 0x77);
     let oracles = |beta: f64| -> gibbs::Result<Vec<MixtureOracle>> {
         row.states.iter().map(|state| Bandit.oracle(state.map(f64::from), beta)).collect()
     };
     let (exact, behaviours) = (oracles(row.beta)?, oracles(0.0)?);
-    // Sums of squares: of the noise's error and size, of the gradient's error and size.
-    let mut sums = [0.0; 4];
-    let levels: Vec<NoiseLevel> = NoiseSchedule::default().levels(1e-3, 1.0, LEVELS).collect();
-    for (index, level) in levels.into_iter().enumerate() {
-        let (alpha, sigma) = (level.alpha(), level.sigma());
-        let mut x = Vec::new();
-        for (state, behaviour) in behaviours.iter().enumerate() {
-            let seed = row.seed ^ 0x1234_5678 ^ ((index * behaviours.len() + state) as u64) << 32;
-            for action in behaviour.tilted().draw(POINTS, seed) {
-                x.extend(action.map(|place| {
-                    let noise: f64 = rng.sample(StandardNormal);
-                    (alpha * f64::from(place) + sigma * noise) as f32
-                }));
-            }
-        }
-        let context = row.states.as_flattened();
-        let points = Points { context, contexts: row.states.len(), y: &x, dims: 2 };
-        let noise = evaluate_noise(trained.gpu, score, &points, &level)?;
-        let gradient = match energy {
-            Some(energy) => {
-                Some(evaluate_gradient(trained.gpu, &EnergyAtLevel::new(energy, level), &points)?)
-            }
-            None => None,
-        };
-        for (state, oracle) in exact.iter().enumerate() {
-            let at = oracle.at(level)?;
-            for point in state * POINTS..(state + 1) * POINTS {
-                let exact = at.evaluate([0, 1].map(|j| f64::from(x[2 * point + j])));
-                for j in 0..2 {
-                    let eps = -sigma * exact.score[j];
-                    sums[0] += (f64::from(noise[2 * point + j]) - eps).powi(2);
-                    sums[1] += eps * eps;
-                    if let Some(gradient) = &gradient {
-                        sums[2] += (f64::from(gradient[2 * point + j]) - exact.gradient[j]).powi(2);
-                        sums[3] += exact.gradient[j].powi(2);
-                    }
-                }
-            }
-        }
-    }
-    Ok(((sums[0] / sums[1]).sqrt(), energy.map(|_| (sums[2] / sums[3]).sqrt())))
+    let errors = accuracy::errors(
+        (trained.gpu, &score.network),
+        (&guidance, 1.0),
+        &row.states,
+        row.seed ^ 0x77,
+        |level| {
+            let each = behaviours.iter().enumerate().flat_map(|(state, behaviour)| {
+                let index = (level * behaviours.len() + state) as u64;
+                behaviour.tilted().draw(POINTS, row.seed ^ 0x1234_5678 ^ index << 32)
+            });
+            each.collect()
+        },
+        |level| {
+            let of_state = exact.iter().map(|oracle| {
+                let at = oracle.at(level)?;
+                Ok(Box::new(move |x| at.evaluate(x)) as At<'_>)
+            });
+            of_state.collect()
+        },
+    )?;
+    (row.score_error, row.energy_gradient_error) = (errors.noise, errors.gradient);
+    Ok(Measured { row, samples })
 }

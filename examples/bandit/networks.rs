@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use gibbs::diffusion::{DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork};
-use gibbs::energy::{GuidanceObjective, Labels};
+use gibbs::energy::GuidanceObjective;
 use gibbs::nn::{
     ACTION, Activation, AdamOptions, CONTEXT, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
@@ -12,7 +12,7 @@ use gibbs::{Gpu, Result};
 
 use super::progress;
 use super::rows::Method;
-use super::{Arguments, LabelKind, SupportSource};
+use super::{Arguments, SupportSource};
 
 /// Length of the runs and size of the networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -86,6 +86,64 @@ pub struct Speed<T> {
     pub steps_per_second: f64,
 }
 
+/// A run's options, apart from its batch.
+fn options(arguments: &Arguments, objective: DiffusionObjective) -> DiffusionOptions {
+    let schedule = Schedule::Cosine { rate: 1e-2, warmup: 100, floor: 0.0 };
+    DiffusionOptions {
+        task: "bandit".into(),
+        objective,
+        steps: arguments.steps.unwrap_or(arguments.preset.steps()),
+        optimiser: AdamOptions { schedule, average_decay: 0.995, max_norm: 10.0, ..AdamOptions::default() },
+        seed: arguments.seed,
+        ..DiffusionOptions::default()
+    }
+}
+
+fn score_options(arguments: &Arguments) -> DiffusionOptions {
+    let batch = arguments.preset.states()[0];
+    DiffusionOptions { batch, ..options(arguments, DiffusionObjective::Noise) }
+}
+
+fn energy_options(arguments: &Arguments, method: Method) -> DiffusionOptions {
+    let (lowest, support) = (Bandit::LOWEST_ENERGY, usize::from(arguments.support));
+    let objective = match method {
+        Method::Cep => GuidanceObjective::Contrastive { labels: arguments.labels.labels(lowest) },
+        Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
+        Method::Mse | Method::None => GuidanceObjective::Mse,
+    };
+    let objective = DiffusionObjective::Energy { objective, beta: arguments.beta, group: support };
+    let batch = arguments.preset.states()[1] * support;
+    let options = options(arguments, objective);
+    DiffusionOptions { batch, support, times: [1e-5, options.times[1]], ..options }
+}
+
+/// How samples are drawn in a number of states at a time.
+fn sampling(arguments: &Arguments, contexts: usize, samples: usize, seed: u64) -> SamplingOptions {
+    SamplingOptions {
+        solver: arguments.solver(),
+        contexts,
+        context_width: 2,
+        samples,
+        guidance_scale: arguments.guidance,
+        seed,
+        ..SamplingOptions::default()
+    }
+}
+
+/// Checks what a method would be trained and sampled with, before anything is.
+///
+/// # Errors
+/// [`gibbs::Error::Argument`] for a temperature, a scale or a length that makes no sense.
+pub fn check(arguments: &Arguments, method: Method) -> Result<()> {
+    let (preset, support) = (arguments.preset, usize::from(arguments.support));
+    let data = Dataset::new(vec![0.0; 2], 2, vec![0.0; 2], 2)?;
+    score_options(arguments).check(&preset.score(), &data)?;
+    let data = Dataset::new(vec![0.0; 2], 2, vec![0.0; 3 * support], 3 * support)?;
+    energy_options(arguments, method).check(&preset.energy(), &data)?;
+    Bandit.oracle([0.0; 2], arguments.beta)?;
+    sampling(arguments, 1, arguments.samples as usize, 0).check(2)
+}
+
 /// The networks of a run.
 pub struct Trained<'a> {
     pub gpu: &'a Gpu,
@@ -107,8 +165,7 @@ impl<'a> Trained<'a> {
                 let preset = self.arguments.preset;
                 let (states, actions) = Bandit.draw(preset.data()[0], self.arguments.seed);
                 let data = Dataset::new(states.into_flattened(), 2, actions.into_flattened(), 2)?;
-                let options =
-                    DiffusionOptions { batch: preset.states()[0], ..self.options(DiffusionObjective::Noise) };
+                let options = score_options(self.arguments);
                 let (trainer, steps_per_second) = self.train("score", preset.score(), &data, options)?;
                 Speed { network: trainer.score()?, steps_per_second }
             }
@@ -120,21 +177,7 @@ impl<'a> Trained<'a> {
     /// The intermediate energy of a method that learns one. The actions of a state are compared at one time; the states of a step
     /// have times of their own.
     pub fn energy(&mut self, method: Method) -> Result<Speed<GuidanceNetwork>> {
-        let Arguments { preset, labels, beta, support, .. } = *self.arguments;
-        let labels = match labels {
-            LabelKind::Normalised => Labels::Normalised,
-            LabelKind::Unnormalised => Labels::Unnormalised { reference: Bandit::LOWEST_ENERGY },
-        };
-        let objective = match method {
-            Method::Cep => GuidanceObjective::Contrastive { labels },
-            Method::Emse => GuidanceObjective::ExponentialMse { reference: Bandit::LOWEST_ENERGY },
-            Method::Mse | Method::None => GuidanceObjective::Mse,
-        };
-        let objective = DiffusionObjective::Energy { objective, beta, group: support };
-        let mut options = self.options(objective);
-        options.batch = preset.states()[1] * support;
-        options.support = support;
-        options.times[0] = 1e-5;
+        let (preset, options) = (self.arguments.preset, energy_options(self.arguments, method));
         let data = match self.support.take() {
             Some(data) => data,
             None => self.draw_support()?,
@@ -148,33 +191,17 @@ impl<'a> Trained<'a> {
 
     /// States with the actions to be compared in each.
     fn draw_support(&mut self) -> Result<Dataset> {
-        let Arguments { preset, support, seed, .. } = *self.arguments;
+        let Arguments { preset, seed, .. } = *self.arguments;
+        let support = usize::from(self.arguments.support);
         let seed = seed ^ 0x0005_0990;
         let states = Bandit.states(preset.data()[1], seed);
         match self.arguments.support_from {
-            SupportSource::Data => Bandit.support(&states, support, seed + 1),
+            SupportSource::Data => Bandit.support(&states, support, seed.wrapping_add(1)),
             SupportSource::Model => {
                 let score = self.score()?.network;
                 let actions = draw_actions(self, &score, Guidance::None, &states, support, seed)?;
                 Bandit.label(&states, &actions)
             }
-        }
-    }
-
-    fn options(&self, objective: DiffusionObjective) -> DiffusionOptions {
-        let schedule = Schedule::Cosine { rate: 1e-2, warmup: 100, floor: 0.0 };
-        DiffusionOptions {
-            task: "bandit".into(),
-            objective,
-            steps: self.arguments.steps.unwrap_or(self.arguments.preset.steps()),
-            optimiser: AdamOptions {
-                schedule,
-                average_decay: 0.995,
-                max_norm: 10.0,
-                ..AdamOptions::default()
-            },
-            seed: self.arguments.seed,
-            ..DiffusionOptions::default()
         }
     }
 
@@ -208,15 +235,7 @@ pub fn draw_actions(
 ) -> Result<Vec<[f32; 2]>> {
     let fits = |contexts: &usize| states.len().is_multiple_of(*contexts) && contexts * samples <= AT_A_TIME;
     let contexts = (1..=states.len()).rev().find(fits).unwrap_or(1);
-    let options = SamplingOptions {
-        solver: trained.arguments.solver(),
-        contexts,
-        context_width: 2,
-        samples,
-        guidance_scale: trained.arguments.guidance,
-        seed,
-        ..SamplingOptions::default()
-    };
+    let options = sampling(trained.arguments, contexts, samples, seed);
     let mut sampler = DiffusionSampler::new(trained.gpu, score, guidance, &options)?;
     let mut actions = Vec::with_capacity(states.len() * samples);
     for states in states.chunks_exact(contexts) {

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use gibbs::Gpu;
 use serde::Serialize;
 
-use super::{Arguments, LabelKind, SupportSource};
+use super::{Arguments, SupportSource};
 
 /// Where guidance comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -63,21 +63,18 @@ pub struct Row {
     pub seconds: f64,
     /// Of the network that guides, or of the score where none does.
     pub steps_per_second: f64,
+    /// With the sampler's compilation.
     pub samples_per_second: f64,
 }
 
 impl Row {
     /// A row with everything but its figures.
     pub fn describe(arguments: &Arguments, gpu: &Gpu, method: Method) -> Self {
-        let labels = match arguments.labels {
-            LabelKind::Normalised => "normalised",
-            LabelKind::Unnormalised => "unnormalised",
-        };
         Self {
             method,
-            labels: (method == Method::Cep).then_some(labels),
+            labels: (method == Method::Cep).then(|| arguments.labels.name()),
             beta: arguments.beta,
-            support: arguments.support,
+            support: arguments.support.into(),
             support_from: match arguments.support_from {
                 SupportSource::Data => "data",
                 SupportSource::Model => "model",
@@ -89,7 +86,7 @@ impl Row {
             steps: arguments.steps.unwrap_or(arguments.preset.steps()),
             nfe: arguments.nfe,
             guidance: arguments.guidance,
-            samples: arguments.samples,
+            samples: arguments.samples as usize,
             kl_mean: f64::NAN,
             kl_worst: f64::NAN,
             kl_states: Vec::new(),

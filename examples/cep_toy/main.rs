@@ -1,6 +1,12 @@
 //! Trains diffusion models of two-dimensional data and energies that guide them, samples the tilted densities, and measures
 //! everything against closed forms (arXiv 2304.12824).
 
+#[path = "../common/accuracy.rs"]
+mod accuracy;
+#[path = "../common/choices.rs"]
+mod choices;
+#[path = "../common/files.rs"]
+mod files;
 #[path = "../common/palette.rs"]
 mod palette;
 #[path = "../common/panels.rs"]
@@ -19,10 +25,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use gibbs::diffusion::{Solver, SolverOptions, TimeGrid};
+use gibbs::diffusion::{SamplingOptions, SolverOptions, TimeGrid};
 use gibbs::tasks::toy::Task;
 use gibbs::{Gpu, GpuOptions};
 
+use choices::{LabelKind, SolverKind};
 use networks::{Preset, Trained};
 use rows::{Method, Row, Table};
 
@@ -45,10 +52,10 @@ struct Arguments {
     #[arg(long)]
     group: Option<usize>,
     /// Inverse temperatures; 3, 10 and 20 are published. Several with commas.
-    #[arg(long, value_delimiter = ',', default_value = "10")]
+    #[arg(long, allow_negative_numbers = true, value_delimiter = ',', default_value = "10")]
     beta: Vec<f64>,
     /// Factor of the energy's gradient; 1 is exact.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0)]
     guidance: f64,
     /// Seeds of data, weights, batches and samples; several with commas.
     #[arg(long, value_delimiter = ',', default_value = "0")]
@@ -80,30 +87,6 @@ struct Arguments {
     out: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LabelKind {
-    /// Softmax of the group's energies, as in the paper's code.
-    Normalised,
-    /// Exponentials on a fixed scale: exact for any size of group.
-    Unnormalised,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SolverKind {
-    /// Ancestral sampling.
-    Ddpm,
-    /// First order.
-    Ddim,
-    /// DPM-Solver++ of second order, multistep.
-    Multistep2,
-    /// DPM-Solver++ of third order, multistep.
-    Multistep3,
-    /// DPM-Solver++ of second order, two evaluations a step (the paper's policies, with `--grid time --nfe 15`).
-    Singlestep2,
-    /// DPM-Solver of second order, multistep (the paper's toys, with `--grid time --nfe 15`).
-    NoiseMultistep2,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum GridKind {
     /// Equal steps of time.
@@ -117,14 +100,7 @@ enum GridKind {
 impl Arguments {
     fn solver(&self) -> SolverOptions {
         SolverOptions {
-            solver: match self.solver {
-                SolverKind::Ddpm => Solver::Ddpm,
-                SolverKind::Ddim => Solver::Ddim,
-                SolverKind::Multistep2 => Solver::Multistep2,
-                SolverKind::Multistep3 => Solver::Multistep3,
-                SolverKind::Singlestep2 => Solver::Singlestep2,
-                SolverKind::NoiseMultistep2 => Solver::NoiseMultistep2,
-            },
+            solver: self.solver.solver(),
             grid: match self.grid {
                 GridKind::Time => TimeGrid::Time,
                 GridKind::LogSnr => TimeGrid::LogSnr,
@@ -133,6 +109,12 @@ impl Arguments {
             evaluations: self.nfe,
             ..SolverOptions::default()
         }
+    }
+
+    /// How samples are drawn at a factor of the energy's gradient.
+    fn sampling(&self, guidance_scale: f64, seed: u64) -> SamplingOptions {
+        let solver = self.solver();
+        SamplingOptions { solver, samples: self.samples, guidance_scale, seed, ..SamplingOptions::default() }
     }
 
     fn tasks(&self) -> Result<Vec<Task>, Box<dyn std::error::Error>> {
@@ -163,8 +145,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> panels::Outcome {
     let (tasks, methods) = (arguments.tasks()?, arguments.methods()?);
-    let solver = arguments.solver();
-    solver.check()?;
+    arguments.sampling(arguments.guidance, 0).check(2)?;
     let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
@@ -178,7 +159,6 @@ fn run(arguments: &Arguments) -> panels::Outcome {
             }
         }
     }
-    let single = tasks.len() * methods.len() * arguments.beta.len() * arguments.seed.len() == 1;
     let mut asked = Vec::new();
     for &seed in &arguments.seed {
         for &task in &tasks {
@@ -186,13 +166,13 @@ fn run(arguments: &Arguments) -> panels::Outcome {
             for &beta in &arguments.beta {
                 let target = task.target(beta)?;
                 for &method in &methods {
-                    let row = Row::describe(arguments, &gpu, (task, method), (beta, seed), &solver);
+                    let row = Row::describe(arguments, &gpu, (task, method), (beta, seed))?;
                     asked.push(row.clone());
-                    if !single && table.holds(&row) {
+                    if table.holds(&row) {
                         eprintln!("{} is there already", row.name());
                         continue;
                     }
-                    let result = measure::row(&mut trained, row, &target, &solver)?;
+                    let result = measure::row(&mut trained, row, &target)?;
                     eprintln!("{}: {}", result.row.name(), result.row.figures());
                     pictures::keep(&arguments.out, &result)?;
                     table.add(&result.row)?;
@@ -200,15 +180,14 @@ fn run(arguments: &Arguments) -> panels::Outcome {
             }
         }
     }
-    let rows = table.like(&asked[0]);
+    let rows = table.like(&asked[0], arguments.labels);
     let path = arguments.out.join("metrics.json");
-    let metrics = match single {
-        true => serde_json::to_string_pretty(&rows.iter().find(|row| row.same(&asked[0])))?,
-        false => serde_json::to_string_pretty(&serde_json::json!({ "rows": rows }))?,
-    };
-    std::fs::write(&path, metrics + "\n")?;
+    match &asked[..] {
+        [one] => files::write_json(&path, &rows.iter().find(|row| row.same(one)))?,
+        _ => files::write_json(&path, &serde_json::json!({ "rows": rows }))?,
+    }
     let text = rows::markdown(&rows);
-    std::fs::write(arguments.out.join("table.md"), &text)?;
+    files::write_whole(&arguments.out.join("table.md"), &text)?;
     println!("{text}");
     println!("figures: {}", path.display());
     pictures::draw(&arguments.out, &tasks, &methods, &asked)

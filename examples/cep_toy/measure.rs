@@ -2,25 +2,19 @@
 
 use std::time::Instant;
 
-use gibbs::diffusion::{
-    DiffusionSampler, EnergyAtLevel, Guidance, GuidanceNetwork, NoiseSchedule, SamplingOptions, ScoreNetwork,
-    SolverOptions, evaluate_noise,
-};
-use gibbs::nn::{Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy, evaluate_gradient};
+use gibbs::diffusion::{DiffusionSampler, EnergyAtLevel, Guidance, GuidanceNetwork, NoiseSchedule};
+use gibbs::nn::{Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy};
 use gibbs::tasks::toy::measure::sliced_wasserstein;
 use gibbs::tasks::toy::{Bins, Oracle, Target, Task};
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
-use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
+use super::accuracy::{self, At, LEVELS};
 use super::networks::Trained;
 use super::rows::{Method, Row};
 
 /// Directions of the sliced Wasserstein distance.
 const DIRECTIONS: usize = 64;
-/// Times at which errors are measured, the middles of equal parts of 0.001 to 1, and points at each.
-const LEVELS: usize = 16;
+/// Points at each time at which errors are measured.
 const POINTS: usize = 256;
 /// Times of the pictures of energies, and points along their sides.
 pub const FIELD_TIMES: [f64; 4] = [0.02, 0.15, 0.35, 0.6];
@@ -78,16 +72,10 @@ fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DI
 }
 
 /// Trains what the row needs, samples and measures.
-pub fn row(
-    trained: &mut Trained<'_>,
-    mut row: Row,
-    target: &Target,
-    solver: &SolverOptions,
-) -> Outcome<Measured> {
+pub fn row(trained: &mut Trained<'_>, mut row: Row, target: &Target) -> Outcome<Measured> {
     let (task, seed) = (trained.task, trained.seed);
     let score = trained.score()?;
     row.score_seconds = score.seconds;
-    let begun = Instant::now();
     row.steps_per_second = score.steps_per_second;
     let exact_energy = task.has_gradient() && row.method == Method::Dps;
     let energy = match row.method {
@@ -96,9 +84,11 @@ pub fn row(
         method => {
             let energy = trained.energy(method, row.beta)?;
             row.steps_per_second = energy.steps_per_second;
+            row.seconds = energy.seconds;
             Some(energy.network)
         }
     };
+    let begun = Instant::now();
     let written = written_energy(task)?;
     let start = NoiseSchedule::default().at(0.0);
     let regressed = energy.as_ref().map(|energy| EnergyAtLevel::new(energy, start));
@@ -116,13 +106,7 @@ pub fn row(
     }
     // Of the learned intermediate energy.
     let factor = if row.method == Method::Mse { row.beta } else { 1.0 };
-    let options = SamplingOptions {
-        solver: *solver,
-        samples: row.samples,
-        guidance_scale: row.guidance * factor,
-        seed: seed ^ 0x5a3d,
-        ..SamplingOptions::default()
-    };
+    let options = trained.arguments.sampling(row.guidance * factor, seed ^ 0x5a3d);
     let mut sampler = DiffusionSampler::new(trained.gpu, &score.network, guidance, &options)?;
     let clock = Instant::now();
     let flat = sampler.sample(&[])?;
@@ -135,14 +119,25 @@ pub fn row(
     row.sliced_w2 = sliced_wasserstein(&samples, &exact[0], DIRECTIONS)?;
     row.sliced_w2_exact_samples = sliced_wasserstein(&exact[1], &exact[0], DIRECTIONS)?;
     let oracle = task.oracle(row.beta)?;
+    let fresh = task.draw(LEVELS * POINTS, seed ^ 0x1234_5678);
+    let errors = accuracy::errors(
+        (trained.gpu, &score.network),
+        (&guidance, factor),
+        &[],
+        seed ^ 0x77,
+        |level| fresh[level * POINTS..(level + 1) * POINTS].iter().map(|point| point.x).collect(),
+        |level| {
+            let at = oracle.at(level)?;
+            Ok(vec![Box::new(move |x| at.evaluate(x)) as At<'_>])
+        },
+    )?;
+    (row.score_error, row.energy_gradient_error) = (errors.noise, errors.gradient);
     let learned = match row.method {
         Method::Dps => None,
         _ => energy.as_ref().map(|energy| Learned { energy, factor }),
     };
-    let (score_error, gradient_error) = errors(trained, &oracle, &score.network, learned.as_ref())?;
-    (row.score_error, row.energy_gradient_error) = (score_error, gradient_error);
     let field = learned.as_ref().map(|learned| field(trained, &oracle, learned)).transpose()?;
-    row.seconds = begun.elapsed().as_secs_f64();
+    row.seconds += begun.elapsed().as_secs_f64();
     let half_width = task.half_width();
     let shown: Vec<[f32; 2]> = trained.points().iter().take(50_000).map(|point| point.x).collect();
     Ok(Measured {
@@ -152,50 +147,6 @@ pub fn row(
         data: Bins::of_sample(&shown, half_width, CELLS).probabilities,
         field,
     })
-}
-
-/// Relative root mean squares of the predicted noise and of the energy's gradient over noised data at several times.
-fn errors(
-    trained: &mut Trained<'_>,
-    oracle: &Oracle,
-    score: &ScoreNetwork,
-    learned: Option<&Learned<'_>>,
-) -> Outcome<(f64, Option<f64>)> {
-    let (task, gpu) = (trained.task, trained.gpu);
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(trained.seed ^ 0x77);
-    let points = task.draw(LEVELS * POINTS, trained.seed ^ 0x1234_5678);
-    let mut normal = || -> f64 { rng.sample(StandardNormal) };
-    // Sums of squares: of the noise's error and size, of the gradient's error and size.
-    let mut sums = [0.0; 4];
-    let levels = NoiseSchedule::default().levels(1e-3, 1.0, LEVELS);
-    for (level, chosen) in levels.zip(points.chunks_exact(POINTS)) {
-        let (alpha, sigma) = (level.alpha(), level.sigma());
-        let x: Vec<f32> = chosen
-            .iter()
-            .flat_map(|point| point.x)
-            .map(|v| (alpha * f64::from(v) + sigma * normal()) as f32)
-            .collect();
-        let points = Points { context: &[], contexts: 1, y: &x, dims: 2 };
-        let noise = evaluate_noise(gpu, score, &points, &level)?;
-        let gradient = learned
-            .map(|learned| evaluate_gradient(gpu, &EnergyAtLevel::new(learned.energy, level), &points))
-            .transpose()?;
-        let at = oracle.at(level)?;
-        for (index, place) in x.chunks_exact(2).enumerate() {
-            let exact = at.evaluate([0, 1].map(|j| f64::from(place[j])));
-            for j in 0..2 {
-                let eps = -sigma * exact.score[j];
-                sums[0] += (f64::from(noise[2 * index + j]) - eps).powi(2);
-                sums[1] += eps * eps;
-                if let (Some(gradient), Some(learned)) = (&gradient, learned) {
-                    let slope = learned.factor * f64::from(gradient[2 * index + j]);
-                    sums[2] += (slope - exact.gradient[j]).powi(2);
-                    sums[3] += exact.gradient[j].powi(2);
-                }
-            }
-        }
-    }
-    Ok(((sums[0] / sums[1]).sqrt(), learned.map(|_| (sums[2] / sums[3]).sqrt())))
 }
 
 /// The energy over the square, learned and exact.

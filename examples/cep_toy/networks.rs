@@ -1,11 +1,12 @@
 //! The networks of a task and seed, each trained when it is first asked for.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use clap::ValueEnum;
 use gibbs::diffusion::{GuidanceNetwork, ScoreNetwork};
-use gibbs::energy::{GuidanceObjective, Labels};
+use gibbs::energy::GuidanceObjective;
 use gibbs::nn::{ACTION, Activation, AdamOptions, Fourier, Input, Network, Schedule, TIME};
 use gibbs::tasks::toy::{LabelledPoint, Task};
 use gibbs::train::{Dataset, DiffusionObjective, DiffusionOptions, DiffusionTrainer};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::progress;
 use super::published;
 use super::rows::Method;
-use super::{Arguments, LabelKind};
+use super::{Arguments, files};
 
 /// Length of the runs and size of the networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -153,10 +154,7 @@ fn energy_options(
     (method, beta): (Method, f64),
 ) -> DiffusionOptions {
     let lowest = task.lowest_energy();
-    let labels = match arguments.labels {
-        LabelKind::Normalised => Labels::Normalised,
-        LabelKind::Unnormalised => Labels::Unnormalised { reference: lowest },
-    };
+    let labels = arguments.labels.labels(lowest);
     let objective = match method {
         Method::Cep => GuidanceObjective::Contrastive { labels },
         Method::Emse => GuidanceObjective::ExponentialMse { reference: lowest },
@@ -179,6 +177,25 @@ pub fn check(arguments: &Arguments, task: Task, method: Method, beta: f64) -> Re
     let preset = arguments.preset;
     options(arguments, task, 0, DiffusionObjective::Noise).check(&preset.score(), &data)?;
     energy_options(arguments, task, 0, (method, beta)).check(&preset.energy(), &data)
+}
+
+/// A fingerprint of both networks and of how they are trained: rows with another are other rows.
+pub fn recipe(
+    arguments: &Arguments,
+    task: Task,
+    seed: u64,
+    guided: (Method, f64),
+) -> serde_json::Result<String> {
+    let preset = arguments.preset;
+    let parts = (
+        options(arguments, task, seed, DiffusionObjective::Noise),
+        preset.score(),
+        (guided.0 != Method::None).then(|| (energy_options(arguments, task, seed, guided), preset.energy())),
+        preset.points(),
+    );
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(&parts)?.hash(&mut hasher);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// The data, the score and the energies of a task and seed.
@@ -232,7 +249,7 @@ impl<'a> Trained<'a> {
         Ok(score)
     }
 
-    /// The score that an earlier run on this adapter left, or else one trained now and left for later runs.
+    /// The score that an earlier run of the same kind left on this adapter, or else one trained now and left for later runs.
     fn stored_score(&mut self) -> Result<Speed<ScoreNetwork>> {
         let options = options(self.arguments, self.task, self.seed, DiffusionObjective::Noise);
         let preset = self.arguments.preset;
@@ -245,16 +262,21 @@ impl<'a> Trained<'a> {
             && origin.adapter == adapter
             && path.exists()
         {
-            eprintln!("the score is that of {}", path.display());
             let network = DiffusionTrainer::score_of(self.gpu, &path)?;
-            let Origin { steps_per_second, seconds, .. } = origin;
-            return Ok(Speed { network, steps_per_second, seconds });
+            let same = DiffusionTrainer::options_of(&path)? == options
+                && *network.model().network() == preset.score();
+            if same {
+                eprintln!("the score is that of {}", path.display());
+                let Origin { steps_per_second, seconds, .. } = origin;
+                return Ok(Speed { network, steps_per_second, seconds });
+            }
+            eprintln!("the score of {} was trained in another way, and is replaced", path.display());
         }
         let Speed { network: mut trainer, steps_per_second, seconds } =
             self.train("score", preset.score(), options)?;
         trainer.save(&path)?;
-        let origin = serde_json::json!(Origin { adapter, steps_per_second, seconds }).to_string();
-        std::fs::write(&beside, origin).map_err(|source| gibbs::Error::Io {
+        let origin = Origin { adapter, steps_per_second, seconds };
+        files::write_json(&beside, &origin).map_err(|source| gibbs::Error::Io {
             operation: "write",
             path: beside,
             source,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gibbs::tasks::toy::Task;
 
+use super::files::write_whole;
 use super::measure::{FIELD_TIMES, Measured};
 use super::panels::{Outcome, Panel, Row as Line, sheet};
 use super::rows::{Method, Row};
@@ -16,8 +17,7 @@ fn place(folder: &Path, row: &Row) -> PathBuf {
 /// Keeps what a row's pictures need.
 pub fn keep(folder: &Path, found: &Measured) -> Outcome {
     std::fs::create_dir_all(folder.join("panels"))?;
-    std::fs::write(place(folder, &found.row), serde_json::to_string(found)?)?;
-    Ok(())
+    Ok(write_whole(&place(folder, &found.row), &serde_json::to_string(found)?)?)
 }
 
 /// One sheet of samples per temperature, and one of energies per task and temperature, of the first seed among `rows`.
@@ -31,8 +31,12 @@ pub fn draw(folder: &Path, tasks: &[Task], methods: &[Method], rows: &[Row]) -> 
             row.task == task.name() && row.method == method && row.beta == beta && row.seed == first.seed
         };
         let row = rows.iter().find(of)?;
-        let text = std::fs::read_to_string(place(folder, row)).ok()?;
-        serde_json::from_str(&text).ok().filter(|found: &Measured| found.row.same(row))
+        let text = std::fs::read_to_string(place(folder, row)).ok();
+        let found: Option<Measured> = text.and_then(|text| serde_json::from_str(&text).ok());
+        if found.is_none() {
+            eprintln!("{} is not in the pictures: {} is missing", row.name(), place(folder, row).display());
+        }
+        found
     };
     for beta in betas {
         let mut lines = Vec::new();

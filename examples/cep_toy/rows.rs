@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use gibbs::Gpu;
-use gibbs::diffusion::SolverOptions;
 use gibbs::tasks::toy::Task;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::networks::Preset;
-use super::{Arguments, LabelKind};
+use super::Arguments;
+use super::choices::LabelKind;
+use super::files::write_whole;
+use super::networks::{self, Preset};
 
 /// Where guidance comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ impl Method {
     }
 }
 
-/// One object of `metrics.json`; `null` where a method has no such figure.
+/// One object of `metrics.json`; `null` where a method has no such figure, or one that is not finite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub task: String,
@@ -65,6 +67,8 @@ pub struct Row {
     pub preset: String,
     /// Of training the energy.
     pub steps: u64,
+    /// Fingerprint of the networks and of how they are trained.
+    pub recipe: String,
     pub samples: usize,
     /// What the total variation is taken over.
     pub tv_over: String,
@@ -73,22 +77,30 @@ pub struct Row {
     /// The same for as many draws from the exact target.
     pub tv_exact_samples: f64,
     /// Sliced Wasserstein distance of order 2 to as many draws from the exact target.
+    #[serde(deserialize_with = "nan_for_null")]
     pub sliced_w2: f64,
     /// The same between two sets of such draws.
     pub sliced_w2_exact_samples: f64,
     /// Relative root mean square of the guiding gradient's error, over samples and times of the data's process.
     pub energy_gradient_error: Option<f64>,
     /// Relative root mean square of the predicted noise's error, over the same.
+    #[serde(deserialize_with = "nan_for_null")]
     pub score_error: f64,
     /// For guidance through the denoiser: whether the energy is the exact one or a regressed one.
     pub denoised_energy: Option<String>,
-    /// For everything but the score: training, sampling, measuring.
+    /// For everything but the score: training the energy, also where it serves several rows, sampling and measuring.
     pub seconds: f64,
     /// Of training the score, which all methods of a task and seed share.
     pub score_seconds: f64,
     /// Of the network that guides, or of the score where none does.
     pub steps_per_second: f64,
+    /// In the sampler's first run.
     pub samples_per_second: f64,
+}
+
+/// JSON has no NaN: it is written as `null`.
+fn nan_for_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Row {
@@ -98,17 +110,13 @@ impl Row {
         gpu: &Gpu,
         (task, method): (Task, Method),
         (beta, seed): (f64, u64),
-        solver: &SolverOptions,
-    ) -> Self {
-        let labels = match arguments.labels {
-            LabelKind::Normalised => "normalised",
-            LabelKind::Unnormalised => "unnormalised",
-        };
+    ) -> serde_json::Result<Self> {
+        let solver = arguments.solver();
         let bins = Task::BINS;
-        Self {
+        Ok(Self {
             task: task.name().into(),
             method,
-            labels: (method == Method::Cep).then(|| labels.into()),
+            labels: (method == Method::Cep).then(|| arguments.labels.name().into()),
             group: arguments.group.unwrap_or(arguments.preset.group()),
             beta,
             seed,
@@ -120,6 +128,7 @@ impl Row {
             nfe: solver.evaluations,
             preset: arguments.preset.name().into(),
             steps: arguments.steps.unwrap_or(arguments.preset.steps(task)),
+            recipe: networks::recipe(arguments, task, seed, (method, beta))?,
             samples: arguments.samples,
             tv_over: match task {
                 Task::EightGaussians => "the weights of the 8 modes".into(),
@@ -136,21 +145,21 @@ impl Row {
             score_seconds: 0.0,
             steps_per_second: 0.0,
             samples_per_second: 0.0,
-        }
+        })
     }
 
-    /// What tells it from other rows of the same settings.
+    /// All that tells it from other rows.
     fn key(&self) -> String {
-        let Self { task, beta, seed, steps, .. } = self;
-        format!("{task} {} {beta} {seed} {steps} | {}", self.method.name(), self.settings())
+        let Self { task, beta, seed, labels, recipe, .. } = self;
+        format!("{task} {} {labels:?} {beta} {seed} {recipe} | {}", self.method.name(), self.settings())
     }
 
     /// Whether two rows are of the same kind: one takes the place of the other.
     pub fn same(&self, other: &Row) -> bool {
-        self.key() == other.key() && self.labels == other.labels
+        self.key() == other.key()
     }
 
-    /// What rows must share to stand in one table. The labels are those of the contrast, the only method that has some.
+    /// What rows must share to stand in one table.
     fn settings(&self) -> String {
         format!(
             "{} {} {:?} {:?} {} {} {} {:?} {} {}",
@@ -173,16 +182,12 @@ impl Row {
         Some(self.steps).filter(|steps| usual.map(|(preset, task)| preset.steps(task)) != Some(*steps))
     }
 
-    /// Whether two rows may stand in one table.
-    fn belongs(&self, other: &Row) -> bool {
-        let labels = [&self.labels, &other.labels];
-        self.settings() == other.settings() && (labels[0] == labels[1] || labels.iter().any(|l| l.is_none()))
-    }
-
-    /// A name for files, without what all rows of a table share.
+    /// A name for files, no other row's.
     pub fn stem(&self) -> String {
-        let labels = self.labels.as_deref().map_or(String::new(), |labels| format!("-{labels}"));
-        format!("{}-{}{labels}-beta-{}-seed-{}", self.task, self.method.name(), self.beta, self.seed)
+        let mut hasher = DefaultHasher::new();
+        self.key().hash(&mut hasher);
+        let Self { task, beta, seed, .. } = self;
+        format!("{task}-{}-beta-{beta}-seed-{seed}-{:016x}", self.method.name(), hasher.finish())
     }
 
     /// Words for messages.
@@ -212,24 +217,36 @@ pub struct Table {
     rows: Vec<Row>,
 }
 
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
 impl Table {
-    /// The rows that a folder holds. Lines that are no rows, as of a run that was killed, are left out.
-    pub fn open(folder: &Path) -> std::io::Result<Self> {
+    /// The rows that a folder holds.
+    pub fn open(folder: &Path) -> Outcome<Self> {
         let path = folder.join("rows.jsonl");
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             other => other?,
         };
         let mut table = Self { path, rows: Vec::new() };
-        for row in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        for (index, line) in text.lines().enumerate() {
+            let row = serde_json::from_str(line).map_err(|error| {
+                let place = format!("{}, line {}", table.path.display(), index + 1);
+                format!(
+                    "{place}: is no row of this version ({error}); move the file away or give another --out"
+                )
+            })?;
             table.put(row);
         }
         Ok(table)
     }
 
-    /// The rows of the same settings as `row`.
-    pub fn like(&self, row: &Row) -> Vec<&Row> {
-        self.rows.iter().filter(|known| known.belongs(row)).collect()
+    /// The rows of the same settings as `row`; those of the contrast with these labels.
+    pub fn like(&self, row: &Row, labels: LabelKind) -> Vec<&Row> {
+        let settings = row.settings();
+        let belongs = |known: &&Row| {
+            known.settings() == settings && known.labels.as_deref().is_none_or(|l| l == labels.name())
+        };
+        self.rows.iter().filter(belongs).collect()
     }
 
     pub fn holds(&self, row: &Row) -> bool {
@@ -244,10 +261,7 @@ impl Table {
             text += &serde_json::to_string(row).map_err(std::io::Error::other)?;
             text.push('\n');
         }
-        // Beside the file first: a run that is killed leaves the old table or the new one.
-        let beside = self.path.with_extension("part");
-        std::fs::write(&beside, text)?;
-        std::fs::rename(beside, &self.path)
+        write_whole(&self.path, &text)
     }
 
     fn put(&mut self, row: Row) {
@@ -256,38 +270,67 @@ impl Table {
     }
 }
 
+/// Rows of one task and temperature.
+#[derive(Default)]
+struct Cell<'a> {
+    /// By seed.
+    methods: BTreeMap<Method, BTreeMap<u64, &'a Row>>,
+    floors: Vec<f64>,
+}
+
 /// Total variation by task and temperature against method: the mean over seeds, with its standard error where there are
-/// several.
+/// several. Below it, how much farther from the target than contrastive energy prediction each other method ends: means over the
+/// seeds that both have, which share data, score and noise.
 pub fn markdown(rows: &[&Row]) -> String {
-    let mut groups: BTreeMap<(String, u64), BTreeMap<Method, Vec<f64>>> = BTreeMap::new();
-    let mut floors: BTreeMap<(String, u64), Vec<f64>> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, u64), Cell<'_>> = BTreeMap::new();
     for row in rows {
-        let key = (row.task.clone(), row.beta.to_bits());
-        groups.entry(key.clone()).or_default().entry(row.method).or_default().push(row.tv);
-        floors.entry(key).or_default().push(row.tv_exact_samples);
+        // Positive numbers are ordered as their bits.
+        let cell = cells.entry((&row.task, row.beta.to_bits())).or_default();
+        cell.methods.entry(row.method).or_default().insert(row.seed, row);
+        cell.floors.push(row.tv_exact_samples);
     }
-    let methods: Vec<Method> = Method::value_variants()
-        .iter()
-        .copied()
-        .filter(|method| rows.iter().any(|row| row.method == *method))
-        .collect();
+    let all = Method::value_variants().iter().copied();
+    let methods: Vec<Method> = all.filter(|method| rows.iter().any(|row| row.method == *method)).collect();
     let mut text = String::from("| task | beta |");
     for method in &methods {
         let _ = write!(text, " {} |", method.name());
     }
     let _ = write!(text, " exact draws |\n|---|---|{}", "---|".repeat(methods.len() + 1));
-    for ((task, beta), found) in &groups {
+    for ((task, beta), cell) in &cells {
         let _ = write!(text, "\n| {task} | {} |", f64::from_bits(*beta));
         for method in &methods {
-            let _ = write!(text, " {} |", found.get(method).map_or(String::new(), |values| spread(values)));
+            let of_method = cell.methods.get(method).map_or(String::new(), |seeds| {
+                let values: Vec<f64> = seeds.values().map(|row| row.tv).collect();
+                let kind = seeds.values().find_map(|row| row.denoised_energy.as_deref());
+                spread(&values) + &kind.map_or(String::new(), |kind| format!(" ({kind})"))
+            });
+            let _ = write!(text, " {of_method} |");
         }
-        let floor = floors.get(&(task.clone(), *beta)).map_or(String::new(), |values| {
-            format!("{:.4}", values.iter().sum::<f64>() / values.len() as f64)
-        });
-        let _ = write!(text, " {floor} |");
+        let _ = write!(text, " {:.4} |", cell.floors.iter().sum::<f64>() / cell.floors.len() as f64);
     }
     text.push('\n');
-    text
+    text + &differences(&cells, &methods)
+}
+
+/// The table of differences; empty unless several seeds have both methods.
+fn differences(cells: &BTreeMap<(&str, u64), Cell<'_>>, methods: &[Method]) -> String {
+    let others: Vec<Method> = methods.iter().copied().filter(|method| *method != Method::Cep).collect();
+    let mut text = String::new();
+    for ((task, beta), cell) in cells {
+        let Some(cep) = cell.methods.get(&Method::Cep).filter(|seeds| seeds.len() > 1) else { continue };
+        let _ = write!(text, "\n| {task} | {} |", f64::from_bits(*beta));
+        for method in &others {
+            let gaps: Vec<f64> = cell.methods.get(method).map_or(Vec::new(), |seeds| {
+                seeds.iter().filter_map(|(seed, row)| Some(row.tv - cep.get(seed)?.tv)).collect()
+            });
+            let _ = write!(text, " {} |", if gaps.len() > 1 { spread(&gaps) } else { String::new() });
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let names: Vec<String> = others.iter().map(|method| format!(" {} - cep |", method.name())).collect();
+    format!("\n| task | beta |{}\n|---|---|{}{text}\n", names.concat(), "---|".repeat(names.len()))
 }
 
 /// Mean and standard error.

@@ -1,6 +1,10 @@
 //! Trains a diffusion model of coloured shapes and one energy that knows every hue, and draws shapes of the hues that are asked
 //! for (the colour experiment of arXiv 2304.12824, at a size any adapter can train).
 
+#[path = "../common/choices.rs"]
+mod choices;
+#[path = "../common/files.rs"]
+mod files;
 #[path = "../common/palette.rs"]
 mod palette;
 #[path = "../common/progress.rs"]
@@ -15,9 +19,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use gibbs::diffusion::{Prediction, Solver, SolverOptions, TimeGrid};
+use gibbs::diffusion::{Prediction, SolverOptions, TimeGrid};
 use gibbs::{Gpu, GpuOptions};
 
+use choices::SolverKind;
 use networks::Preset;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -37,16 +42,16 @@ struct Arguments {
     #[arg(long)]
     energy_steps: Option<u64>,
     /// Inverse temperature of the energy, the distance of hues in turns.
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 30.0)]
     beta: f64,
     /// Factor of the energy's gradient; 1 is exact.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0)]
     guidance: f64,
     /// How many hues to ask for, at equal distances along the circle, from red on.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=360))]
     hues: u32,
-    /// Samples to draw per hue, and as many in all without guidance for every hue.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Samples to draw per hue, and as many in all without guidance for every hue; up to 200000 over all hues.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     samples: u32,
     /// What the diffusion model's network outputs.
     #[arg(long, value_enum, default_value_t = Output::Sample)]
@@ -85,28 +90,10 @@ impl Output {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SolverKind {
-    /// Ancestral sampling, as the paper does with pictures.
-    Ddpm,
-    /// First order.
-    Ddim,
-    /// DPM-Solver++ of second order, multistep.
-    Multistep2,
-    /// DPM-Solver++ of third order, multistep.
-    Multistep3,
-}
-
 impl Arguments {
     fn solver(&self) -> SolverOptions {
-        let solver = match self.solver {
-            SolverKind::Ddpm => Solver::Ddpm,
-            SolverKind::Ddim => Solver::Ddim,
-            SolverKind::Multistep2 => Solver::Multistep2,
-            SolverKind::Multistep3 => Solver::Multistep3,
-        };
         SolverOptions {
-            solver,
+            solver: self.solver.solver(),
             grid: TimeGrid::LogSnr,
             evaluations: self.nfe,
             schedule: networks::SCHEDULE,
@@ -133,7 +120,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Outcome<()> {
     let begun = Instant::now();
-    arguments.solver().check()?;
+    measure::check(arguments)?;
     let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
     eprintln!("adapter: {}", gpu.adapter_name());
     std::fs::create_dir_all(&arguments.out)?;
@@ -141,7 +128,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let samples = measure::sample(&gpu, arguments, &trained)?;
     let metrics = measure::metrics(&gpu, arguments, &trained, &samples, begun);
     let path = arguments.out.join("metrics.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&metrics)? + "\n")?;
+    files::write_json(&path, &metrics)?;
     println!(
         "within {:.0} degrees of the wanted hue: {:.1} % of the samples guided, {:.1} % unguided, {:.1} times as many \
          (exact guidance {:.1} %)",

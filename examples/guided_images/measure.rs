@@ -18,6 +18,9 @@ const TOLERANCE: f64 = 1.0 / 12.0;
 /// Drawn pictures that samples are compared with, and samples of each kind that are.
 const NEIGHBOURS: usize = 8192;
 const COMPARED: usize = 96;
+/// Samples that are on their way at a time, 12 MiB, and samples in all of each kind, 600 MiB.
+const AT_A_TIME: usize = 4096;
+const MOST_SAMPLES: u64 = 200_000;
 
 /// Pictures of each kind, `[count, DIMS]`.
 pub struct Samples {
@@ -78,37 +81,72 @@ pub struct Metrics {
     pub seconds: f64,
 }
 
-/// Draws samples without guidance and with it, as many of both.
-pub fn sample(gpu: &Gpu, arguments: &Arguments, trained: &Trained) -> Outcome<Samples> {
-    let (targets, per_hue) = (arguments.targets(), arguments.samples as usize);
-    let options = SamplingOptions {
+/// How samples are drawn, so many per hue at a time.
+fn sampling(arguments: &Arguments) -> Outcome<SamplingOptions> {
+    let (hues, samples) = (arguments.hues as usize, arguments.samples as usize);
+    Ok(SamplingOptions {
         solver: arguments.solver(),
-        contexts: targets.len(),
-        samples: per_hue,
+        contexts: hues,
+        samples: samples.min((AT_A_TIME / hues).max(1)),
         guidance_scale: arguments.guidance,
         bounds: Some(UniformBox::new(&[-1.0; DIMS], &[1.0; DIMS])?),
         seed: arguments.seed ^ 0x5a3d,
         ..SamplingOptions::default()
-    };
-    let count = (targets.len() * per_hue) as f64;
-    let mut plain = DiffusionSampler::new(gpu, &trained.score, Guidance::None, &options)?;
-    let clock = Instant::now();
-    let unguided = plain.sample(&[])?;
-    let plain_speed = count / clock.elapsed().as_secs_f64();
+    })
+}
+
+/// Checks what samples would be drawn with, before anything is trained.
+pub fn check(arguments: &Arguments) -> Outcome<()> {
+    let count = u64::from(arguments.hues) * u64::from(arguments.samples);
+    if count > MOST_SAMPLES {
+        let Arguments { hues, samples, .. } = arguments;
+        return Err(format!(
+            "{samples} samples of {hues} hues are {count} pictures; ask for {MOST_SAMPLES} at most"
+        )
+        .into());
+    }
+    Ok(sampling(arguments)?.check(DIMS)?)
+}
+
+/// Draws samples without guidance and with it, as many of both.
+pub fn sample(gpu: &Gpu, arguments: &Arguments, trained: &Trained) -> Outcome<Samples> {
+    let targets = arguments.targets();
+    let options = sampling(arguments)?;
+    let (unguided, plain_speed) = by_hue(gpu, arguments, trained, (Guidance::None, &options), &[])?;
     let options = SamplingOptions { context_width: 2, seed: arguments.seed ^ 0xa6e1, ..options };
     let guidance = Guidance::Intermediate(&trained.energy);
-    let mut guided = DiffusionSampler::new(gpu, &trained.score, guidance, &options)?;
     let context: Vec<f32> = targets.iter().flat_map(|hue| point_of(*hue)).collect();
-    let clock = Instant::now();
-    let flat = guided.sample(&context)?;
-    let guided_speed = count / clock.elapsed().as_secs_f64();
+    let (guided, guided_speed) = by_hue(gpu, arguments, trained, (guidance, &options), &context)?;
     let fresh = draw(COMPARED, arguments.seed.wrapping_add(0x0dd5));
     Ok(Samples {
         data: fresh.iter().flat_map(|sketch| sketch.picture()).collect(),
-        unguided,
-        guided: flat.chunks_exact(per_hue * DIMS).map(<[f32]>::to_vec).collect(),
+        unguided: unguided.concat(),
+        guided,
         speeds: [plain_speed, guided_speed],
     })
+}
+
+/// The samples of each hue, in as many runs as they need, and how many are drawn per second.
+fn by_hue(
+    gpu: &Gpu,
+    arguments: &Arguments,
+    trained: &Trained,
+    (guidance, options): (Guidance<'_>, &SamplingOptions),
+    context: &[f32],
+) -> Outcome<(Vec<Vec<f32>>, f64)> {
+    let wanted = arguments.samples as usize;
+    let mut sampler = DiffusionSampler::new(gpu, &trained.score, guidance, options)?;
+    let mut pictures = vec![Vec::with_capacity(wanted * DIMS); options.contexts];
+    let (clock, mut drawn) = (Instant::now(), 0);
+    while pictures[0].len() < wanted * DIMS {
+        let flat = sampler.sample(context)?;
+        drawn += options.contexts * options.samples;
+        for (pictures, flat) in pictures.iter_mut().zip(flat.chunks_exact(options.samples * DIMS)) {
+            let missing = wanted * DIMS - pictures.len();
+            pictures.extend(flat.iter().take(missing));
+        }
+    }
+    Ok((pictures, drawn as f64 / clock.elapsed().as_secs_f64()))
 }
 
 /// The share of pictures within the tolerance of a hue.

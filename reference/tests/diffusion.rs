@@ -52,6 +52,18 @@ fn mixture_noise_is_the_gradient_of_its_log_density() {
 }
 
 #[test]
+fn the_seed_of_the_denoising_loss_is_the_gradient_of_its_mean() {
+    let (rows, dims) = (5, 3);
+    let (prediction, target) = (normals(65, rows * dims), normals(66, rows * dims));
+    let mean =
+        |prediction: &[f64]| denoising_loss(prediction, &target, dims).loss.iter().sum::<f64>() / rows as f64;
+    let found = denoising_loss(&prediction, &target, dims);
+    check_gradient("denoising loss", &prediction, &found.seed, mean);
+    let perfect = denoising_loss(&target, &target, dims);
+    assert!(perfect.loss.iter().chain(&perfect.seed).all(|v| *v == 0.0));
+}
+
+#[test]
 fn one_gaussian_by_hand() {
     let mixture = GaussianMixture { weights: &[1.0], means: &[2.0, 0.0], covariances: &[4.0, 0.0, 0.0, 9.0] };
     // alpha = sigma = 1: variances 5 and 10.

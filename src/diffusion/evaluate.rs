@@ -1,9 +1,10 @@
 //! Scores and intermediate energies of points given from the host.
 
-use super::{IntermediateEnergy, NoiseLevel, Score};
-use crate::Result;
+use super::guidance::GuidedNoise;
+use super::{Guidance, IntermediateEnergy, NoiseLevel, Score};
 use crate::gpu::{Bindings, Gpu, Recording, Value};
 use crate::nn::{Energy, Points, run_and_read};
+use crate::{Error, Result};
 
 /// An intermediate energy at one level as an [`Energy`], so that everything that takes one takes it: evaluations
 /// ([`crate::nn::evaluate_energy`]), chains, guidance through a denoiser.
@@ -53,5 +54,27 @@ pub fn evaluate_noise(
     let (context, x, bindings) = points.record(gpu, &mut recording)?;
     let value = score.record_noise(&mut recording, context, x, level)?;
     let bindings = bindings.merge(&score.bindings()).only(&recording);
-    run_and_read(gpu, &mut recording, value, bindings)
+    let [noise] = run_and_read(gpu, &mut recording, [value], bindings)?;
+    Ok(noise)
+}
+
+/// Evaluates `eps(x, t)` and the gradient that guides, before it is scaled, at points given from the host; both in the order of the
+/// points. As [`evaluate_noise`].
+///
+/// # Errors
+/// As [`evaluate_noise`] and [`Guidance::record`]; [`crate::Error::Argument`] if there is no guidance.
+pub fn evaluate_guided(
+    gpu: &Gpu,
+    score: &dyn Score,
+    guidance: &Guidance<'_>,
+    points: &Points<'_>,
+    level: &NoiseLevel,
+) -> Result<[Vec<f32>; 2]> {
+    guidance.check(score.dims())?;
+    let mut recording = Recording::tuned("gibbs/evaluate guided", gpu.target());
+    let (context, x, bindings) = points.record(gpu, &mut recording)?;
+    let GuidedNoise { noise, slope } = guidance.record(&mut recording, score, context, x, level)?;
+    let slope = slope.ok_or_else(|| Error::argument("evaluation", "the guidance", "is none"))?;
+    let bindings = bindings.merge(&score.bindings()).merge(&guidance.bindings()).only(&recording);
+    run_and_read(gpu, &mut recording, [noise, slope], bindings)
 }

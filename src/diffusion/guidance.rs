@@ -24,12 +24,12 @@ pub enum Guidance<'a> {
     },
 }
 
-/// The noise that a guided model predicts, before the gradient is scaled and added.
+/// The noise that a guided model predicts, before the gradient is scaled and added: `eps + scale sigma_t slope`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuidedNoise {
-    /// The noise of the score.
+    /// The noise of the score, of the rows and dimensions of `x`.
     pub noise: Value,
-    /// The gradient of the energy, if there is guidance.
+    /// The gradient of the energy by `x`, of the same rows and dimensions, without `sigma_t` and the scale; if there is guidance.
     pub slope: Option<Value>,
 }
 
@@ -60,6 +60,10 @@ impl Guidance<'_> {
     }
 
     /// Records the noise of a score at `x` and the gradient that guides there.
+    ///
+    /// * `context`: `[contexts, width]` for a conditional model or energy; `x`: `[contexts, samples, dims]`.
+    /// * per call: the score forward; an intermediate energy forward and back to its input; through a denoiser the energy's
+    ///   gradient and the score back to its input.
     ///
     /// # Errors
     /// As [`Score::record_noise_and_vjps`] and [`IntermediateEnergy::record_gradient`].

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::flow_stage::{Flow, Place, Stage};
 use super::{NoiseSchedule, Probe, Score, combine, flow_density, flow_probe, flow_stage, flow_trace};
 use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value, write_contexts};
+use crate::nn::HALF_LOG_TAU;
 use crate::{Error, Result};
 
 /// Most dimensions of an exact trace: each costs a product with the Jacobian per evaluation.
@@ -13,7 +14,6 @@ const MOST_EXACT: usize = 8;
 const MOST_PROBES: usize = 256;
 /// Most steps: every stage is dispatches of its own.
 const MOST_STEPS: usize = 10_000;
-const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
 
 /// How the flow is integrated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,7 +305,7 @@ impl Likelihood {
         &self.points
     }
 
-    /// The tensor that holds a number of nats per point after a run.
+    /// The tensor that holds the log-likelihoods after a run, in nats, one per point: `[contexts * samples, 1]`.
     pub fn result(&self) -> &Tensor {
         &self.result
     }

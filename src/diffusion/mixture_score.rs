@@ -2,6 +2,7 @@
 
 use super::{Cotangents, NoiseLevel, Score};
 use crate::gpu::{Bindings, DType, KernelSource, KernelVariant, Recording, Shape, Value, embedded_kernel};
+use crate::nn::HALF_LOG_TAU;
 use crate::{Error, Result};
 
 /// The operation named in errors.
@@ -14,7 +15,6 @@ pub const KERNEL: KernelSource = embedded_kernel!("diffusion/mixture_score.wgsl"
 const MOST_DIMS: usize = 16;
 /// Loop rounds that an invocation may take on every device.
 const MOST_ROUNDS: usize = 65535;
-const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
 
 /// The exact score of a mixture of Gaussians: `q_t = sum_k w_k N(alpha_t mean_k, alpha_t^2 covariance_k + sigma_t^2)` for
 /// `q_0 = sum_k w_k N(mean_k, covariance_k)`.

@@ -101,7 +101,8 @@ impl NoiseSchedule {
         }
     }
 
-    /// The level at a time from 0 to [`NoiseSchedule::end`].
+    /// The level at a time from 0 to [`NoiseSchedule::end`]. Outside, the formula goes on, and where it ends (the cosine behind its
+    /// end) alpha is NaN.
     pub fn at(&self, time: f64) -> NoiseLevel {
         let log_alpha = match *self {
             Self::Linear { start, end } => -0.25 * time * time * (end - start) - 0.5 * time * start,

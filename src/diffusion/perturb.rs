@@ -116,7 +116,8 @@ pub fn record(
 /// Checks a range of times to train on.
 ///
 /// # Errors
-/// [`Error::Argument`] unless 0 <= first <= last <= the schedule's end; the first may only be 0 where sigma is not divided by.
+/// [`Error::Argument`] unless 0 <= first <= last <= the schedule's end. At 0 there is no noise: an energy can be learned there,
+/// and noise cannot be predicted better than by 0.
 pub fn check_times(schedule: &NoiseSchedule, [first, last]: [f64; 2]) -> Result<()> {
     if first >= 0.0 && first <= last && last <= schedule.end() {
         return Ok(());

@@ -45,6 +45,32 @@ impl Default for SamplingOptions {
     }
 }
 
+impl SamplingOptions {
+    /// Checks them for samples of `dims` numbers: what a host can refuse before it trains what is to be sampled.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for no contexts or no samples, a guidance scale that is not finite, bounds of other dimensions; those
+    /// of [`SolverOptions::check`].
+    pub fn check(&self, dims: usize) -> Result<()> {
+        let fail = |what: &str, problem: String| Err(Error::argument("diffusion sampler", what, problem));
+        if self.contexts == 0 || self.samples == 0 || dims == 0 {
+            let Self { contexts, samples, .. } = self;
+            let problem =
+                format!("are {samples} of {dims} numbers for {contexts} contexts; each must be at least one");
+            return fail("the samples", problem);
+        }
+        if !(self.guidance_scale as f32).is_finite() {
+            return fail("the guidance scale", format!("is {}; it must be finite", self.guidance_scale));
+        }
+        match &self.bounds {
+            Some(bounds) if bounds.low().len() != dims => {
+                fail("the bounds", format!("have {} dimensions, samples {dims}", bounds.low().len()))
+            }
+            _ => self.solver.check(),
+        }
+    }
+}
+
 /// Draws samples of a score, guided or not, from normal noise. One plan over all evaluations: no host work between them.
 #[derive(Debug)]
 pub struct DiffusionSampler {
@@ -101,11 +127,8 @@ impl DiffusionSampler {
         options: &SamplingOptions,
         from: Start,
     ) -> Result<Self> {
+        options.check(score.dims())?;
         let shape = [options.contexts, options.samples, score.dims()];
-        if shape.contains(&0) {
-            let problem = format!("are {} of {} samples; there must be at least one", shape[0], shape[1]);
-            return Err(Error::argument("diffusion sampler", "the contexts", problem));
-        }
         let run = RunState::new(gpu, options.seed)?;
         let mut recording = Recording::tuned("gibbs/diffusion", gpu.target());
         let context_shape = [options.contexts, options.context_width];
@@ -122,7 +145,6 @@ impl DiffusionSampler {
                 noise
             }
         };
-        check_scale(options.guidance_scale)?;
         let guidance_scale = recording.knob("guidance_scale", options.guidance_scale as f32);
         let solver = &options.solver;
         let stream = "diffusion/noise";

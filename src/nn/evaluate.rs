@@ -64,20 +64,29 @@ impl Points<'_> {
     }
 }
 
-/// Compiles a recording whose result is `value`, runs it once and reads the value: `rows` numbers of `width`, unpadded.
-pub(crate) fn run_and_read(
+/// Compiles a recording with these results, runs it once and reads each: `rows` numbers of `width`, unpadded.
+pub(crate) fn run_and_read<const N: usize>(
     gpu: &Gpu,
     recording: &mut Recording,
-    value: Value,
-    bindings: crate::gpu::Bindings,
-) -> Result<Vec<f32>> {
-    let shape = recording.shape(value)?.clone();
-    recording.expose(value, "result")?;
-    let result = Tensor::zeros(gpu, "result", DType::F32, shape.clone())?;
-    recording.compile(gpu, &bindings.with("result", &result))?.run(1)?;
-    let flat: Vec<f32> = gpu.read(&result)?;
-    let rows = flat.chunks_exact(shape.stride());
-    Ok(rows.flat_map(|row| &row[..shape.width()]).copied().collect())
+    values: [Value; N],
+    mut bindings: crate::gpu::Bindings,
+) -> Result<[Vec<f32>; N]> {
+    let mut results = Vec::with_capacity(N);
+    for (index, value) in values.into_iter().enumerate() {
+        let (shape, name) = (recording.shape(value)?.clone(), format!("result {index}"));
+        recording.expose(value, &name)?;
+        let tensor = Tensor::zeros(gpu, &name, DType::F32, shape.clone())?;
+        bindings.insert(&name, &tensor);
+        results.push((shape, tensor));
+    }
+    recording.compile(gpu, &bindings)?.run(1)?;
+    let mut read = [const { Vec::new() }; N];
+    for (read, (shape, tensor)) in read.iter_mut().zip(&results) {
+        let flat: Vec<f32> = gpu.read(tensor)?;
+        let rows = flat.chunks_exact(shape.stride());
+        *read = rows.flat_map(|row| &row[..shape.width()]).copied().collect();
+    }
+    Ok(read)
 }
 
 /// Evaluates `E(x, y)` at points given from the host; one number per point, in the order of `y`. Uploads, compiles, runs and
@@ -90,7 +99,8 @@ pub fn evaluate_energy(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) -> R
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_value(&mut recording, context, y)?;
     let bindings = bindings.merge(&energy.bindings()).only(&recording);
-    run_and_read(gpu, &mut recording, value, bindings)
+    let [values] = run_and_read(gpu, &mut recording, [value], bindings)?;
+    Ok(values)
 }
 
 /// Evaluates `dE/dy` at points given from the host, in the order of `y`. As [`evaluate_energy`].
@@ -102,5 +112,6 @@ pub fn evaluate_gradient(gpu: &Gpu, energy: &dyn Energy, points: &Points<'_>) ->
     let (context, y, bindings) = points.record(gpu, &mut recording)?;
     let value = energy.record_gradient(&mut recording, context, y)?;
     let bindings = bindings.merge(&energy.bindings()).only(&recording);
-    run_and_read(gpu, &mut recording, value, bindings)
+    let [values] = run_and_read(gpu, &mut recording, [value], bindings)?;
+    Ok(values)
 }

@@ -13,7 +13,8 @@ pub const KERNEL: KernelSource = embedded_kernel!("nn/mixture_energy.wgsl");
 
 /// Most components times dimensions: each costs an invocation two loop rounds.
 const MOST_ENTRIES: usize = 16384;
-const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
+/// Half the logarithm of a full turn, which normalises a normal density.
+pub(crate) const HALF_LOG_TAU: f64 = 0.918_938_533_204_672_8;
 
 /// `E(y) = -log sum_c w_c N(y; mean_c, std_c^2)`, normalised: `E = -log p` exactly, in nats with respect to data units.
 ///

@@ -304,41 +304,6 @@ mod tests {
         }
     }
 
-    /// C14: the published networks of arXiv 2304.12824. The counts of the toys include 16 frequencies that are not trained; a
-    /// twin critic and the energy of a policy over 17 states and 6 actions have 276k and 213k.
-    #[test]
-    fn c14_parameter_counts_of_the_networks_of_contrastive_energy_prediction() {
-        let affine = |outputs| Layer::dense(outputs, Activation::Identity);
-        let fourier = Fourier::gaussian(1, 16, 30.0, 0);
-        let frozen = fourier.frequencies.len();
-        let time = Input::new("time", 1).encoded(fourier);
-        let score = Network::mlp(
-            vec![
-                Input::new("action", 2).embedded(vec![affine(224)]),
-                time.clone().embedded(vec![Layer::dense(32, Activation::Silu), affine(32)]),
-            ],
-            &[512, 512, 512, 512, 256],
-            Activation::Silu,
-            2,
-        );
-        let time = time.embedded(vec![affine(32)]);
-        let inputs = vec![Input::new("action", 2), time.clone()];
-        let energy = Network::mlp(inputs, &[512; 4], Activation::Silu, 1);
-        let both = vec![Input::new("context", 17), Input::new("action", 6)];
-        let critic = Network::mlp(both.clone(), &[256; 3], Activation::Relu, 1);
-        assert_eq!(2 * critic.parameter_count(), 275_970);
-        let timed = [both, vec![time]].concat();
-        assert_eq!(Network::mlp(timed, &[256; 4], Activation::Silu, 1).parameter_count(), 213_025);
-        for (network, width, count) in [(score, 256, 1_054_194), (energy, 34, 807_473)] {
-            network.check().unwrap();
-            assert_eq!(network.input_width(), width);
-            assert_eq!(network.parameter_count() + frozen, count);
-            let stored =
-                network.layout().slices.iter().map(|slice| slice.rows * slice.columns).sum::<usize>();
-            assert_eq!(stored + frozen, count);
-        }
-    }
-
     #[test]
     fn layers_of_inputs_come_first_and_count() {
         let norm = LayerNorm::default();

@@ -19,7 +19,8 @@ pub fn evaluate_log_density(gpu: &Gpu, proposal: &dyn Proposal, points: &Points<
     let prepared = proposal.record_prepare(&mut recording, context)?;
     let value = proposal.record_log_density(&mut recording, &prepared, y)?;
     let bindings = bindings.merge(&proposal.bindings()).only(&recording);
-    run_and_read(gpu, &mut recording, value, bindings)
+    let [values] = run_and_read(gpu, &mut recording, [value], bindings)?;
+    Ok(values)
 }
 
 /// Draws `count` points per context and brings them to the host: `[contexts, count, dims]`. Uploads, compiles, runs and waits.
@@ -49,5 +50,6 @@ pub fn draw(
     proposal.record_sample(&mut recording, &prepared, &draws)?;
     let bindings = run.bindings().with("context", &tensor).merge(&proposal.bindings());
     let bindings = bindings.only(&recording);
-    run_and_read(gpu, &mut recording, candidates, bindings)
+    let [candidates] = run_and_read(gpu, &mut recording, [candidates], bindings)?;
+    Ok(candidates)
 }

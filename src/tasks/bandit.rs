@@ -20,7 +20,7 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_8};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-use super::density::{normal_pair, uniform};
+use super::density::{normal_pair, pick, uniform};
 use super::toy::{Component, MixtureOracle, Quadratic};
 use crate::train::Dataset;
 use crate::{Error, Result};
@@ -143,12 +143,7 @@ impl Bandit {
 
     fn action(&self, state: [f32; 2], rng: &mut impl Rng) -> [f32; 2] {
         let behaviour = self.behaviour(state.map(f64::from));
-        let mut place = uniform(rng);
-        let chosen = behaviour.iter().find(|mode| {
-            place -= mode.weight;
-            place < 0.0
-        });
-        let mode = chosen.unwrap_or(&behaviour[Self::MODES - 1]);
+        let mode = &behaviour[pick(behaviour.iter().map(|mode| mode.weight), rng)];
         let noise = normal_pair(rng);
         [0, 1].map(|i| (mode.mean[i] + mode.variance.sqrt() * noise[i]) as f32)
     }

@@ -119,11 +119,12 @@ pub fn rgb_of_hsv(hue: f64, saturation: f64, value: f64) -> [f64; 3] {
     })
 }
 
-/// The hue of a colour in turns, 0 to 1, if its channels differ at all.
+/// The hue of a colour in turns, 0 to 1, if its channels are finite and differ at all.
 pub fn hue_of_rgb([red, green, blue]: [f64; 3]) -> Option<f64> {
     let highest = red.max(green).max(blue);
     let chroma = highest - red.min(green).min(blue);
-    if chroma.is_nan() || chroma <= 0.0 {
+    // `max` and `min` pass over NaN, the sum does not.
+    if !(red + green + blue).is_finite() || chroma <= 0.0 {
         return None;
     }
     let sixths = if highest == red {
@@ -143,7 +144,7 @@ pub fn hue_distance(a: f64, b: f64) -> f64 {
 }
 
 /// The hue of a picture: that of its mean colour, to which grey pixels add nothing and others as much as they are coloured.
-/// None for a picture with less colour than [`COLOURLESS`], or of the wrong size.
+/// None for a picture with less colour than [`COLOURLESS`], with a value that is not finite, or of the wrong size.
 pub fn hue_of(picture: &[f32]) -> Option<f64> {
     if picture.len() != DIMS {
         return None;
@@ -217,14 +218,22 @@ mod tests {
             assert!(hue_distance(hue_of_rgb(pale).expect("a colour"), hue) < 1e-12);
         }
         assert_eq!(hue_of_rgb([0.4; 3]), None);
-        assert_eq!(hue_of_rgb([f64::NAN; 3]), None);
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for channel in 0..3 {
+                let mut colour = [0.9, 0.1, 0.5];
+                colour[channel] = bad;
+                assert_eq!(hue_of_rgb(colour), None, "{colour:?}");
+            }
+        }
         assert!((hue_distance(0.95, 0.05) - 0.1).abs() < 1e-12);
     }
 
     #[test]
     fn pictures_without_colour_have_no_hue_and_the_highest_energy() {
         let faint = Sketch { saturation: 0.05, ..draw(1, 1)[0] }.picture();
-        for picture in [vec![0.1; DIMS], vec![f32::NAN; DIMS], vec![0.5; 7], faint] {
+        let mut spoiled = draw(1, 1)[0].picture();
+        spoiled[CHANNELS + 1] = f32::NAN;
+        for picture in [vec![0.1; DIMS], vec![f32::NAN; DIMS], spoiled, vec![0.5; 7], faint] {
             assert_eq!(hue_of(&picture), None);
             assert_eq!(energy(&picture, 0.2), HIGHEST_ENERGY);
         }

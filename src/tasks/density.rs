@@ -316,6 +316,20 @@ pub(super) fn normal_pair(rng: &mut impl Rng) -> [f64; 2] {
     [radius * cos, radius * sin]
 }
 
+/// The index of one of `weights`, which add up to 1, each with its chance; the last where rounding leaves a gap.
+pub(super) fn pick(weights: impl IntoIterator<Item = f64>, rng: &mut impl Rng) -> usize {
+    let mut place = uniform(rng);
+    let mut last = 0;
+    for (index, weight) in weights.into_iter().enumerate() {
+        place -= weight;
+        if place < 0.0 {
+            return index;
+        }
+        last = index;
+    }
+    last
+}
+
 /// A uniformly drawn context of a family without gaps.
 fn random_context(rng: &mut impl Rng) -> f64 {
     2.0 * uniform(rng) - 1.0

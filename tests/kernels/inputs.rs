@@ -189,12 +189,14 @@ fn the_noise_of_many_times_and_contexts_equals_the_reference(adapter: &Adapter) 
     }
 }
 
-fn encode(input: &Input, values: &[f32]) -> Vec<f64> {
+/// Rows of an input as the network's layers take them.
+pub fn encode(input: &Input, values: &[f32]) -> Vec<f64> {
     let (shift, scale) = (wide(&input.affine.shift), wide(&input.affine.scale));
     match &input.encoding {
         Encoding::Raw => reference::pack_inputs(&wide(values), &shift, &scale),
         Encoding::Fourier(fourier) => {
-            reference::fourier_features(&wide(values), &shift, &scale, &wide(&fourier.frequencies), 0)
+            let kept = input.encoded_width() - 2 * fourier.count;
+            reference::fourier_features(&wide(values), &shift, &scale, &wide(&fourier.frequencies), kept)
         }
     }
 }

@@ -3,7 +3,8 @@
 use gibbs::diffusion::perturb::{LEVELS, Samples, Target};
 use gibbs::diffusion::solver_step::{self, StepValues};
 use gibbs::diffusion::{
-    NoiseSchedule, Prediction, Score, ScoreNetwork, Solver, SolverOptions, TimeGrid, denoising_loss, perturb,
+    DiffusionSampler, FiniteScore, Guidance, NoiseSchedule, Prediction, SamplingOptions, Score, ScoreNetwork,
+    Solver, SolverOptions, TimeGrid, denoising_loss, perturb,
 };
 use gibbs::gpu::random::stream_id;
 use gibbs::gpu::{DType, Recording, RunState};
@@ -23,6 +24,8 @@ use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
 every_adapter!(
     noised_samples_equal_the_reference,
     the_denoising_loss_equals_the_reference,
+    c18_perfect_noise_has_no_loss,
+    c18_a_point_mass_is_found_again,
     a_network_of_samples_is_a_score,
     solver_steps_equal_the_reference,
 );
@@ -122,6 +125,46 @@ fn the_denoising_loss_equals_the_reference(adapter: &Adapter) {
         results.expect("loss", &results.get("loss"), &expected.loss, &bound[..]);
         let bound: Vec<f64> = expected.seed.iter().map(|s| 4.0 * EPS * s.abs()).collect();
         results.expect("seed", &results.packed("seed"), &expected.seed, &bound[..]);
+    }
+}
+
+/// C18: where the noise that was added is predicted, there is nothing to lose or to learn.
+fn c18_perfect_noise_has_no_loss(adapter: &Adapter) {
+    let (rows, dims) = (65, 7);
+    let noise = data(22, rows * dims);
+    let mut case = Case::new(adapter, "c18");
+    let given = case.packed("prediction", rows, dims, &noise);
+    let added = case.packed("noise", rows, dims, &noise);
+    let written = denoising_loss::record(&mut case.recording, given, added).unwrap();
+    case.output("loss", written.loss);
+    case.output("seed", written.seed);
+    let results = case.run();
+    for name in ["loss", "seed"] {
+        let values: Vec<f32> = results.get(name);
+        assert!(!values.is_empty() && values.iter().all(|v| *v == 0.0), "{}: {name}", adapter.name);
+    }
+}
+
+/// C18: of a point mass the noise is known exactly, and deterministic solvers end with the noise they began with.
+fn c18_a_point_mass_is_found_again(adapter: &Adapter) {
+    let point = [0.75, -1.25];
+    let score = FiniteScore::new(2, &point).unwrap();
+    let solvers =
+        [Solver::Ddim, Solver::Multistep2, Solver::NoiseMultistep2, Solver::Multistep3, Solver::Singlestep2];
+    for solver in solvers {
+        let solver = SolverOptions { solver, evaluations: 10, ..SolverOptions::default() };
+        let options = SamplingOptions { solver, samples: 33, ..SamplingOptions::default() };
+        let mut sampler =
+            DiffusionSampler::from_points(&adapter.gpu, &score, Guidance::None, &options).unwrap();
+        let starts = data(23, 66);
+        let found = sampler.sample_from(&[], &starts).unwrap();
+        let [first, last] = [1.0, solver.last_time].map(|time| solver.schedule.at(time));
+        for (index, (found, start)) in found.iter().zip(starts).enumerate() {
+            let x0 = point[index % 2];
+            let z = (f64::from(start) - first.alpha() * x0) / first.sigma();
+            let gap = (f64::from(*found) - last.alpha() * x0 - last.sigma() * z).abs();
+            assert!(gap < 2e-6, "{}, {:?}: {found}, {gap} apart", adapter.name, solver.solver);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::UNIT;
 use super::blend::{Blend, Evaluation, Share, denoised};
 use super::oracle::{check_beta, check_level};
 use crate::diffusion::NoiseLevel;
-use crate::tasks::density::{log_sum_exp, normal_pair, uniform};
+use crate::tasks::density::{log_sum_exp, normal_pair, pick};
 use crate::{Error, Result};
 
 type Matrix = [[f64; 2]; 2];
@@ -230,15 +230,13 @@ impl TiltedMixture {
     /// `count` independent draws. Equal seeds give equal draws.
     pub fn draw(&self, count: usize, seed: u64) -> Vec<[f32; 2]> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let Some(last) = self.components.last() else { return Vec::new() };
+        if self.components.is_empty() {
+            return Vec::new();
+        }
         (0..count)
             .map(|_| {
-                let mut place = uniform(&mut rng);
-                let chosen = self.components.iter().find(|component| {
-                    place -= component.weight;
-                    place < 0.0
-                });
-                let TiltedComponent { mean, covariance: [[a, b], [_, d]], .. } = *chosen.unwrap_or(last);
+                let chosen = pick(self.components.iter().map(|component| component.weight), &mut rng);
+                let TiltedComponent { mean, covariance: [[a, b], [_, d]], .. } = self.components[chosen];
                 // The lower root of the covariance.
                 let first = a.sqrt();
                 let below = b / first;
