@@ -72,7 +72,7 @@ struct Arguments {
     /// Length of the runs and size of the networks.
     #[arg(long, value_enum, default_value_t = Preset::Quick)]
     preset: Preset,
-    /// Training steps of each network [default: 6000 of the score and 3000 of an energy (of the two spirals 6000), with
+    /// Training steps of each network [default: 6000 of the score and 3000 of an energy (of rings and spirals 6000), with
     /// `--preset paper` 50000].
     #[arg(long)]
     steps: Option<u64>,

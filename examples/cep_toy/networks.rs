@@ -21,7 +21,7 @@ use super::{Arguments, files};
 /// Length of the runs and size of the networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// Three layers of 128; 6000 steps of the score and 3000 of an energy (of the two spirals 6000), of 512 samples each: minutes on
+    /// Three layers of 128; 6000 steps of the score and 3000 of an energy (of rings and spirals 6000), of 512 samples each: minutes on
     /// two CPU cores.
     Quick,
     /// The published networks, of a million parameters, on a million points: 50000 steps of 2048 samples in one group. The
@@ -37,10 +37,11 @@ impl Preset {
         }
     }
 
-    /// Steps of an energy. That of the two spirals changes from arm to arm, a unit apart, and takes longer.
+    /// Steps of an energy. Those of rings and spirals change from ring to ring and from arm to arm, and take longer: that of the
+    /// rings stands still for up to 2800 steps before it learns anything.
     pub fn steps(self, task: Task) -> u64 {
         match (self, task) {
-            (Preset::Quick, Task::TwoSpirals) => 6000,
+            (Preset::Quick, Task::Rings | Task::TwoSpirals) => 6000,
             (Preset::Quick, _) => 3000,
             (Preset::Paper, _) => 50_000,
         }
