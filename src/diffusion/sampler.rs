@@ -59,9 +59,7 @@ impl SamplingOptions {
                 format!("are {samples} of {dims} numbers for {contexts} contexts; each must be at least one");
             return fail("the samples", problem);
         }
-        if !(self.guidance_scale as f32).is_finite() {
-            return fail("the guidance scale", format!("is {}; it must be finite", self.guidance_scale));
-        }
+        check_scale(self.guidance_scale)?;
         match &self.bounds {
             Some(bounds) if bounds.low().len() != dims => {
                 fail("the bounds", format!("have {} dimensions, samples {dims}", bounds.low().len()))
