@@ -1,8 +1,10 @@
-//! A kernel of your own: bound by name, tested on every adapter against a closure in f64, then run in a plan.
+//! A kernel of your own: bound by name, tested on every adapter against a closure in f64, then run
+//! in a plan.
 //!
 //! `cargo run --release --example own_kernel`
 
-use gibbs::gpu::random::{self, Distribution};
+use gibbs::gpu::run::random;
+use gibbs::gpu::run::random::Distribution;
 use gibbs::gpu::{DType, KernelSource, Recording, RunState, Tensor, Value};
 use gibbs::testing::{Bound, Case, Failure, data, on_every_adapter, wide};
 use gibbs::{Gpu, GpuOptions};

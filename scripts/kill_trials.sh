@@ -5,4 +5,4 @@ set -eu
 
 cd -- "$(dirname -- "$0")/.."
 scripts/adapters.sh need tools lavapipe
-exec scripts/adapters.sh run "${CARGO:-cargo}" run --release --example endurance -- --adapter llvmpipe kill "$@"
+exec scripts/adapters.sh run "${CARGO:-cargo}" run --locked --release --example endurance -- --adapter llvmpipe kill "$@"

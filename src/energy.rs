@@ -1,32 +1,29 @@
-//! Floor 4: objectives for energy networks.
+//! Floor 4: energies: networks, analytic ones, and those of users, written in WGSL.
 
-pub mod contrastive;
-pub mod energy_regression;
-mod guidance;
-mod labelled;
-mod objective;
-pub mod ranking_nce;
-pub mod ranking_network;
-mod timed_groups;
+pub(crate) mod energy_rows;
+pub(crate) mod evaluate_energy;
+pub mod mixture_energy;
+pub(crate) mod network_energy;
+pub mod quadratic_energy;
+pub mod shader_differences;
+pub mod shader_energy;
+pub(crate) mod shader_options;
+pub(crate) mod traits;
 
-pub use contrastive::{ContrastiveLoss, Labels};
-pub use energy_regression::{Regression, RegressionLoss};
-pub use guidance::{GuidanceGradient, GuidanceObjective, record_guidance_gradient};
-pub use labelled::Labelled;
-pub use objective::{ContrastiveStep, record_contrastive, record_ranked_gradient};
-pub use ranking_nce::{Objective, RankingLoss};
-pub use ranking_network::RankedGradient;
-pub use timed_groups::TimedGroups;
+pub use evaluate_energy::{evaluate_energy, evaluate_gradient};
+pub use mixture_energy::MixtureEnergy;
+pub use network_energy::NetworkEnergy;
+pub use quadratic_energy::QuadraticEnergy;
+pub use shader_energy::ShaderEnergy;
+pub use shader_options::{Gradient, ShaderEnergyOptions};
+pub use traits::Energy;
 
 use crate::gpu::KernelVariant;
 
-/// The kernels of this module.
+/// The kernels of this floor.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    let mut all = ranking_network::variants();
-    for correction in 0..2 {
-        all.push(KernelVariant::new(&ranking_nce::KERNEL, &[("CORRECTION", correction)]));
-    }
-    all.extend(contrastive::variants());
-    all.extend(energy_regression::variants());
+    let mut all = quadratic_energy::variants();
+    all.extend(mixture_energy::variants());
+    all.extend(shader_energy::variants());
     all
 }

@@ -1,6 +1,10 @@
 //! The one error type of the crate.
 
+mod macros;
+
 use std::path::PathBuf;
+
+pub(crate) use macros::{named, setters};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -157,7 +161,8 @@ pub enum Error {
         last: String,
     },
 
-    /// A monitored value turned NaN or infinite; optimisers have stood still since, the last good weights are kept.
+    /// A monitored value turned NaN or infinite; optimizers have stood still since, the last good
+    /// weights are kept.
     #[error(
         "`{metric}` turned non-finite at step {step}; the weights are those of the last good update. Lower the learning rate, or check the data and the proposal's support"
     )]
@@ -207,7 +212,18 @@ pub enum Error {
     },
 }
 
+/// A number of things in words: `1 dimension`, `2 dimensions`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 impl Error {
+    /// A name that is none of those known; `kind` says of what.
+    pub(crate) fn unknown_name(kind: &str, given: &str, known: &[&str]) -> Self {
+        let problem = format!("is unknown; known are {}", known.join(", "));
+        Self::argument(kind, format!("the name `{given}`"), problem)
+    }
+
     /// Adds to the last submitted labels how far a run had come.
     pub(crate) fn at_step(mut self, step: u64) -> Self {
         if let Self::DeviceLost { last, .. } | Self::Timeout { last, .. } = &mut self {
@@ -225,7 +241,9 @@ impl Error {
         words: &str,
     ) -> Result<()> {
         match values.iter().position(|&value| !fits(value)) {
-            Some(at) => Err(Self::argument(operation, what, format!("has {} at {at}, {words}", values[at]))),
+            Some(at) => {
+                Err(Self::argument(operation, what, format!("have {} at {at}; they {words}", values[at])))
+            }
             None => Ok(()),
         }
     }

@@ -1,122 +1,35 @@
-//! Floor 3: negative samplers with exact densities.
+//! Floor 4: negative samplers with exact densities.
 
-mod evaluate;
-mod mixture;
+pub(crate) mod description;
+pub(crate) mod evaluate_proposal;
+pub(crate) mod load;
+pub(crate) mod mixture;
 pub mod mixture_likelihood;
 pub mod mixture_log_density;
 pub mod mixture_propose;
 pub mod mixture_sample;
-mod uniform;
+pub(crate) mod mixture_shape;
+pub(crate) mod traits;
+pub(crate) mod uniform;
 pub mod uniform_log_density;
 pub mod uniform_propose;
 pub mod uniform_sample;
 
-pub use evaluate::{draw, evaluate_log_density};
-pub use mixture::{Mixture, MixtureShape};
-pub use uniform::UniformBox;
+pub use description::ProposalDescription;
+pub use evaluate_proposal::{draw, evaluate_log_density};
+pub use load::load_proposal;
+pub use mixture::{CONSTANT, Mixture};
+pub use mixture_shape::MixtureShape;
+pub use traits::{Draws, PreparedContexts, Proposal};
+pub use uniform::{OUTSIDE_LOG_DENSITY, UniformBox};
 
-use crate::gpu::random::{check_counter, check_elements};
-use crate::gpu::{Bindings, KernelVariant, Recording, Value};
-use crate::nn::Fusion;
-use crate::{Error, Result};
+use crate::gpu::{KernelVariant, SharedConstant};
 
-/// What a proposal computed once per batch of contexts, to sample from and to evaluate densities with.
-#[derive(Clone, Copy, Debug)]
-pub struct Prepared {
-    /// The context's rows.
-    pub contexts: usize,
-    /// Outputs of the proposal's network, packed `[contexts, outputs]`, if it has one.
-    pub outputs: Option<Value>,
-}
-
-/// Where draws go.
-#[derive(Clone, Copy, Debug)]
-pub struct Draws<'a> {
-    /// `[contexts, candidates, dims]`; entries `first .. first + count` of each context are written.
-    pub candidates: Value,
-    /// First candidate to write.
-    pub first: usize,
-    /// Draws per context.
-    pub count: usize,
-    /// Name of the random stream (proposals with several streams add to it).
-    pub stream: &'a str,
-    /// Inner step of the stream.
-    pub inner: u32,
-}
-
-/// A conditional density `q(y | x)` that can be sampled and evaluated exactly, in data units.
-///
-/// Every family is a drop-in pair of `sample` and `log_density`; objectives do not know which one they use.
-pub trait Proposal {
-    /// Dimensions of `y`.
-    fn dims(&self) -> usize;
-
-    /// Records what depends on the contexts alone.
-    ///
-    /// * `context`: `[contexts, width]`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Shape`] if the context does not fit.
-    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<Prepared>;
-
-    /// Records drawing candidates.
-    ///
-    /// # Errors
-    /// [`crate::Error::Shape`] if the candidates do not fit; [`crate::Error::Argument`] for no draws.
-    fn record_sample(&self, recording: &mut Recording, prepared: &Prepared, draws: &Draws<'_>) -> Result<()>;
-
-    /// Records `log q(y | x)`.
-    ///
-    /// * `y`: `[contexts, candidates, dims]`; returns `[contexts, candidates]`, in nats, with respect to data units.
-    ///
-    /// # Errors
-    /// [`crate::Error::Shape`] if `y` does not fit.
-    fn record_log_density(&self, recording: &mut Recording, prepared: &Prepared, y: Value) -> Result<Value>;
-
-    /// Records drawing candidates, then `log q(y | x)` of all of them: what the other three record one after the other, in
-    /// fewer dispatches where `fusion` allows and the proposal can. Random numbers do not depend on it.
-    ///
-    /// * `context`: `[contexts, width]`; returns `[contexts, candidates]`. Candidates that are not drawn must be there.
-    ///
-    /// # Errors
-    /// As those.
-    fn record_propose(
-        &self,
-        recording: &mut Recording,
-        context: Value,
-        draws: &Draws<'_>,
-        _fusion: Fusion,
-    ) -> Result<Value> {
-        let prepared = self.record_prepare(recording, context)?;
-        self.record_sample(recording, &prepared, draws)?;
-        self.record_log_density(recording, &prepared, draws.candidates)
-    }
-
-    /// The tensors its slots need.
-    fn bindings(&self) -> Bindings;
-}
-
-/// Checks where draws go and returns (contexts, candidates).
-fn check_draws(
-    recording: &Recording,
-    operation: &str,
-    draws: &Draws<'_>,
-    dims: usize,
-) -> Result<(usize, usize)> {
-    let shape = recording.shape(draws.candidates)?;
-    let end = draws.first.saturating_add(draws.count);
-    let fits = matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= end);
-    if !fits || shape.is_packed() {
-        let expected = format!("[contexts, at least {end}, {dims}]");
-        return Err(Error::shape(operation, "candidates", shape, expected, "make room for every draw"));
-    }
-    let (contexts, candidates) = (shape.dims()[0], shape.dims()[1]);
-    if draws.count == 0 {
-        return Err(Error::argument(operation, "draws per context", "is 0; draw at least one"));
-    }
-    check_counter(operation, 0, draws.inner)?;
-    check_elements(operation, contexts.saturating_mul(draws.count).saturating_mul(dims.div_ceil(4)))?;
-    Ok((contexts, candidates))
+/// The constants that kernels of this room share with the host.
+pub(crate) fn shared_constants() -> Vec<SharedConstant> {
+    let mut all = mixture_propose::shared_constants();
+    all.extend(uniform::shared_constants());
+    all
 }
 
 /// The kernels of this floor.

@@ -1,6 +1,6 @@
 //! Data and worlds to train on, each with its exact oracle; plain `f64` host code without a device.
 
 pub mod bandit;
-pub mod coloured_shapes;
+pub mod colored_shapes;
 pub mod density;
 pub mod toy;

@@ -1,14 +1,17 @@
-//! Tests of kernels against f64 references, for kernels of your own as for ours; uses [`crate::gpu`] alone.
+//! Tests of kernels against f64 references, for kernels of your own as for ours; uses
+//! [`crate::gpu`] alone.
 //!
-//! * [`on_every_adapter`] runs a test on each adapter of the machine, known failures being data ([`Expect`]).
-//! * [`Case`] is one recording with its tensors: inputs uploaded, outputs full of [`POISON`], results by name.
-//! * [`compare`] and [`compare_words`] accept nothing that is not finite, empty or of another length; a [`Bound`] follows
-//!   the operation.
-//! * [`check_gradient`] and [`check_gradient_on_device`] hold a backward pass to difference quotients in the middle of a
-//!   graph.
+//! * [`on_every_adapter`] runs a test on each adapter of the machine, known failures being data
+//!   ([`Expect`]).
+//! * [`Case`] is one recording with its tensors: inputs uploaded, outputs full of [`POISON`],
+//!   results by name.
+//! * [`compare`] and [`compare_words`] accept nothing that is not finite, empty or of another
+//!   length; a [`Bound`] follows the operation.
+//! * [`check_gradient`] and [`check_gradient_on_device`] hold a backward pass to difference
+//!   quotients in the middle of a graph.
 //!
-//! What can fail returns [`Failure`]; the wrappers that tests call for brevity (`run`, `get`, `expect`) panic with the
-//! same words.
+//! What can fail returns [`Failure`]; the wrappers that tests call for brevity (`run`, `get`,
+//! `expect`) panic with the same words.
 //!
 //! ```no_run
 //! use gibbs::gpu::{DType, KernelSource};

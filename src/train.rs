@@ -1,26 +1,39 @@
-//! Floor 7: data sets, training loops, metrics, checkpoints.
+//! Floor 7: data sets, the training loop of every objective, metrics, checkpoints.
 
-mod alias;
-mod checkpoint;
-mod dataset;
-mod diffusion_checkpoint;
-mod diffusion_options;
-mod diffusion_trainer;
+pub(crate) mod alias;
+pub(crate) mod checkpoint;
+pub(crate) mod dataset;
 pub mod draw_batch;
-mod energy_options;
-mod options;
-mod progress;
-mod stored;
-mod trainer;
+pub(crate) mod energy_options;
+pub(crate) mod intermediate_energy;
+pub(crate) mod noised;
+pub(crate) mod objective;
+pub(crate) mod options;
+pub(crate) mod progress;
+pub(crate) mod ranking_nce;
+pub(crate) mod record;
+pub(crate) mod run;
+pub(crate) mod score;
+pub(crate) mod trainer;
 
-pub use dataset::{CsvColumns, Dataset, Normalise};
-pub use diffusion_options::{DiffusionObjective, DiffusionOptions};
-pub use diffusion_trainer::{DiffusionRecord, DiffusionTrainer};
+pub use alias::AliasEntry;
+pub use checkpoint::RunDescription;
+pub use dataset::{CsvColumns, DataDescription, Dataset};
 pub use energy_options::{EnergyOptions, NetworkShape};
-pub use options::{Draw, ProposalOptions, RnceOptions};
-pub use trainer::{Observer, RnceTrainer, StepRecord};
+pub use intermediate_energy::IntermediateEnergyOptions;
+pub use options::{Objective, TrainOptions};
+pub use ranking_nce::{ProposalOptions, RankingNceOptions};
+pub use record::StepRecord;
+pub use run::Draw;
+pub use score::ScoreOptions;
+pub use trainer::{Observer, Trainer};
 
-use crate::gpu::KernelVariant;
+use crate::gpu::{KernelVariant, StructLayout};
+
+/// The structs that kernels of this room share with the host.
+pub(crate) fn shared_structs() -> Vec<StructLayout> {
+    vec![alias::AliasEntry::layout()]
+}
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {

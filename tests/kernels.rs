@@ -1,10 +1,11 @@
-//! Every kernel against its f64 reference, on every adapter and in every configuration that changes its variant, on awkward
-//! shapes, with poisoned outputs.
+//! Every kernel against its f64 reference, on every adapter and in every configuration that changes
+//! its variant, on awkward shapes, with poisoned outputs.
 //!
-//! Tests are named `adapter::configuration::module::test` and take the options of any Rust test binary. Tolerances follow the
-//! operation: reference magnitudes (sums of absolute terms) times the spacing of f32 times a factor stated in each test. Random
-//! kernels are compared with references fed the same counters. The table at the end goes into the file that
-//! `GIBBS_TEST_TABLE` names, too.
+//! Tests are named `adapter::configuration::module::test` and take the options of any Rust test
+//! binary. Tolerances follow the operation: reference magnitudes (sums of absolute terms) times the
+//! spacing of f32 times a factor stated in each test. Random kernels are compared with references
+//! fed the same counters. The table at the end goes into the file that `GIBBS_TEST_TABLE` names,
+//! too.
 
 mod common;
 #[path = "kernels/mod.rs"]
@@ -13,13 +14,16 @@ mod kernels;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
+use common::alive::Alive;
 use common::suite::{Row, Suite, execute, runs, table};
-use common::{Case, POISON, adapters, data, known, lavapipe, pack, say, wide};
-use gibbs::gpu::random::{self, Distribution};
-use gibbs::gpu::{DType, Shape};
-use gibbs::testing::{Expect, Verdict, stale};
+use common::{Adapter, Case, POISON, adapters, data, known, lavapipe, pack, say, wide};
+use gibbs::gpu::run::random;
+use gibbs::gpu::run::random::Distribution;
+use gibbs::gpu::{DType, DeviceClass, Shape};
+use gibbs::testing::{Configuration, Expect, Verdict, stale};
 use kernels::EPS;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -27,7 +31,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let suites = kernels::suites();
     let rows = Arc::new(Mutex::new(Vec::new()));
-    let trials = trials(&suites, known::failures(), &rows);
+    let threads = arguments.test_threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let devices = if arguments.list { 1 } else { threads.min(MAX_DEVICES) };
+    let trials = trials(&suites, known::failures(), &rows, devices);
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
         let table = table(&rows.lock().unwrap_or_else(PoisonError::into_inner));
@@ -39,28 +45,54 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn trials(suites: &[Suite], expectations: Vec<Expect>, rows: &Arc<Mutex<Vec<Row>>>) -> Vec<Trial> {
+/// Devices that one software renderer is opened as, in each configuration.
+const MAX_DEVICES: usize = 4;
+
+/// All trials. A software renderer is opened `devices` times in each configuration, and a trial
+/// takes a device that no other uses if there is one: lavapipe compiles on one thread per device,
+/// and trials that share it would wait for each other most of the time.
+fn trials(
+    suites: &[Suite],
+    expectations: Vec<Expect>,
+    rows: &Arc<Mutex<Vec<Row>>>,
+    devices: usize,
+) -> Vec<Trial> {
     let mut all = alone(suites, &expectations);
     let expectations = Arc::new(expectations);
     for adapter in adapters() {
-        for run in runs(adapter, suites).expect("an adapter that opened opens again") {
+        let software = adapter.gpu.capabilities().class == DeviceClass::Cpu;
+        let devices = if software { devices } else { 1 };
+        let more = (1..devices).map(|_| adapter.with(Configuration::Default));
+        let mut opened: Vec<_> = std::iter::once(Ok(adapter.clone()))
+            .chain(more)
+            .map(|adapter| adapter.and_then(|adapter| runs(&adapter, suites)))
+            .map(|runs| runs.expect("an adapter that opened opens again").into_iter())
+            .collect();
+        while let Some(run) = opened[0].next() {
+            let others = opened[1..].iter_mut().filter_map(Iterator::next).map(|run| run.adapter);
+            let free: Vec<Adapter> = others.chain([run.adapter.clone()]).collect();
+            let free = Arc::new(Mutex::new(free));
             let row = {
                 let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
                 rows.push(Row::new(&run));
                 rows.len() - 1
             };
-            let adapter = Arc::new(run.adapter);
-            let place = format!("{}::{}", adapter.name.replace(' ', "-"), adapter.configuration());
+            let place = format!("{}::{}", run.adapter.name.replace(' ', "-"), run.adapter.configuration());
             for (test, body) in run.tests {
-                let (adapter, rows, expectations) = (adapter.clone(), rows.clone(), expectations.clone());
-                all.push(Trial::test(format!("{place}::{test}"), move || {
-                    let begun = Instant::now();
-                    let verdict = execute(&expectations, &test, &adapter, body);
+                let (free, first) = (free.clone(), run.adapter.clone());
+                let (rows, expectations) = (rows.clone(), expectations.clone());
+                let name = format!("{place}::{test}");
+                all.push(Trial::test(name.clone(), move || {
+                    let (begun, _alive) = (Instant::now(), Alive::new(&name));
+                    let taken = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let adapter = taken.as_ref().unwrap_or(&first);
+                    let verdict = execute(&expectations, &test, adapter, body);
+                    free.lock().unwrap_or_else(PoisonError::into_inner).extend(taken);
                     rows.lock().unwrap_or_else(PoisonError::into_inner)[row].count(&verdict, begun);
                     match verdict {
                         Ok(Verdict::Passed) => Ok(()),
                         Ok(Verdict::ExpectedFailure(reason)) => {
-                            say(&format!("{}: {test} failed as expected: {reason}", adapter.name));
+                            say(&format!("{}: {test} failed as expected: {reason}", first.name));
                             Ok(())
                         }
                         Err(failure) => Err(failure.to_string().into()),
@@ -95,7 +127,9 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
     for suite in suites {
         let once = suite.once.iter().map(|test| (test, false));
         for (&(name, body), long) in once.chain(suite.long.iter().map(|test| (test, true))) {
-            let trial = Trial::test(format!("{}::{name}", suite.name()), move || {
+            let name = format!("{}::{name}", suite.name());
+            let trial = Trial::test(name.clone(), move || {
+                let _alive = Alive::new(&name);
                 body();
                 Ok(())
             });
@@ -105,7 +139,8 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
     all
 }
 
-/// What the tests here rely on must fail when it should; the comparators themselves are tested beside their source.
+/// What the tests here rely on must fail when it should; the comparators themselves are tested
+/// beside their source.
 fn the_harness_rejects_wrong_answers() {
     let (rows, width) = (7, 5);
     let values = data(1, rows * width);
@@ -157,7 +192,8 @@ fn untested(suites: &[Suite]) -> Option<String> {
     }
 }
 
-/// Without the standard harness `#[test]` does nothing, and a file without its line in `tests/kernels/mod.rs` neither.
+/// Without the standard harness `#[test]` does nothing, and a file without its line in
+/// `tests/kernels/mod.rs` neither.
 fn unregistered(suites: &[Suite]) -> Option<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels");
     let files = std::fs::read_dir(folder).expect("tests/kernels").map(|entry| entry.expect("a file").path());

@@ -5,14 +5,19 @@ use std::time::Instant;
 use gibbs::diffusion::Guidance;
 use gibbs::tasks::bandit::{Bandit, relative_entropy};
 use gibbs::tasks::toy::MixtureOracle;
+use gibbs::tasks::toy::accuracy::{self, At};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 
-use super::accuracy::{self, At};
-use super::networks::{Trained, draw_actions};
+use super::common::arguments::{Outcome, name_of};
+use super::common::progress::Progress;
+use super::networks::{Networks, draw_actions};
 use super::rows::{Method, Row};
 
 /// States of the measurement: a grid of 4 by 4.
 const PLACES: [f32; 4] = [-0.75, -0.25, 0.25, 0.75];
-/// Neighbours of the entropy's estimate.
+/// Neighbors of the entropy's estimate.
 const NEIGHBOURS: usize = 4;
 /// Points in each state at each time at which errors are measured.
 const POINTS: usize = 64;
@@ -23,21 +28,19 @@ pub struct Measured {
     pub samples: Vec<Vec<[f32; 2]>>,
 }
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
 /// The states of the measurement.
 pub fn states() -> Vec<[f32; 2]> {
     PLACES.iter().flat_map(|second| PLACES.map(|first| [first, *second])).collect()
 }
 
 /// Trains what the row needs, samples and measures.
-pub fn row(trained: &mut Trained<'_>, mut row: Row) -> Outcome<Measured> {
-    let score = trained.score()?;
+pub fn row(networks: &mut Networks<'_>, mut row: Row) -> Outcome<Measured> {
+    let score = networks.score()?;
     row.steps_per_second = score.steps_per_second;
     let energy = match row.method {
         Method::None => None,
         method => {
-            let energy = trained.energy(method)?;
+            let energy = networks.energy(method)?;
             row.steps_per_second = energy.steps_per_second;
             Some(energy.network)
         }
@@ -46,10 +49,11 @@ pub fn row(trained: &mut Trained<'_>, mut row: Row) -> Outcome<Measured> {
         Some(energy) => Guidance::Intermediate(energy),
         None => Guidance::None,
     };
+    let _alive = Progress::busy(&format!("{}: sampling and measuring", name_of(row.method)));
     row.states = states();
     let clock = Instant::now();
     let seed = row.seed ^ 0x5a3d;
-    let flat = draw_actions(trained, &score.network, guidance, &row.states, row.samples, seed)?;
+    let flat = draw_actions(networks, &score.network, guidance, &row.states, row.samples, seed)?;
     row.samples_per_second = flat.len() as f64 / clock.elapsed().as_secs_f64();
     let samples: Vec<Vec<[f32; 2]>> = flat.chunks_exact(row.samples).map(<[_]>::to_vec).collect();
 
@@ -68,16 +72,17 @@ pub fn row(trained: &mut Trained<'_>, mut row: Row) -> Outcome<Measured> {
     let oracles = |beta: f64| -> gibbs::Result<Vec<MixtureOracle>> {
         row.states.iter().map(|state| Bandit.oracle(state.map(f64::from), beta)).collect()
     };
-    let (exact, behaviours) = (oracles(row.beta)?, oracles(0.0)?);
-    let errors = accuracy::errors(
-        (trained.gpu, &score.network),
+    let (exact, behaviors) = (oracles(row.beta)?, oracles(0.0)?);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(row.seed ^ 0x77);
+    (row.score_error, row.energy_gradient_error) = accuracy::errors(
+        (networks.gpu, &score.network),
         (&guidance, 1.0),
         &row.states,
-        row.seed ^ 0x77,
+        || rng.sample(StandardNormal),
         |level| {
-            let each = behaviours.iter().enumerate().flat_map(|(state, behaviour)| {
-                let index = (level * behaviours.len() + state) as u64;
-                behaviour.tilted().draw(POINTS, row.seed ^ 0x1234_5678 ^ index << 32)
+            let each = behaviors.iter().enumerate().flat_map(|(state, behavior)| {
+                let index = (level * behaviors.len() + state) as u64;
+                behavior.tilted().draw(POINTS, row.seed ^ 0x1234_5678 ^ index << 32)
             });
             each.collect()
         },
@@ -89,6 +94,5 @@ pub fn row(trained: &mut Trained<'_>, mut row: Row) -> Outcome<Measured> {
             of_state.collect()
         },
     )?;
-    (row.score_error, row.energy_gradient_error) = (errors.noise, errors.gradient);
     Ok(Measured { row, samples })
 }

@@ -3,7 +3,8 @@
 //   copied[i] = origin[i]
 //
 // origin : [count] vec4s read     copied : [count] vec4s written
-// Workgroup 64. Grid: count / 8 invocations, folded over x and y; each copies eight vec4s, neighbours side by side.
+// Workgroup 64. Grid: count / 8 invocations, folded over x and y; each copies eight vec4s,
+// neighbors side by side.
 
 struct Params {
     count: u32,

@@ -4,6 +4,7 @@ use gibbs::Gpu;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::common::progress::Progress;
 use crate::measure::{Budget, Spread, one_replay, repeat};
 use crate::workloads::{Description, Size, small};
 
@@ -37,9 +38,15 @@ pub fn list() -> [(&'static str, Vec<(usize, usize)>); 2] {
     [("negatives", negatives), ("batch", batch)]
 }
 
-/// Measures a curve. A point that takes more than `limit_s` per step, by what the one before took, ends it, and so does one that
-/// the device refuses: those are findings, not errors.
-pub fn measure(gpu: &Gpu, sizes: &[(usize, usize)], budget: &Budget, limit_s: f64) -> Curve {
+/// Measures a curve. A point that takes more than `limit_s` per step, by what the one before took,
+/// ends it, and so does one that the device refuses: those are findings, not errors.
+pub fn measure(
+    gpu: &Gpu,
+    sizes: &[(usize, usize)],
+    budget: &Budget,
+    limit_s: f64,
+    progress: &Progress,
+) -> Curve {
     let mut curve = Curve { workload: "rnce-small", points: Vec::new(), stopped: None };
     for &(contexts, negatives) in sizes {
         let rows = contexts * (negatives + 1);
@@ -51,7 +58,7 @@ pub fn measure(gpu: &Gpu, sizes: &[(usize, usize)], budget: &Budget, limit_s: f6
                 break;
             }
         }
-        eprintln!("  {contexts} contexts, {negatives} negatives");
+        progress.say(&format!("  {contexts} contexts, {negatives} negatives"));
         match point(gpu, contexts, negatives, budget, limit_s) {
             Ok(point) => curve.points.push(point),
             Err(error) => {

@@ -1,18 +1,18 @@
 //! Energy-guided diffusion: training intermediate energies, and sampling guided by one.
 
 use gibbs::diffusion::{
-    DiffusionSampler, Guidance, GuidanceNetwork, SamplingOptions, ScoreNetwork, SolverOptions,
+    DiffusionSampler, Guidance, IntermediateEnergyNetwork, SamplingOptions, ScoreNetwork, SolverOptions,
 };
-use gibbs::energy::{GuidanceObjective, Labels};
 use gibbs::gpu::RunState;
+use gibbs::loss::{IntermediateEnergyLoss, Labels};
 use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Layer, Model, Network};
-use gibbs::train::{DiffusionObjective, DiffusionOptions, DiffusionTrainer};
+use gibbs::tasks::toy::published;
+use gibbs::train::{Dataset, IntermediateEnergyOptions, TrainOptions, Trainer};
 use gibbs::{Gpu, Result};
 
-use crate::published;
-use crate::workloads::waves;
+use crate::workloads::fill;
 
-/// Contrastive training of an intermediate energy, labels normalised.
+/// Contrastive training of an intermediate energy, labels normalized.
 #[derive(Clone, Debug)]
 pub struct Contrast {
     pub network: Network,
@@ -57,26 +57,18 @@ impl Contrast {
     }
 
     /// The trainer of the library, with parameters as they are before the first step.
-    pub fn build(&self, gpu: &Gpu, rows: usize) -> Result<(DiffusionTrainer, Vec<f32>)> {
-        let batch = rows * self.support;
+    pub fn build(&self, gpu: &Gpu, rows: usize) -> Result<(Trainer, Vec<f32>)> {
         let (state, action) = self.widths;
-        // An unconditional data set carries a context that the network ignores.
-        let data = waves((state.max(1), self.support * (action + 1)))?;
-        let labels = Labels::Normalised;
-        let options = DiffusionOptions {
-            objective: DiffusionObjective::Energy {
-                objective: GuidanceObjective::Contrastive { labels },
-                beta: 3.0,
-                group: if self.support == 1 { batch } else { self.support },
-            },
-            times: [self.first_time, 1.0],
-            batch,
-            support: self.support,
-            steps: 1_000_000,
-            ..DiffusionOptions::default()
-        };
-        let trainer = DiffusionTrainer::new(gpu, "energy", self.network.clone(), &data, options)?;
-        let initial = gpu.read(trainer.model().parameters())?;
+        let data = Dataset::grouped(fill(state), state, fill(self.support * action), action, self.support)?
+            .with_energies(fill(self.support))?;
+        let labels = Labels::Normalized;
+        let energy = IntermediateEnergyOptions::new(self.network.clone(), 3.0)
+            .with_loss(IntermediateEnergyLoss::Contrastive { labels })
+            .with_group(if self.support == 1 { rows } else { self.support })
+            .with_times([self.first_time, 1.0]);
+        let options = TrainOptions::new(energy).with_batch(rows).with_steps(1_000_000);
+        let trainer = Trainer::new(gpu, &data, options)?;
+        let initial = gpu.read(trainer.raw_model("energy")?.parameters())?;
         Ok((trainer, initial))
     }
 }
@@ -105,12 +97,10 @@ impl Guided {
     pub fn build(&self, gpu: &Gpu, samples: usize, evaluations: usize) -> Result<DiffusionSampler> {
         let run = RunState::new(gpu, 1)?;
         let score = ScoreNetwork::new(Model::new(gpu, "score", self.score.clone(), &run)?)?;
-        let energy = GuidanceNetwork::new(Model::new(gpu, "energy", self.energy.clone(), &run)?)?;
-        let options = SamplingOptions {
-            solver: SolverOptions { evaluations, ..SolverOptions::default() },
-            samples,
-            ..SamplingOptions::default()
-        };
+        let energy = IntermediateEnergyNetwork::new(Model::new(gpu, "energy", self.energy.clone(), &run)?)?;
+        let options = SamplingOptions::default()
+            .with_solver(SolverOptions::default().with_evaluations(evaluations))
+            .with_samples(samples);
         DiffusionSampler::new(gpu, &score, Guidance::Intermediate(&energy), &options)
     }
 }

@@ -1,13 +1,14 @@
-//! Single matrix products: one dense layer forward, its gradient to the inputs, its gradient to the weights.
+//! Single matrix products: one dense layer forward, its gradient to the inputs, its gradient to the
+//! weights.
 
 use gibbs::Gpu;
 use gibbs::gpu::{Bindings, DType, Plan, Recording, Shape, Tensor, Value};
-use gibbs::nn::dense_forward::{DenseForward, Start};
-use gibbs::nn::dense_input_gradient::Onward;
-use gibbs::nn::{
-    Activation, GradientMode, Input, Network, ParameterLayout, Slice, dense_forward, dense_input_gradient,
-    dense_weight_gradient, reduce_partials,
-};
+use gibbs::nn::dense;
+use gibbs::nn::dense::dense_forward::{DenseForward, Start};
+use gibbs::nn::dense::dense_input_gradient::Epilogue;
+use gibbs::nn::dense::dense_weight_gradient;
+use gibbs::nn::passes::reduce_partials;
+use gibbs::nn::{Activation, GradientMode, Input, Network, ParameterLayout, ParameterSlice};
 use gibbs::testing::data;
 
 use crate::Failure;
@@ -49,7 +50,7 @@ impl Gemm {
         let Self { rows, outputs, inputs, product } = *self;
         let network = Network::mlp(vec![Input::new("x", inputs)], &[], Activation::Identity, outputs);
         let layout = network.layout();
-        let slice = |name: &str| -> Result<&Slice, Failure> {
+        let slice = |name: &str| -> Result<&ParameterSlice, Failure> {
             layout.slice(name).ok_or_else(|| format!("a dense layer has no slice `{name}`").into())
         };
         let (weight, bias) = (slice("layers.0.weight.x")?, slice("layers.0.bias")?);
@@ -87,19 +88,19 @@ impl Gemm {
                     activation: Activation::Identity,
                     keep_slope: false,
                 };
-                dense_forward::record(&mut recording, h, &layer)?.output
+                dense::record_forward(&mut recording, h, &layer)?.output
             }
             Product::Inputs => {
                 let parameters = slot(&mut recording, "parameters", [layout.len].into(), &flat)?;
                 let dz = slot(&mut recording, "dz", dz.0.clone(), &dz.1)?;
-                dense_input_gradient::record(&mut recording, dz, parameters, weight, Onward::default())?
+                dense::record_input_gradient(&mut recording, dz, parameters, weight, Epilogue::default())?
             }
             Product::Weights => {
                 let h = slot(&mut recording, "h", h.0.clone(), &h.1)?;
                 let dz = slot(&mut recording, "dz", dz.0.clone(), &dz.1)?;
                 let splits = dense_weight_gradient::splits(recording.target(), rows, layout.len);
                 let partials = recording.scratch("partials", DType::F32, [splits, layout.len]);
-                dense_weight_gradient::record(&mut recording, h, dz, weight, Some(bias), partials)?;
+                dense::record_weight_gradient(&mut recording, h, dz, weight, Some(bias), partials)?;
                 reduce_partials::record(&mut recording, partials, GradientMode::Overwrite)?
             }
         };
@@ -166,7 +167,8 @@ impl Operands<'_> {
             let (expected, size): (f64, f64) =
                 (terms.iter().sum(), terms.iter().map(|term| term.abs()).sum());
             let value = f64::from(found[offset + row * stride + column]);
-            // Sums in f32, in any order that splits them: some 1e-7 of the terms' sizes, per level of sums.
+            // Sums in f32, in any order that splits them: some 1e-7 of the terms' sizes, per level
+            // of sums.
             if (value - expected).abs() > 2e-5 * size {
                 return Err(format!(
                     "element [{row}, {column}] is {value} where {expected} is right; a wrong product gets no figure"

@@ -1,34 +1,41 @@
-//! Measures named workloads on one adapter: time, rates, shares of the adapter's limits, dispatches and host time per step.
+//! Measures named workloads on one adapter: time, rates, shares of the adapter's limits, dispatches
+//! and host time per step.
 //!
-//! Each figure is the median of several repetitions after a warm-up; a repetition replays the step as often as it takes to run
-//! well past the cost of a submit. Rates are nominal: a training step counts 6 x rows x multiply-adds of the network that is
-//! trained, a step of a chain 4 x, an evaluation of guided sampling 2 x those of the score and 4 x those of the energy, a product
-//! 2 x, with no discount for what broadcasting saves and no credit for the proposal, the loss, the solver or the optimiser.
-//! Bytes are those that a step's dispatches bind, each binding once and in full: a layer that reads its part of the flat
-//! parameters counts all of them, and caches may serve what is counted, so that the share of a copy's bandwidth may pass 1. The
-//! control row, a plan of one tiny dispatch, shows what a replay costs at least.
+//! Each figure is the median of several repetitions after a warm-up; a repetition replays the step
+//! as often as it takes to run well past the cost of a submit. Rates are nominal: a training step
+//! counts 6 x rows x multiply-adds of the network that is trained, a step of a chain 4 x, an
+//! evaluation of guided sampling 2 x those of the score and 4 x those of the energy, a product 2 x,
+//! with no discount for what broadcasting saves and no credit for the proposal, the loss, the
+//! solver or the optimizer. Bytes are those that a step's dispatches bind, each binding once and in
+//! full: a layer that reads its part of the flat parameters counts all of them, and caches may
+//! serve what is counted, so that the share of a copy's bandwidth may pass 1. The control row, a
+//! plan of one tiny dispatch, shows what a replay costs at least.
 //!
-//! First two kernels measure what the adapter can do at most: multiply-adds in registers and a copy of a large buffer. Their
-//! results are checked, and so are those of every product, against f64, before it is timed: what computes wrongly gets no figure.
+//! First two kernels measure what the adapter can do at most: multiply-adds in registers and a copy
+//! of a large buffer. Their results are checked, and so are those of every product, against f64,
+//! before it is timed: what computes wrongly gets no figure.
 //!
-//! A workload whose repetition would take more than 2 s is measured in part and says so: fewer steps of a chain or evaluations
-//! of a sample first, then fewer rows. Times are those of the part; rates compare.
+//! A workload whose repetition would take more than 2 s is measured in part and says so: fewer
+//! steps of a chain or evaluations of a sample first, then fewer rows. Times are those of the part;
+//! rates compare.
 //!
 //! The JSON file (`--json`), `format` 2:
 //!
 //! * `adapter`, `backend`, `driver`, `repetitions`
 //! * `roofline`: `gflops`, `gbytes_per_s`, the best repetition of the two kernels
-//! * `workloads`: by name `median_ms`, `min_ms`, `max_ms`, `lower_quartile_ms`, `upper_quartile_ms` per step; `gflops`,
-//!   `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the larger of both, `share_of_roofline`;
-//!   `dispatches_per_step`, `host_us_per_step` (encoding and submitting), `gpu_ms` (timestamps, or null),
-//!   `steps_per_repetition`; `scale`, if a part was measured: what there were fewer `of`, `measured`, `full`
-//! * `starts`, with `--start`: by name `first_s` and the spread of the seconds from opening a device to the first finished step
-//! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times, `gflops`) and, if it ended
-//!   early, why it `stopped`
+//! * `workloads`: by name `median_ms`, `min_ms`, `max_ms`, `lower_quartile_ms`, `upper_quartile_ms`
+//!   per step; `gflops`, `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the
+//!   larger of both, `share_of_roofline`; `dispatches_per_step`, `host_us_per_step` (encoding and
+//!   submitting), `gpu_ms` (timestamps, or null), `steps_per_repetition`; `scale`, if a part was
+//!   measured: what there were fewer `of`, `measured`, `full`
+//! * `starts`, with `--start`: by name `first_s` and the spread of the seconds from opening a
+//!   device to the first finished step
+//! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times,
+//!   `gflops`) and, if it ended early, why it `stopped`
 //! * `errors`: by name what failed; the rest goes on
 
-#[path = "../common/published.rs"]
-mod published;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod curves;
 mod diffusion;
@@ -45,9 +52,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use gibbs::gpu::Tuning;
-use gibbs::{Error, Gpu, GpuOptions};
+use gibbs::{Error, Gpu};
 
+use common::arguments::{Device, Outcome, start as start_with};
+use common::files::write_json;
+use common::progress::Progress;
 use measure::{Budget, one_replay, repeat};
 use report::{Figures, Row, Scale, Step};
 use roofline::Roofline;
@@ -71,15 +80,11 @@ struct Arguments {
     /// Measure also how long a program waits from opening the device to its first finished step.
     #[arg(long)]
     start: bool,
-    /// How kernel variants are chosen: `table`, `measure`, `measure:FILE` to keep what was measured, or a file to restore.
-    #[arg(long, value_name = "HOW", default_value = "table")]
-    tuning: String,
     /// Print the workloads with a line about each, and stop.
     #[arg(long)]
     list: bool,
-    /// A part of the adapter's name, such as `llvmpipe` or `nvidia` [default: the best one].
-    #[arg(long, value_name = "PART")]
-    adapter: Option<String>,
+    #[command(flatten)]
+    device: Device,
     /// File for the figures; folders on the way are made.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -102,36 +107,24 @@ const TRUSTED_SHARE: f64 = 0.02;
 const ASSUMED_PEAK: f64 = 100.0;
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match run(&Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start_with(run)
 }
 
-fn run(arguments: &Arguments) -> Result<bool, Failure> {
+fn run(arguments: &Arguments) -> Outcome<ExitCode> {
     if arguments.list {
         for (name, about) in LIST {
             println!("{}", format!("{name:<27} {about}").trim_end());
         }
-        return Ok(true);
+        return Ok(ExitCode::SUCCESS);
     }
     // A file that cannot be written is better known before minutes of measuring.
     if let Some(folder) = arguments.json.as_deref().and_then(Path::parent) {
         std::fs::create_dir_all(folder)?;
     }
-    let tuning: Tuning = arguments.tuning.parse()?;
-    let open = || {
-        let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
-        Gpu::open(&options)?.with_tuning(tuning.clone())
-    };
+    let open = || arguments.device.open();
     let mut starts = Vec::new();
     for name in if arguments.start { &start::NAMES[..] } else { &[] } {
-        eprintln!("measuring the start of {name}");
+        let _alive = Progress::busy(&format!("measuring the start of {name}"));
         starts.push((*name, start::measure(name, arguments.repetitions, open)));
     }
     let mut gpu = open()?;
@@ -153,8 +146,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
             Err(error) => fail(&mut figures, &mut gpu, &format!("start/{name}"), &error, open)?,
         }
     }
-    eprintln!("measuring the adapter's limits");
-    match roofline::measure(&gpu, &budget) {
+    let alive = Progress::busy("measuring the adapter's limits");
+    let limits = roofline::measure(&gpu, &budget);
+    drop(alive);
+    match limits {
         Ok(limits) => {
             println!(
                 "limits: {:.1} GFLOP/s of multiply-adds in registers, {:.1} GB/s read and written by a copy",
@@ -174,8 +169,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         println!("{}", report::heading());
     }
     for name in names {
-        eprintln!("measuring {name}");
-        match measure(&gpu, name, &budget, figures.roofline, arguments.describe) {
+        let alive = Progress::busy(&format!("measuring {name}"));
+        let row = measure(&gpu, name, &budget, figures.roofline, arguments.describe);
+        drop(alive);
+        match row {
             Ok(row) => {
                 println!("{}", report::line(name, &row));
                 figures.workloads.insert(name.to_owned(), row);
@@ -187,8 +184,9 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         // A point is one of many: shorter repetitions do.
         let budget = Budget { repetition: budget.repetition / 3, ..budget };
         for (name, sizes) in curves::list() {
-            eprintln!("measuring the curve over {name}");
-            let curve = curves::measure(&gpu, &sizes, &budget, LONGEST_S);
+            let alive = Progress::busy(&format!("measuring the curve over {name}"));
+            let curve = curves::measure(&gpu, &sizes, &budget, LONGEST_S, &alive);
+            drop(alive);
             println!("curve over {name}: contexts, negatives, median ms, GFLOP/s");
             for point in &curve.points {
                 println!(
@@ -207,9 +205,9 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         }
     }
     if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&figures)? + "\n")?;
+        write_json(path, &figures)?;
     }
-    Ok(figures.errors.is_empty())
+    Ok(if figures.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Notes a failure. A device that is lost, or out of memory, is opened anew for what comes next.
@@ -263,7 +261,8 @@ fn measure(
     Ok(Row::new(&timings, &step, roofline, scale))
 }
 
-/// The workload in full or, where a replay would take too long, a part of it. Large workloads are tried in a small part first.
+/// The workload in full or, where a replay would take too long, a part of it. Large workloads are
+/// tried in a small part first.
 fn fitted(
     gpu: &Gpu,
     description: &Description,

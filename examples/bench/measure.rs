@@ -68,7 +68,8 @@ pub fn one_replay(plan: &Plan) -> Result<f64> {
     Ok(plan.run_timed(1)?.wall.as_secs_f64())
 }
 
-/// Repeats a plan of `steps` steps: a warm-up, which also sets the number of replays, then the repetitions.
+/// Repeats a plan of `steps` steps: a warm-up, which also sets the number of replays, then the
+/// repetitions.
 pub fn repeat(plan: &Plan, steps: usize, budget: &Budget) -> Result<Timings> {
     let once = one_replay(plan)?;
     let replays = |once: f64| {

@@ -1,11 +1,13 @@
 // Multiply-adds in registers: the arithmetic peak.
 //
-//   v[j] <- coupling v[j + 1] + v[j] for twelve numbers in a ring, 32 rounds at a time; sums[i] = their sum weighted by 1 .. 12
+//   v[j] <- coupling v[j + 1] + v[j] for twelve numbers in a ring, 32 rounds at a time;
+//       sums[i] = their sum weighted by 1 .. 12
 //
 // sums : [count] written
-// Twelve sums cover the latency of an addition behind a multiplication and leave registers for the coupling where a machine has
-// sixteen. They are coupled so that no compiler can work off one after the other, which would wait for every addition. Rounds are
-// written out: a loop carries the counter that bounds it, so drivers do not unroll it.
+// Twelve sums cover the latency of an addition behind a multiplication and leave registers for the
+// coupling where a machine has sixteen. They are coupled so that no compiler can work off one after
+// the other, which would wait for every addition. Rounds are written out: a loop carries the
+// counter that bounds it, so drivers do not unroll it.
 // Workgroup 64. Grid: count invocations, folded over x and y.
 
 struct Params {

@@ -57,7 +57,8 @@ pub struct Scale {
     pub full: usize,
 }
 
-/// The figures of a workload: per step, of what was measured, which is a part of it where `scale` says so.
+/// The figures of a workload: per step, of what was measured, which is a part of it where `scale`
+/// says so.
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub median_ms: f64,

@@ -1,4 +1,5 @@
-//! What the adapter can do at most: multiply-adds in registers and copies of a large buffer, by two kernels of our own.
+//! What the adapter can do at most: multiply-adds in registers and copies of a large buffer, by two
+//! kernels of our own.
 
 use gibbs::Gpu;
 use gibbs::gpu::{Bindings, DType, DeviceClass, KernelSource, Recording, Tensor};
@@ -33,7 +34,8 @@ fn wrong(kernel: &str, at: usize, found: f32, expected: f64) -> Failure {
     .into()
 }
 
-/// Both limits, each the best of several repetitions: a limit is what can be reached, not what is usual.
+/// Both limits, each the best of several repetitions: a limit is what can be reached, not what is
+/// usual.
 ///
 /// # Errors
 /// A kernel that gives wrong results; what the device refuses.

@@ -1,4 +1,5 @@
-//! How long a program waits for its first step: opening the device, building the pipelines, and one training step.
+//! How long a program waits for its first step: opening the device, building the pipelines, and one
+//! training step.
 
 use std::time::Instant;
 

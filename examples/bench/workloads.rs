@@ -1,13 +1,13 @@
 //! The workloads, by name.
 
 use gibbs::diffusion::DiffusionSampler;
+use gibbs::energy::NetworkEnergy;
 use gibbs::gpu::{Plan, Recording, RunState};
-use gibbs::nn::{ACTION, Activation, AdamOptions, Input, Model, Network, NetworkEnergy};
-use gibbs::sampler::{ChainOptions, ChainSampler, Langevin};
+use gibbs::mcmc::{ChainOptions, ChainSampler, Langevin};
+use gibbs::nn::{ACTION, Activation, AdamOptions, Input, Model, Network};
 use gibbs::testing::data;
 use gibbs::train::{
-    Dataset, DiffusionTrainer, EnergyOptions, NetworkShape, Normalise, ProposalOptions, RnceOptions,
-    RnceTrainer,
+    Dataset, EnergyOptions, NetworkShape, ProposalOptions, RankingNceOptions, TrainOptions, Trainer,
 };
 use gibbs::{Gpu, Result};
 
@@ -77,13 +77,16 @@ pub enum Description {
 /// R-NCE steps with a proposal that is not trained.
 #[derive(Clone, Debug)]
 pub struct Training {
-    pub options: RnceOptions,
+    pub nce: RankingNceOptions,
+    /// Contexts per step.
+    pub batch: usize,
     pub widths: (usize, usize),
 }
 
-/// The frozen proposal of most workloads: a conditional diagonal Gaussian from one hidden layer of 128.
+/// The frozen proposal of most workloads: a conditional diagonal Gaussian from one hidden layer of
+/// 128.
 fn gaussian() -> ProposalOptions {
-    ProposalOptions::Mixture { components: 1, hidden: vec![128], optimiser: AdamOptions::default() }
+    ProposalOptions::Mixture { components: 1, hidden: vec![128], optimizer: AdamOptions::default() }
 }
 
 fn training(
@@ -93,17 +96,12 @@ fn training(
     energy: EnergyOptions,
     proposal: ProposalOptions,
 ) -> Description {
-    let options = RnceOptions {
-        negatives,
-        batch,
-        steps: 1_000_000,
-        proposal_updates: 0,
-        action: Normalise::Standard { deviation: 1.0 },
-        energy,
-        proposal,
-        ..RnceOptions::default()
-    };
-    Description::Training(Box::new(Training { options, widths }))
+    let nce = RankingNceOptions::default()
+        .with_negatives(negatives)
+        .with_proposal_updates(0)
+        .with_energy(energy)
+        .with_proposal(proposal);
+    Description::Training(Box::new(Training { nce, batch, widths }))
 }
 
 /// `rnce-small` with other numbers of contexts and negatives.
@@ -114,8 +112,9 @@ pub fn small(batch: usize, negatives: usize) -> Description {
 impl Description {
     /// The workload of a name; none for `curves`, which is many.
     pub fn of(name: &str) -> Option<Self> {
-        let plain =
-            |hidden: Vec<usize>, activation| EnergyOptions { hidden, activation, ..EnergyOptions::default() };
+        let plain = |hidden: Vec<usize>, activation| {
+            EnergyOptions::default().with_hidden(hidden).with_activation(activation)
+        };
         let chains = |inputs, hidden: &[usize], activation| Self::Chains {
             network: Network::mlp(vec![Input::new(ACTION, inputs)], hidden, activation, 1),
             chains: 4096,
@@ -125,10 +124,8 @@ impl Description {
             "rnce-small" => small(128, 63),
             "rnce-wide" => training(256, 32, (40, 32), plain(vec![1024; 4], Activation::Relu), gaussian()),
             "ibc-push" => {
-                let energy = EnergyOptions {
-                    shape: NetworkShape::Preactivation { blocks: 8 },
-                    ..plain(vec![128], Activation::Relu)
-                };
+                let energy =
+                    plain(vec![128], Activation::Relu).with_shape(NetworkShape::Preactivation { blocks: 8 });
                 let uniform = ProposalOptions::Uniform { low: vec![-1.25; 2], high: vec![1.25; 2] };
                 training(512, 256, (10, 2), energy, uniform)
             }
@@ -147,7 +144,7 @@ impl Description {
     pub fn size(&self) -> Size {
         match self {
             Self::Gemm(gemm) => Size { rows: gemm.rows, steps: 1 },
-            Self::Training(training) => Size { rows: training.options.batch, steps: 1 },
+            Self::Training(training) => Size { rows: training.batch, steps: 1 },
             Self::Chains { chains, steps, .. } => Size { rows: *chains, steps: *steps },
             Self::Contrast(contrast) => Size { rows: contrast.rows, steps: 1 },
             Self::Guided(guided) => Size { rows: guided.samples, steps: guided.evaluations },
@@ -166,15 +163,16 @@ impl Description {
         }
     }
 
-    /// Nominal operations of one step: 2 per multiply-add of a product, 4 for an input gradient, 6 for training.
+    /// Nominal operations of one step: 2 per multiply-add of a product, 4 for an input gradient, 6
+    /// for training.
     pub fn flops_per_step(&self, size: Size) -> Result<f64> {
         Ok(match self {
             Self::Gemm(gemm) => Gemm { rows: size.rows, ..*gemm }.nominal_flops(),
             Self::Training(training) => {
                 let (x, y) = training.widths;
-                let affine = gibbs::nn::Affine::identity;
-                let network = training.options.energy.network(affine(x), affine(y))?;
-                let rows = size.rows * (training.options.negatives + 1);
+                let normalizer = gibbs::nn::Normalizer::identity;
+                let network = training.nce.energy.network(Some(normalizer(x)), normalizer(y))?;
+                let rows = size.rows * (training.nce.negatives + 1);
                 6.0 * rows as f64 * network.multiply_adds() as f64
             }
             Self::Chains { network, .. } => 4.0 * size.rows as f64 * network.multiply_adds() as f64,
@@ -195,17 +193,16 @@ impl Description {
                 Workload::Plan { plan: Box::new(plan), description }
             }
             Self::Training(training) => {
-                let options = RnceOptions { batch: size.rows, ..training.options.clone() };
-                Workload::Training(Box::new(RnceTrainer::new(gpu, &waves(training.widths)?, options)?))
+                let options =
+                    TrainOptions::new(training.nce.clone()).with_batch(size.rows).with_steps(1_000_000);
+                Workload::Training(Box::new(Trainer::new(gpu, &waves(training.widths)?, options)?))
             }
             Self::Chains { network, .. } => {
                 let run = RunState::new(gpu, 1)?;
                 let energy = NetworkEnergy::new(Model::new(gpu, "energy", network.clone(), &run)?)?;
-                let options = ChainOptions {
-                    chains: size.rows,
-                    dynamics: Langevin { steps: size.steps, ..Langevin::default() }.into(),
-                    ..ChainOptions::default()
-                };
+                let options = ChainOptions::default()
+                    .with_chains(size.rows)
+                    .with_dynamics(Langevin::default().with_steps(size.steps));
                 let sampler = ChainSampler::from_points(gpu, &energy, &options)?;
                 if let Some(start) = sampler.start() {
                     start.write(gpu, &data(5, start.shape().len()))?;
@@ -228,19 +225,24 @@ impl Description {
     }
 }
 
-/// Smooth, asymmetric data in [-1, 1]; the time of a step does not depend on it.
-pub fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
-    let rows = 4096;
+/// Rows of the data of all workloads.
+const ROWS: usize = 4096;
+
+/// Smooth, asymmetric numbers in [-1, 1]; the time of a step does not depend on them.
+pub fn fill(width: usize) -> Vec<f32> {
     let wave = |row: usize, column: usize| ((row * 7 + column * 13) as f32 * 0.37).sin();
-    let fill = |width: usize| (0..rows * width).map(|at| wave(at / width, at % width)).collect();
+    (0..ROWS * width).map(|at| wave(at / width, at % width)).collect()
+}
+
+fn waves((x_width, y_width): (usize, usize)) -> Result<Dataset> {
     Dataset::new(fill(x_width), x_width, fill(y_width), y_width)
 }
 
 /// A compiled workload.
 pub enum Workload {
-    Training(Box<RnceTrainer>),
+    Training(Box<Trainer>),
     Chains(Box<ChainSampler>),
-    Contrast { trainer: Box<DiffusionTrainer>, initial: Vec<f32> },
+    Contrast { trainer: Box<Trainer>, initial: Vec<f32> },
     Guided(Box<DiffusionSampler>),
     Plan { plan: Box<Plan>, description: String },
 }
@@ -275,9 +277,11 @@ impl Workload {
     /// Numbers that are not finite, or all the same.
     pub fn check(&self, gpu: &Gpu) -> Result<(), Failure> {
         let (what, values): (_, Vec<f32>) = match self {
-            Self::Training(trainer) => ("weights", gpu.read(trainer.energy().model().parameters())?),
+            Self::Training(trainer) => ("weights", gpu.read(trainer.raw_model("energy")?.parameters())?),
             Self::Chains(sampler) => ("chains", gpu.read(sampler.result())?),
-            Self::Contrast { trainer, .. } => ("weights", gpu.read(trainer.model().parameters())?),
+            Self::Contrast { trainer, .. } => {
+                ("weights", gpu.read(trainer.raw_model("energy")?.parameters())?)
+            }
             Self::Guided(sampler) => ("samples", gpu.read(sampler.result())?),
             Self::Plan { .. } => return Ok(()),
         };

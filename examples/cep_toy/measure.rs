@@ -2,15 +2,23 @@
 
 use std::time::Instant;
 
-use gibbs::diffusion::{DiffusionSampler, EnergyAtLevel, Guidance, GuidanceNetwork, NoiseSchedule};
-use gibbs::nn::{Gradient, Points, ShaderEnergy, ShaderEnergyOptions, evaluate_energy};
-use gibbs::tasks::toy::measure::sliced_wasserstein;
-use gibbs::tasks::toy::{Bins, Oracle, Target, Task};
+use gibbs::Gpu;
+use gibbs::diffusion::{DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergyNetwork, NoiseSchedule};
+use gibbs::energy::evaluate_energy;
+use gibbs::gpu::Points;
+use gibbs::tasks::toy::accuracy::{self, At, LEVELS};
+use gibbs::tasks::toy::variation::sliced_wasserstein;
+use gibbs::tasks::toy::{Bins, Oracle, Task};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::accuracy::{self, At, LEVELS};
-use super::networks::Trained;
-use super::rows::{Method, Row};
+use super::common::arguments::Outcome;
+use super::common::progress::Progress;
+use super::networks::Networks;
+use super::rows::{Method, Row, name};
 
 /// Directions of the sliced Wasserstein distance.
 const DIRECTIONS: usize = 64;
@@ -37,109 +45,88 @@ pub struct Measured {
     pub field: Option<Field>,
 }
 
-/// A learned intermediate energy: a network's output times a factor.
-struct Learned<'a> {
-    energy: &'a GuidanceNetwork,
-    factor: f64,
-}
-
 /// Cells of the densities in pictures.
 const CELLS: usize = 64;
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// A task's quadratic energy round the origin as a host program would write it. Beyond the square of the pictures it stays what it
-/// is at the border: it would fall for ever, and denoised points that leave the data would be led on.
-fn written_energy(task: Task) -> gibbs::Result<Option<ShaderEnergy>> {
-    let Some(quadratic) = task.quadratic() else { return Ok(None) };
-    let text = "
-fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
-    let a = clamp(y[0], -border, border);
-    let b = clamp(y[1], -border, border);
-    return 0.5 * curvature * (a * a + b * b);
-}
-fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DIMS> {
-    return array<f32, DIMS>(
-        select(0.0, curvature * y[0], abs(y[0]) < border),
-        select(0.0, curvature * y[1], abs(y[1]) < border),
-    );
-}
-";
-    let options = ShaderEnergyOptions::new(0, 2, Gradient::Written)
-        .number("curvature", quadratic.matrix[0][0] as f32)
-        .number("border", task.half_width() as f32);
-    ShaderEnergy::new("quadratic", "quadratic.wgsl", text, options).map(Some)
-}
-
 /// Trains what the row needs, samples and measures.
-pub fn row(trained: &mut Trained<'_>, mut row: Row, target: &Target) -> Outcome<Measured> {
-    let (task, seed) = (trained.task, trained.seed);
-    let score = trained.score()?;
-    row.score_seconds = score.seconds;
-    row.steps_per_second = score.steps_per_second;
-    let exact_energy = task.has_gradient() && row.method == Method::Dps;
-    let energy = match row.method {
-        Method::None => None,
-        Method::Dps if exact_energy => None,
-        method => {
-            let energy = trained.energy(method, row.beta)?;
-            row.steps_per_second = energy.steps_per_second;
-            row.seconds = energy.seconds;
-            Some(energy.network)
-        }
-    };
+pub fn row(networks: &mut Networks<'_>, (beta, method): (f64, Method), asked: &Row) -> Outcome<Measured> {
+    let Networks { gpu, arguments, task, seed, .. } = *networks;
+    let score = networks.score()?;
+    let exact_energy = task.has_gradient() && method == Method::Dps;
+    let learns = method != Method::None && !exact_energy;
+    let energy = learns.then(|| networks.energy(method, beta)).transpose()?;
     let begun = Instant::now();
-    let written = written_energy(task)?;
-    let start = NoiseSchedule::default().at(0.0);
-    let regressed = energy.as_ref().map(|energy| EnergyAtLevel::new(energy, start));
-    let guidance = match (row.method, &energy, &regressed) {
-        (Method::Dps, _, Some(energy)) => Guidance::Denoised { energy, beta: row.beta },
-        (Method::Dps, ..) => match &written {
-            Some(energy) => Guidance::Denoised { energy, beta: row.beta },
-            None => Guidance::None,
-        },
-        (_, Some(energy), _) => Guidance::Intermediate(energy),
-        (_, None, _) => Guidance::None,
+    let _alive = Progress::busy(&format!("{}: sampling and measuring", name(asked)));
+    let written = task.shader_energy()?;
+    let learned = energy.as_ref().map(|energy| &energy.network);
+    let regressed = learned.map(|energy| EnergyAtLevel::new(energy, NoiseSchedule::default().at(0.0)));
+    let guidance = match (method, learned, &regressed, &written) {
+        (Method::Dps, _, Some(energy), _) => Guidance::Denoised { energy, beta },
+        (Method::Dps, .., Some(energy)) => Guidance::Denoised { energy, beta },
+        (Method::Dps | Method::None, ..) | (_, None, ..) => Guidance::None,
+        (_, Some(energy), ..) => Guidance::Intermediate(energy),
     };
-    if row.method == Method::Dps {
-        row.denoised_energy = Some(if exact_energy { "exact within the square" } else { "regressed" }.into());
-    }
     // Of the learned intermediate energy.
-    let factor = if row.method == Method::Mse { row.beta } else { 1.0 };
-    let options = trained.arguments.sampling(row.guidance * factor, seed ^ 0x5a3d);
-    let mut sampler = DiffusionSampler::new(trained.gpu, &score.network, guidance, &options)?;
-    let clock = Instant::now();
+    let factor = if method == Method::Mse { beta } else { 1.0 };
+    let options = arguments.sampling(arguments.sampling.guidance * factor, seed ^ 0x5a3d);
+    let mut sampler = DiffusionSampler::new(gpu, &score.network, guidance, &options)?;
+    let (clock, count) = (Instant::now(), arguments.samples);
     let flat = sampler.sample(&[])?;
-    row.samples_per_second = row.samples as f64 / clock.elapsed().as_secs_f64();
-    let samples: Vec<[f32; 2]> = flat.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+    let samples_per_second = count as f64 / clock.elapsed().as_secs_f64();
+    let samples = flat.as_chunks().0.to_vec();
 
-    let exact = [11, 12].map(|stream| target.draw(row.samples, seed.wrapping_mul(100).wrapping_add(stream)));
-    row.tv = target.total_variation(&samples);
-    row.tv_exact_samples = target.total_variation(&exact[0]);
-    row.sliced_w2 = sliced_wasserstein(&samples, &exact[0], DIRECTIONS)?;
-    row.sliced_w2_exact_samples = sliced_wasserstein(&exact[1], &exact[0], DIRECTIONS)?;
-    let oracle = task.oracle(row.beta)?;
+    let target = task.target(beta)?;
+    let exact = [11, 12].map(|stream| target.draw(count, seed.wrapping_mul(100).wrapping_add(stream)));
+    let oracle = task.oracle(beta)?;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x77);
     let fresh = task.draw(LEVELS * POINTS, seed ^ 0x1234_5678);
-    let errors = accuracy::errors(
-        (trained.gpu, &score.network),
+    let (score_error, energy_gradient_error) = accuracy::errors(
+        (gpu, &score.network),
         (&guidance, factor),
         &[],
-        seed ^ 0x77,
+        || rng.sample(StandardNormal),
         |level| fresh[level * POINTS..(level + 1) * POINTS].iter().map(|point| point.x).collect(),
         |level| {
             let at = oracle.at(level)?;
             Ok(vec![Box::new(move |x| at.evaluate(x)) as At<'_>])
         },
     )?;
-    (row.score_error, row.energy_gradient_error) = (errors.noise, errors.gradient);
-    let learned = match row.method {
+    let field = match method {
         Method::Dps => None,
-        _ => energy.as_ref().map(|energy| Learned { energy, factor }),
+        _ => learned.map(|energy| field(gpu, task, &oracle, (energy, factor))).transpose()?,
     };
-    let field = learned.as_ref().map(|learned| field(trained, &oracle, learned)).transpose()?;
-    row.seconds += begun.elapsed().as_secs_f64();
+    let denoised_energy = if exact_energy { "exact within the square" } else { "regressed" };
+    let mut row = asked.clone();
+    let figures = json!({
+        // Total variation between the samples and the exact target.
+        "tv": target.total_variation(&samples),
+        // The same for as many draws from the exact target.
+        "tv_exact_samples": target.total_variation(&exact[0]),
+        // Sliced Wasserstein distance of order 2 to as many draws from the exact target.
+        "sliced_w2": sliced_wasserstein(&samples, &exact[0], DIRECTIONS)?,
+        // The same between two sets of such draws.
+        "sliced_w2_exact_samples": sliced_wasserstein(&exact[1], &exact[0], DIRECTIONS)?,
+        // Relative root mean square of the guiding gradient's error, over samples and times of the
+        // data's process.
+        "energy_gradient_error": energy_gradient_error,
+        // Relative root mean square of the predicted noise's error, over the same.
+        "score_error": score_error,
+        // For guidance through the denoiser: whether the energy is the exact one or a regressed
+        // one.
+        "denoised_energy": (method == Method::Dps).then_some(denoised_energy),
+        // For everything but the score: training the energy, also where it serves several rows,
+        // sampling and measuring.
+        "seconds": energy.as_ref().map_or(0.0, |energy| energy.seconds) + begun.elapsed().as_secs_f64(),
+        // Of training the score, which all methods of a task and seed share.
+        "score_seconds": score.seconds,
+        // Of the network that guides, or of the score where none does.
+        "steps_per_second": energy.as_ref().map_or(score.steps_per_second, |energy| energy.steps_per_second),
+        // In the sampler's first run.
+        "samples_per_second": samples_per_second,
+    });
+    row.extend(serde_json::from_value::<Row>(figures)?);
     let half_width = task.half_width();
-    let shown: Vec<[f32; 2]> = trained.points().iter().take(50_000).map(|point| point.x).collect();
+    let shown: Vec<[f32; 2]> = networks.points().iter().take(50_000).map(|point| point.x).collect();
     Ok(Measured {
         row,
         samples: Bins::of_sample(&samples, half_width, CELLS).probabilities,
@@ -149,13 +136,16 @@ pub fn row(trained: &mut Trained<'_>, mut row: Row, target: &Target) -> Outcome<
     })
 }
 
-/// The energy over the square, learned and exact.
-fn field(trained: &Trained<'_>, oracle: &Oracle, learned: &Learned<'_>) -> Outcome<Field> {
-    let half_width = trained.task.half_width();
-    let place = |index: usize| ((index as f64 + 0.5) / FIELD_SIDE as f64 * 2.0 - 1.0) * half_width;
-    let places: Vec<[f64; 2]> = (0..FIELD_SIDE * FIELD_SIDE)
-        .map(|cell| [place(cell % FIELD_SIDE), place(cell / FIELD_SIDE)])
-        .collect();
+/// The energy over the square, a network's output times a factor, and exact.
+fn field(
+    gpu: &Gpu,
+    task: Task,
+    oracle: &Oracle,
+    (energy, factor): (&IntermediateEnergyNetwork, f64),
+) -> Outcome<Field> {
+    let place = |index: usize| ((index as f64 + 0.5) / FIELD_SIDE as f64 * 2.0 - 1.0) * task.half_width();
+    let cells = 0..FIELD_SIDE * FIELD_SIDE;
+    let places: Vec<_> = cells.map(|cell| [cell % FIELD_SIDE, cell / FIELD_SIDE].map(place)).collect();
     let x: Vec<f32> = places.iter().flatten().map(|v| *v as f32).collect();
     let points = Points { context: &[], contexts: 1, y: &x, dims: 2 };
     let mut field = Field { exact: Vec::new(), learned: Vec::new() };
@@ -163,8 +153,8 @@ fn field(trained: &Trained<'_>, oracle: &Oracle, learned: &Learned<'_>) -> Outco
         let level = NoiseSchedule::default().at(time);
         let at = oracle.at(level)?;
         field.exact.push(places.iter().map(|place| at.energy(*place)).collect());
-        let energy = evaluate_energy(trained.gpu, &EnergyAtLevel::new(learned.energy, level), &points)?;
-        field.learned.push(energy.into_iter().map(|v| learned.factor * f64::from(v)).collect());
+        let values = evaluate_energy(gpu, &EnergyAtLevel::new(energy, level), &points)?;
+        field.learned.push(values.into_iter().map(|v| factor * f64::from(v)).collect());
     }
     Ok(field)
 }

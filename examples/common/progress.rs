@@ -1,74 +1,93 @@
-//! The progress bar of a training run and its metrics stream.
+//! Signs of life: a bar in a terminal, elsewhere a line every few seconds; and the metrics stream.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use gibbs::train::{DiffusionRecord, DiffusionTrainer};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde::Serialize;
 
-/// Trains to `steps` under a bar named `name`; records go to `path`, behind what is there. Returns the speed at the end, in steps
-/// per second.
-///
-/// # Errors
-/// As [`DiffusionTrainer::train`]; [`gibbs::Error::Io`] for the file.
-pub fn train(trainer: &mut DiffusionTrainer, steps: u64, name: &str, path: &Path) -> gibbs::Result<f64> {
-    let io = |source| gibbs::Error::Io { operation: "write", path: path.into(), source };
-    let mut progress = Progress::new(path, name, steps).map_err(io)?;
-    trainer.train(steps, &mut |records| progress.records(records))?;
-    let speed = progress.last.as_ref().map_or(0.0, |record| record.steps_per_second);
-    progress.finish().map_err(io)?;
-    Ok(speed)
-}
+/// Between two lines where there is no terminal.
+const LINES: Duration = Duration::from_secs(5);
 
-/// Draws a bar and appends every record to a file of JSON lines.
-struct Progress {
+/// What a program is at, until dropped.
+pub struct Progress {
     bar: ProgressBar,
-    stream: BufWriter<File>,
-    name: String,
-    last: Option<DiffusionRecord>,
+    stream: Option<File>,
 }
 
 impl Progress {
-    /// A bar of `steps` named `name`; records go to `path`, behind what is there.
-    fn new(path: &Path, name: &str, steps: u64) -> std::io::Result<Self> {
-        let bar = ProgressBar::new(steps).with_message(name.to_owned());
-        if let Ok(style) =
-            ProgressStyle::with_template("{msg:44} [{bar:28}] {pos}/{len} steps, {per_sec}, {eta} left")
-        {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        let stream = BufWriter::new(File::options().create(true).append(true).open(path)?);
-        Ok(Self { bar, stream, name: name.into(), last: None })
+    /// Work that consists of `total` steps.
+    pub fn new(name: &str, total: u64) -> Self {
+        let style = "{prefix} [{bar:28}] {pos}/{len}, {per_sec}, {eta} left, {msg}";
+        Self::of(ProgressBar::new(total).with_finish(ProgressFinish::Abandon), name, style)
     }
 
-    /// Takes records as they arrive.
-    fn records(&mut self, records: &[DiffusionRecord]) {
-        for record in records {
-            let line = serde_json::json!({ "run": self.name, "record": record });
-            if let Err(error) = writeln!(self.stream, "{line}") {
-                self.bar.suspend(|| eprintln!("train.jsonl: {error}"));
-            }
+    /// Work of unknown length.
+    pub fn busy(name: &str) -> Self {
+        let bar = ProgressBar::no_length().with_finish(ProgressFinish::AndClear);
+        Self::of(bar, name, "{spinner} {prefix}, {elapsed}")
+    }
+
+    fn of(bar: ProgressBar, name: &str, style: &str) -> Self {
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = bar.with_prefix(name.to_owned()).with_style(style.progress_chars("=> "));
+        // A tick is work too: few of them beside what is measured.
+        bar.enable_steady_tick(Duration::from_secs(1));
+        if bar.is_hidden() {
+            let bar = bar.downgrade();
+            std::thread::spawn(move || {
+                loop {
+                    std::thread::sleep(LINES);
+                    let Some(bar) = bar.upgrade() else { break };
+                    eprintln!("{}", line(&bar));
+                }
+            });
         }
-        if let Some(last) = records.last() {
-            self.bar.set_position(last.step + 1);
-            self.bar.set_message(format!("{}, loss {:.4}", self.name, last.loss));
-            self.last = Some(last.clone());
+        Self { bar, stream: None }
+    }
+
+    /// Where [`Progress::write`] writes, behind what is there.
+    pub fn stream_to(&mut self, path: &Path) -> std::io::Result<()> {
+        self.stream = Some(File::options().create(true).append(true).open(path)?);
+        Ok(())
+    }
+
+    /// Adds lines of JSON to the stream. The work goes on where that fails.
+    pub fn write<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) {
+        let lines = values.into_iter().map(|value| Ok(serde_json::to_string(&value)? + "\n"));
+        let text = lines.collect::<std::io::Result<String>>();
+        let written = text
+            .and_then(|text| self.stream.as_mut().map_or(Ok(()), |stream| stream.write_all(text.as_bytes())));
+        if let Err(error) = written {
+            self.say(&format!("metrics stream: {error}"));
         }
     }
 
-    /// Ends the bar; says the last loss where no bar was drawn.
-    fn finish(mut self) -> std::io::Result<()> {
-        self.bar.finish();
-        if let (true, Some(last)) = (self.bar.is_hidden(), &self.last) {
-            eprintln!(
-                "{}: {} steps, loss {:.4}, {:.1} steps/s",
-                self.name,
-                last.step + 1,
-                last.loss,
-                last.steps_per_second
-            );
-        }
-        self.stream.flush()
+    /// Stands at a step, with words about it.
+    pub fn set(&self, position: u64, words: String) {
+        self.bar.set_position(position);
+        self.bar.set_message(words);
     }
+
+    /// A line above the bar.
+    pub fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.bar.is_hidden() {
+            eprintln!("{}", line(&self.bar));
+        }
+    }
+}
+
+/// What the bar would show.
+fn line(bar: &ProgressBar) -> String {
+    let of = bar.length().map_or(String::new(), |length| format!("{} of {length}, ", bar.position()));
+    let text = format!("{}: {of}{:.0} s {}", bar.prefix(), bar.elapsed().as_secs_f64(), bar.message());
+    text.trim_end().to_owned()
 }

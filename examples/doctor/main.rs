@@ -1,7 +1,9 @@
-//! What gibbs finds on this machine, what it would choose and why, and whether every kernel gives the right answers.
+//! What gibbs finds on this machine, what it would choose and why, and whether every kernel gives
+//! the right answers.
 //!
-//! Every adapter is listed, those that tests leave out included, and on each the test bodies of `tests/kernels` run: all
-//! kernels against their f64 references. The exit status says whether there is an adapter and nothing failed.
+//! Every adapter is listed, those that tests leave out included, and on each the test bodies of
+//! `tests/kernels` run: all kernels against their f64 references. The exit status says whether
+//! there is an adapter and nothing failed.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -9,6 +11,8 @@ mod install;
 #[path = "../../tests/kernels/mod.rs"]
 mod kernels;
 mod self_test;
+#[path = "../common/mod.rs"]
+mod shared;
 
 use std::process::ExitCode;
 

@@ -1,17 +1,17 @@
 //! All test bodies of `tests/kernels` on one adapter, several at a time.
 
 use std::panic;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gibbs::testing::{Adapter, Expect, Failure, Verdict, stale};
 use gibbs::wgpu;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::common::known;
 use crate::common::suite::{bodies, execute};
 use crate::kernels;
+use crate::shared::progress::Progress;
 
 /// Runs them and prints what failed; false if anything did.
 pub fn run(adapter: &Adapter) -> bool {
@@ -21,34 +21,30 @@ pub fn run(adapter: &Adapter) -> bool {
     let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
     let useless = stale(&expectations, &names);
     let begun = Instant::now();
-    let bar = ProgressBar::new(tests.len() as u64);
-    bar.set_style(
-        ProgressStyle::with_template("self-test {bar:30} {pos}/{len} {elapsed} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    bar.enable_steady_tick(Duration::from_millis(200));
+    let progress = Progress::new("self-test", tests.len() as u64);
     let verdicts = Mutex::new(Vec::new());
-    let next = AtomicUsize::new(0);
+    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let hook = panic::take_hook();
     // A failing body panics; its words are in the verdict.
     panic::set_hook(Box::new(|_| {}));
-    // A GL context serves one thread at a time, and wgpu panics where one waits longer than a few seconds.
+    // A GL context serves one thread at a time, and wgpu panics where one waits longer than a few
+    // seconds.
     let serial = adapter.gpu.info().backend == wgpu::Backend::Gl;
     let threads = if serial { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some((name, body)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    bar.set_message(name.clone());
+                    progress.set(done.load(Ordering::Relaxed), name.clone());
                     let verdict = execute(&expectations, name, adapter, *body);
                     verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((name.as_str(), verdict));
-                    bar.inc(1);
+                    progress.set(done.fetch_add(1, Ordering::Relaxed) + 1, name.clone());
                 }
             });
         }
     });
     panic::set_hook(hook);
-    bar.finish_and_clear();
+    drop(progress);
     let verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     report(&verdicts, begun.elapsed());
     if !useless.is_empty() {

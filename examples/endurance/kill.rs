@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gibbs::Gpu;
-use gibbs::train::{Observer, RnceOptions, RnceTrainer, StepRecord};
+use gibbs::train::{Observer, TrainOptions, Trainer};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-use super::Outcome;
+use super::common::arguments::{Device, Outcome};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -20,8 +20,8 @@ pub struct Arguments {
     /// Seed of the moments at which they are killed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Latest moment, in milliseconds after a process has written its first checkpoint. Every second process is killed a
-    /// hundredth of that after it begins a write at most.
+    /// Latest moment, in milliseconds after a process has written its first checkpoint. Every
+    /// second process is killed a hundredth of that after it begins a write at most.
     #[arg(long, default_value_t = 500)]
     window: u64,
     /// Folder for the checkpoint.
@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 /// A network whose checkpoint of some 3 MB takes longer to write than its step takes to compute.
-fn options() -> RnceOptions {
+fn options() -> TrainOptions {
     super::options(vec![384, 384], 4, 3)
 }
 
@@ -41,9 +41,7 @@ struct Writer<'a> {
 }
 
 impl Observer for Writer<'_> {
-    fn records(&mut self, _: &[StepRecord]) {}
-
-    fn evaluate(&mut self, trainer: &mut RnceTrainer) -> gibbs::Result<()> {
+    fn evaluate(&mut self, trainer: &mut Trainer) -> gibbs::Result<()> {
         trainer.save(self.path)?;
         self.saved += 1;
         if self.saved == 1 {
@@ -56,21 +54,11 @@ impl Observer for Writer<'_> {
 pub fn victim(gpu: &Gpu, path: &Path) -> Outcome {
     let data = super::data()?;
     let mut trainer = match path.exists() {
-        true => RnceTrainer::resume(gpu, &data, path)?,
-        false => RnceTrainer::new(gpu, &data, options())?,
+        true => Trainer::resume(gpu, &data, path)?,
+        false => Trainer::new(gpu, &data, options())?,
     };
     trainer.train(u64::MAX, 1, &mut Writer { path, saved: 0 })?;
     Err("the run came to its end before it was killed".into())
-}
-
-/// Keeps a step's records and nothing else.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn records(&mut self, _: &[StepRecord]) {}
-    fn evaluate(&mut self, _: &mut RnceTrainer) -> gibbs::Result<()> {
-        Ok(())
-    }
 }
 
 /// Files beside the checkpoint.
@@ -98,7 +86,7 @@ fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
+pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
     std::fs::create_dir_all(&arguments.out)?;
     let path = arguments.out.join("checkpoint.safetensors");
     // Only what earlier trials left: the folder may be anybody's.
@@ -118,9 +106,10 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
     let mut problems = Vec::new();
     for trial in 1..=arguments.trials {
         let mut command = Command::new(std::env::current_exe()?);
-        if let Some(adapter) = adapter {
+        if let Some(adapter) = &device.adapter {
             command.args(["--adapter", adapter]);
         }
+        command.args(["--tuning", &device.tuning]);
         let mut child =
             command.arg("victim").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         // The leftover of the process before is gone once this one has saved.
@@ -153,9 +142,9 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
         let left = leftovers(&path)?.len();
         within_writes += u32::from(left > 0);
         most_leftovers = most_leftovers.max(left);
-        let outcome = RnceTrainer::resume(gpu, &data, &path).and_then(|mut trainer| {
+        let outcome = Trainer::resume(gpu, &data, &path).and_then(|mut trainer| {
             let step = trainer.step();
-            trainer.train(step + 2, u64::MAX, &mut Quiet)?;
+            trainer.train(step + 2, u64::MAX, &mut ())?;
             Ok((step, trainer.step()))
         });
         match outcome {
@@ -169,7 +158,7 @@ pub fn run(gpu: &Gpu, adapter: Option<&str>, arguments: &Arguments) -> Outcome {
         }
     }
     // A save in peace leaves nothing but the checkpoint.
-    RnceTrainer::resume(gpu, &data, &path)?.save(&path)?;
+    Trainer::resume(gpu, &data, &path)?.save(&path)?;
     let left = leftovers(&path)?;
     println!(
         "{whole} of {} checkpoints whole and resumed; {within_writes} kills within a write; at most {most_leftovers} \

@@ -1,9 +1,13 @@
-//! Trials of endurance: memory that stays flat over a long run, and checkpoints that survive a process killed at any moment.
+//! Trials of endurance: memory that stays flat over a long run, and checkpoints that survive a
+//! process killed at any moment.
 //!
-//! `endurance memory` trains for a while, samples the memory of process and device, and prints the slopes. `endurance kill`
-//! starts training processes that write checkpoints without pause, kills each at a random moment, and resumes from what lies
-//! there. Both end with failure if what they watch for happens.
+//! `endurance memory` trains for a while, samples the memory of process and device, and prints the
+//! slopes. `endurance kill` starts training processes that write checkpoints without pause, kills
+//! each at a random moment, and resumes from what lies there. Both end with failure if what they
+//! watch for happens.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod kill;
 mod memory;
 
@@ -12,19 +16,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use gibbs::nn::{Activation, AdamOptions};
-use gibbs::train::{Dataset, EnergyOptions, ProposalOptions, RnceOptions};
-use gibbs::{Gpu, GpuOptions};
+use gibbs::train::{Dataset, EnergyOptions, ProposalOptions, RankingNceOptions, TrainOptions};
 
-/// What any of the trials returns.
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+use common::arguments::{Device, Outcome, start};
 
 /// Watch memory over a long run, or kill runs while they write checkpoints.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// A part of the adapter's name, such as `llvmpipe` or `nvidia`.
-    #[arg(long, global = true)]
-    adapter: Option<String>,
+    #[command(flatten)]
+    device: Device,
     #[command(subcommand)]
     trial: Trial,
 }
@@ -44,28 +45,17 @@ enum Trial {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start(run)
 }
 
 fn run(arguments: &Arguments) -> Outcome {
-    match &arguments.trial {
-        Trial::Memory(trial) => memory::run(&open(arguments)?, trial),
-        Trial::Kill(trial) => kill::run(&open(arguments)?, arguments.adapter.as_deref(), trial),
-        Trial::Victim { path } => kill::victim(&open(arguments)?, path),
-    }
-}
-
-fn open(arguments: &Arguments) -> gibbs::Result<Gpu> {
-    let gpu = Gpu::open(&GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() })?;
+    let gpu = arguments.device.open()?;
     eprintln!("adapter: {}", gpu.adapter_name());
-    Ok(gpu)
+    match &arguments.trial {
+        Trial::Memory(trial) => memory::run(&gpu, trial),
+        Trial::Kill(trial) => kill::run(&gpu, &arguments.device, trial),
+        Trial::Victim { path } => kill::victim(&gpu, path),
+    }
 }
 
 /// Smooth, asymmetric pairs; what is learned from them does not matter here.
@@ -77,23 +67,15 @@ fn data() -> gibbs::Result<Dataset> {
 }
 
 /// A run with hidden layers of one width, longer than anybody waits.
-fn options(hidden: Vec<usize>, batch: usize, negatives: usize) -> RnceOptions {
-    RnceOptions {
-        batch,
-        negatives,
-        steps: 2_000_000,
-        energy: EnergyOptions {
-            hidden,
-            activation: Activation::Silu,
-            optimiser: AdamOptions::default(),
-            ..EnergyOptions::default()
-        },
-        proposal: ProposalOptions::Mixture {
-            components: 2,
-            hidden: vec![16],
-            optimiser: AdamOptions::default(),
-        },
-        seed: 1,
-        ..RnceOptions::default()
-    }
+fn options(hidden: Vec<usize>, batch: usize, negatives: usize) -> TrainOptions {
+    let optimizer = AdamOptions::default();
+    let energy = EnergyOptions::default()
+        .with_hidden(hidden)
+        .with_activation(Activation::Silu)
+        .with_optimizer(optimizer);
+    let nce = RankingNceOptions::default()
+        .with_negatives(negatives)
+        .with_energy(energy)
+        .with_proposal(ProposalOptions::Mixture { components: 2, hidden: vec![16], optimizer });
+    TrainOptions::new(nce).with_batch(batch).with_steps(2_000_000).with_seed(1)
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gibbs::Gpu;
-use gibbs::train::{Observer, RnceTrainer, StepRecord};
+use gibbs::train::{Observer, StepRecord, Trainer};
 
-use super::Outcome;
+use super::common::arguments::Outcome;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -85,9 +85,6 @@ impl Observer for Counter {
     fn records(&mut self, records: &[StepRecord]) {
         self.0 += records.len() as u64;
     }
-    fn evaluate(&mut self, _: &mut RnceTrainer) -> gibbs::Result<()> {
-        Ok(())
-    }
 }
 
 /// Least squares: change per 1000 steps of what `value` picks, over samples that have it.
@@ -103,7 +100,7 @@ fn slope(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> Option<f
 }
 
 pub fn run(gpu: &Gpu, arguments: &Arguments) -> Outcome {
-    let mut trainer = RnceTrainer::new(gpu, &super::data()?, super::options(vec![64, 64], 32, 15))?;
+    let mut trainer = Trainer::new(gpu, &super::data()?, super::options(vec![64, 64], 32, 15))?;
     if let Some(folder) = arguments.csv.parent() {
         std::fs::create_dir_all(folder)?;
     }

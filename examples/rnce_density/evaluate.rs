@@ -1,14 +1,16 @@
 //! Measures of a trained model, against the exact density where there is one.
 
-use gibbs::nn::{Energy, Points, evaluate_energy};
+use gibbs::energy::{Energy, evaluate_energy};
+use gibbs::gpu::Points;
+use gibbs::mcmc::{ChainOptions, ChainSampler, Return};
 use gibbs::proposal::evaluate_log_density;
-use gibbs::sampler::{ChainOptions, ChainSampler, Return};
-use gibbs::tasks::density::measure;
-use gibbs::train::RnceTrainer;
+use gibbs::tasks::density::histogram;
+use gibbs::train::Trainer;
 use gibbs::{Gpu, Result};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use super::common::pictures::{Panel, Row, peak};
 use super::target::Target;
 
 /// Chains per context.
@@ -18,145 +20,95 @@ pub const BINS: usize = 64;
 /// Seed offset of chains and exact draws: numbers that training has not used.
 const FRESH: u64 = 0x9e37_79b9;
 
-/// One context's pictures.
-pub struct Panel {
-    pub label: String,
-    /// The exact density on the evaluation grid, or the data in [`BINS`] x [`BINS`] bins; neither for the contexts of a file.
-    pub truth: Option<Vec<f64>>,
-    pub learned: Vec<f64>,
-    pub proposal: Vec<f64>,
-    /// Histogram of the chains in [`BINS`] x [`BINS`] bins.
-    pub chains: Vec<f64>,
-}
-
-/// Everything measured at the end of a run. Coefficients only where there is an exact density, panels only for actions of two
-/// numbers.
+/// Everything measured at the end of a run. Coefficients only where there is an exact density,
+/// pictures only for actions of two numbers.
+#[derive(Default)]
 pub struct Measures {
     pub bhattacharyya: Option<f64>,
     pub proposal: Option<f64>,
     pub langevin: Option<f64>,
     pub exact_samples: Option<f64>,
-    pub panels: Vec<Panel>,
+    /// For each context the exact density or, from a file, the data, if there is one cloud of them;
+    /// then the learned density, the proposal and the chains.
+    pub rows: Vec<Row>,
     /// Ends of the chains, `[contexts, CHAINS, dims]`.
     pub chains: Vec<f32>,
 }
 
-/// Coefficient of the learned density on the evaluation grid, mean over contexts, with the densities.
-pub fn learned_densities(
-    gpu: &Gpu,
-    target: &Target,
-    energy: &dyn Energy,
-    truth: Option<&[Vec<f64>]>,
-) -> Result<(Option<f64>, Vec<Vec<f64>>)> {
-    on_grid(target, truth, |points| {
+/// The coefficient, mean over contexts, with the densities on the evaluation grid.
+type Densities = (Option<f64>, Vec<Vec<f64>>);
+
+pub fn learned_densities(gpu: &Gpu, target: &Target, energy: &dyn Energy) -> Result<Densities> {
+    on_grid(target, |points| {
         let energies = evaluate_energy(gpu, energy, points)?;
         Ok(energies.iter().map(|&e| -f64::from(e)).collect())
     })
 }
 
-/// The exact density of every context on the evaluation grid.
-pub fn truth(target: &Target) -> Option<Vec<Vec<f64>>> {
-    let density = target.source.density()?;
-    Some(target.truth_contexts().iter().map(|&context| density.grid(context.into()).values).collect())
-}
-
 fn on_grid(
     target: &Target,
-    truth: Option<&[Vec<f64>]>,
     mut log_density: impl FnMut(&Points<'_>) -> Result<Vec<f64>>,
-) -> Result<(Option<f64>, Vec<Vec<f64>>)> {
-    let area = target.cell_area(target.cells);
-    let y = target.grid();
-    let mut sum = 0.0;
+) -> Result<Densities> {
+    let (area, y, contexts) = (target.cell_area(target.cells), target.grid(), target.labels.len());
     let mut all = Vec::new();
-    for index in 0..target.labels.len() {
+    for index in 0..contexts {
         // One context at a time keeps every tensor below the smallest binding limit.
         let points = Points { context: target.context(index), contexts: 1, y: &y, dims: 2 };
-        let values = measure::normalise_log_density(&log_density(&points)?, area);
-        if let Some(truth) = truth {
-            sum += measure::bhattacharyya(&truth[index], &values, area);
-        }
-        all.push(values);
+        all.push(histogram::normalize_log_density(&log_density(&points)?, area));
     }
-    Ok((truth.map(|_| sum / target.labels.len() as f64), all))
+    let mean = target.exact.as_ref().map(|exact| {
+        let pairs = exact.grids.iter().zip(&all);
+        let sum = pairs.fold(0.0, |sum, (truth, found)| sum + histogram::bhattacharyya(truth, found, area));
+        sum / contexts as f64
+    });
+    Ok((mean, all))
 }
 
 /// All measures of the finished run.
-pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &RnceTrainer, seed: u64) -> Result<Measures> {
-    let contexts = target.labels.len();
+pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &Trainer) -> Result<Measures> {
+    let (contexts, seed) = (target.labels.len(), trainer.options().seed ^ FRESH);
     let energy = trainer.averaged_energy()?;
-    let proposal = trainer.proposal();
-    let mut measures = Measures {
-        bhattacharyya: None,
-        proposal: None,
-        langevin: None,
-        exact_samples: None,
-        panels: Vec::new(),
-        chains: Vec::new(),
-    };
-    let truth = truth(target);
+    let proposal = &*trainer.raw_proposal()?;
+    let mut measures = Measures::default();
     let (mut learned, mut proposed) = (Vec::new(), Vec::new());
     if target.dims == 2 {
-        (measures.bhattacharyya, learned) = learned_densities(gpu, target, &energy, truth.as_deref())?;
-        (measures.proposal, proposed) = on_grid(target, truth.as_deref(), |points| {
+        (measures.bhattacharyya, learned) = learned_densities(gpu, target, &energy)?;
+        (measures.proposal, proposed) = on_grid(target, |points| {
             let values = evaluate_log_density(gpu, proposal, points)?;
             Ok(values.iter().map(|&value| value.into()).collect())
         })?;
     }
-    let options = ChainOptions {
-        contexts,
-        context_width: target.context_width,
-        chains: CHAINS,
-        dynamics: target.langevin().into(),
-        returns: Return::All,
-        seed: seed ^ FRESH,
-    };
+    let options = ChainOptions::default()
+        .with_contexts(contexts)
+        .with_context_width(target.context_width)
+        .with_chains(CHAINS)
+        .with_dynamics(target.langevin())
+        .with_returns(Return::All)
+        .with_seed(seed);
     let mut sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
     measures.chains = sampler.sample(&target.contexts)?;
-    if target.dims != 2 {
-        return Ok(measures);
-    }
 
     let area = target.cell_area(BINS);
-    let truth_contexts = target.truth_contexts();
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ FRESH);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (mut of_chains, mut of_draws) = (0.0, 0.0);
-    let results = learned.into_iter().zip(proposed).enumerate();
-    for (index, (learned, proposal)) in results {
-        let points: Vec<[f32; 2]> = measures.chains[index * 2 * CHAINS..(index + 1) * 2 * CHAINS]
-            .chunks_exact(2)
-            .map(|pair| [pair[0], pair[1]])
-            .collect();
-        let histogram = target.histogram(&points, BINS);
-        if let (Some(density), Some(truth)) = (target.source.density(), &truth) {
-            let coarse = coarsen(&truth[index], target.cells, BINS);
-            of_chains += measure::bhattacharyya(&coarse, &histogram, area);
-            let draws = density.sample(truth_contexts[index], CHAINS, &mut rng);
-            of_draws += measure::bhattacharyya(&coarse, &target.histogram(&draws, BINS), area);
+    // Neither has any where actions are no points of a plane.
+    for (index, (learned, proposal)) in learned.into_iter().zip(proposed).enumerate() {
+        let ends = &measures.chains[index * 2 * CHAINS..(index + 1) * 2 * CHAINS];
+        let chains = target.histogram(ends.as_chunks().0, BINS);
+        let mut truth = target.cloud.as_ref().map(|points| target.histogram(points, BINS));
+        if let Some(exact) = &target.exact {
+            let coarse = histogram::coarsen(&exact.grids[index], target.cells, BINS);
+            of_chains += histogram::bhattacharyya(&coarse, &chains, area);
+            let draws = exact.density.sample(exact.contexts[index], CHAINS, &mut rng);
+            of_draws += histogram::bhattacharyya(&coarse, &target.histogram(&draws, BINS), area);
+            truth = Some(exact.grids[index].clone());
         }
-        let cloud = target.cloud.as_ref().map(|points| target.histogram(points, BINS));
-        measures.panels.push(Panel {
-            label: target.labels[index].clone(),
-            truth: truth.as_ref().map(|truth| truth[index].clone()).or(cloud),
-            learned,
-            proposal,
-            chains: histogram,
-        });
+        // One scale per context, so that the columns can be compared.
+        let peak = peak(truth.as_ref().unwrap_or(&learned));
+        let columns = truth.iter().chain([&learned, &proposal, &chains]);
+        let panels = columns.map(|values| Some(Panel::heat(values, peak))).collect();
+        measures.rows.push(Row { label: target.labels[index].clone(), panels });
     }
-    if truth.is_some() {
-        measures.langevin = Some(of_chains / contexts as f64);
-        measures.exact_samples = Some(of_draws / contexts as f64);
-    }
-    Ok(measures)
-}
-
-/// Mean density over blocks of cells.
-fn coarsen(values: &[f64], cells: usize, bins: usize) -> Vec<f64> {
-    let block = cells / bins;
-    let mut coarse = vec![0.0; bins * bins];
-    for (index, value) in values.iter().enumerate() {
-        let (row, column) = (index / cells / block, index % cells / block);
-        coarse[row * bins + column] += value / (block * block) as f64;
-    }
-    coarse
+    let mean = |sum: f64| target.exact.as_ref().map(|_| sum / contexts as f64);
+    Ok(Measures { langevin: mean(of_chains), exact_samples: mean(of_draws), ..measures })
 }

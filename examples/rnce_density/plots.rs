@@ -5,69 +5,27 @@ use std::path::Path;
 use gibbs::train::StepRecord;
 use plotters::prelude::*;
 
-use super::evaluate::{BINS, Measures};
-use super::palette::{colour, fonts};
+use super::common::arguments::Outcome;
+use super::common::pictures::{fonts, sheet};
+use super::evaluate::Measures;
 use super::target::Target;
 
-/// Title, value and colour of one curve.
-type Curve = (&'static str, fn(&StepRecord) -> Option<f32>, RGBColor);
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+/// Pixels along the side of a panel.
+const SIZE: u32 = 240;
 
-const PANEL: u32 = 240;
-const MARGIN: u32 = 8;
-const LEFT: u32 = 96;
-const TOP: u32 = 40;
-
-/// True density or data, learned density, proposal and chains, one row per context. Nothing for actions that are no points of
-/// a plane.
+/// True density or data, learned density, proposal and chains, one row per context. Nothing for
+/// actions that are no points of a plane.
 pub fn densities(path: &Path, target: &Target, result: &Measures) -> Outcome {
-    let Some(first) = result.panels.first() else { return Ok(()) };
-    fonts();
-    let known = if target.source.density().is_some() { "truth" } else { "data" };
-    let titled = |title: &str, value: Option<f64>| match value {
-        Some(value) => format!("{title}, {value:.4}"),
-        None => title.to_owned(),
+    let Some(first) = result.rows.first() else { return Ok(()) };
+    let known = if target.exact.is_some() { "truth" } else { "data" };
+    let values = [None, result.bhattacharyya, result.proposal, result.langevin].into_iter();
+    let names = [known, "learned", "proposal", "Langevin chains"].into_iter();
+    let title = |(name, value): (&str, Option<f64>)| match value {
+        Some(value) => format!("{name}, {value:.4}"),
+        None => name.to_owned(),
     };
-    let mut titles = vec![
-        titled("learned", result.bhattacharyya),
-        titled("proposal", result.proposal),
-        titled("Langevin chains", result.langevin),
-    ];
-    if first.truth.is_some() {
-        titles.insert(0, known.to_owned());
-    }
-    let rows = result.panels.len() as u32;
-    let size = (LEFT + titles.len() as u32 * (PANEL + MARGIN), TOP + rows * (PANEL + MARGIN));
-    let root = BitMapBackend::new(path, size).into_drawing_area();
-    root.fill(&WHITE)?;
-    let font = ("sans-serif", 19).into_font();
-    for (column, title) in titles.iter().enumerate() {
-        let x = LEFT + column as u32 * (PANEL + MARGIN) + 4;
-        root.draw_text(title, &font.clone().into_text_style(&root), (x as i32, 12))?;
-    }
-    for (row, panel) in result.panels.iter().enumerate() {
-        let top = TOP + row as u32 * (PANEL + MARGIN);
-        let style = font.clone().into_text_style(&root);
-        root.draw_text(&panel.label, &style, (6, (top + PANEL / 2 - 10) as i32))?;
-        // One scale per context, so that the columns can be compared.
-        let peak = panel.truth.as_ref().unwrap_or(&panel.learned).iter().copied().fold(0.0, f64::max);
-        let columns = panel.truth.iter().chain([&panel.learned, &panel.proposal, &panel.chains]);
-        for (column, values) in columns.enumerate() {
-            let side = if values.len() == BINS * BINS { BINS } else { target.cells };
-            let left = LEFT + column as u32 * (PANEL + MARGIN);
-            for py in 0..PANEL {
-                for px in 0..PANEL {
-                    let at = |pixel: u32| (pixel as usize * side) / PANEL as usize;
-                    // Pictures grow downwards, the second coordinate upwards.
-                    let value = values[(side - 1 - at(py)) * side + at(px)];
-                    let shade = colour((value / peak).sqrt());
-                    root.draw_pixel(((left + px) as i32, (top + py) as i32), &shade)?;
-                }
-            }
-        }
-    }
-    root.present()?;
-    Ok(())
+    let titles: Vec<String> = names.zip(values).map(title).collect();
+    sheet(path, SIZE, &titles[titles.len() - first.panels.len()..], &result.rows)
 }
 
 /// Losses and effective sample size over the steps, smoothed over 25 steps.
@@ -75,16 +33,17 @@ pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
     fonts();
     let root = BitMapBackend::new(path, (960, 720)).into_drawing_area();
     root.fill(&WHITE)?;
-    let curves: [Curve; 3] = [
-        ("energy loss (nats)", |r| r.energy_loss, RGBColor(190, 60, 60)),
-        ("proposal loss (nats)", |r| r.proposal_loss, RGBColor(50, 90, 170)),
-        ("effective sample size", |r| r.ess, RGBColor(40, 130, 70)),
+    let curves = [
+        ("energy loss (nats)", "energy_loss", RGBColor(190, 60, 60)),
+        ("proposal loss (nats)", "proposal_loss", RGBColor(50, 90, 170)),
+        ("effective sample size", "ess", RGBColor(40, 130, 70)),
     ];
-    for (area, (title, value, shade)) in root.split_evenly((3, 1)).iter().zip(curves) {
+    for (area, (title, metric, shade)) in root.split_evenly((3, 1)).iter().zip(curves) {
         let points: Vec<(f64, f64)> = records
             .chunks(25)
             .filter_map(|chunk| {
-                let values: Vec<f64> = chunk.iter().filter_map(value).map(f64::from).collect();
+                let values: Vec<f64> =
+                    chunk.iter().filter_map(|record| record.value(metric)).map(f64::from).collect();
                 let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
                 (!values.is_empty()).then(|| (chunk[0].step as f64, mean))
             })

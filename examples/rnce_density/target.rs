@@ -1,11 +1,15 @@
-//! What is learned: a density with exact values, or the rows of a file; and where a model of it is looked at.
+//! What is learned: a density with exact values, or the rows of a file; and where a model of it is
+//! looked at.
 
 use std::path::Path;
 
-use gibbs::proposal::UniformBox;
-use gibbs::sampler::{Anneal, Langevin};
-use gibbs::tasks::density::{Density, measure};
+use gibbs::math::Bounds;
+use gibbs::mcmc::{Langevin, StepSchedule};
+use gibbs::tasks::density::{Density, histogram};
 use gibbs::train::Dataset;
+
+use super::common::arguments::Outcome;
+use super::evaluate::CHAINS;
 
 /// Rows of a data set that is drawn from a density.
 const DATA_ROWS: usize = 1 << 17;
@@ -17,61 +21,54 @@ const CELLS: usize = 128;
 const FILE: &str = "file";
 const UNCONDITIONAL: &str = "/unconditional";
 
-/// Where the data come from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Source {
-    Density { density: Density, unconditional: bool },
-    File,
+/// Where the data come from: a density or, without one, a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    pub density: Option<Density>,
+    pub unconditional: bool,
 }
 
 impl Source {
     /// The name that a checkpoint keeps.
     pub fn task(self) -> String {
-        match self {
-            Source::Density { density, unconditional: false } => density.name().into(),
-            Source::Density { density, unconditional: true } => format!("{density}{UNCONDITIONAL}"),
-            Source::File => FILE.into(),
-        }
+        let name = self.density.map_or(FILE, Density::name);
+        name.to_owned() + if self.unconditional { UNCONDITIONAL } else { "" }
     }
 
-    pub fn of_task(task: &str) -> Result<Self, Box<dyn std::error::Error>> {
-        if task == FILE {
-            return Ok(Source::File);
-        }
+    pub fn of_task(task: &str) -> Outcome<Self> {
         let name = task.strip_suffix(UNCONDITIONAL);
-        Ok(Source::Density { density: name.unwrap_or(task).parse()?, unconditional: name.is_some() })
-    }
-
-    pub fn density(self) -> Option<Density> {
-        match self {
-            Source::Density { density, .. } => Some(density),
-            Source::File => None,
-        }
+        let density = if task == FILE { None } else { Some(name.unwrap_or(task).parse()?) };
+        Ok(Self { density, unconditional: name.is_some() })
     }
 
     /// The rows to learn from.
-    pub fn load(self, file: Option<&Path>, seed: u64) -> Result<Dataset, Box<dyn std::error::Error>> {
-        Ok(match (self, file) {
-            (Source::Density { density, unconditional: true }, _) => {
-                Dataset::unconditional(density.standard_samples(DATA_ROWS, seed).into_flattened(), 2)?
-            }
-            (Source::Density { density, unconditional: false }, _) => {
-                let (x, y) = density.samples(DATA_ROWS, seed);
-                Dataset::new(x, 1, y.into_flattened(), 2)?
-            }
-            (Source::File, Some(file)) => Dataset::load(file)?,
-            (Source::File, None) => {
-                return Err("this run was trained on a file; give the same one with --data FILE".into());
-            }
-        })
+    pub fn load(self, file: Option<&Path>, seed: u64) -> Outcome<Dataset> {
+        let Some(density) = self.density else {
+            let missing = "this run was trained on a file; give the same one with --data FILE";
+            return Ok(Dataset::load(file.ok_or(missing)?)?);
+        };
+        if self.unconditional {
+            let y = density.standard_samples(DATA_ROWS, seed).into_flattened();
+            return Ok(Dataset::unconditional(y, 2)?);
+        }
+        let (x, y) = density.samples(DATA_ROWS, seed);
+        Ok(Dataset::new(x, 1, y.into_flattened(), 2)?)
     }
 }
 
+/// A density with exact values.
+pub struct Exact {
+    pub density: Density,
+    /// Its contexts, one for each of the model's.
+    pub contexts: Vec<f32>,
+    /// The density in each on the evaluation grid.
+    pub grids: Vec<Vec<f64>>,
+}
+
 /// The contexts, the box of actions and the grid that a model is measured on.
-#[derive(Clone, Debug)]
 pub struct Target {
-    pub source: Source,
-    /// `[contexts, context_width]`, as the model takes them.
+    pub exact: Option<Exact>,
+    /// `[contexts, context_width]`, as the model takes them; empty and of width 0 if it takes none.
     pub contexts: Vec<f32>,
     pub context_width: usize,
     /// A caption per context.
@@ -79,7 +76,7 @@ pub struct Target {
     /// Numbers per action.
     pub dims: usize,
     /// Middle of the box and half its sides in units of `half_width`; all data lie inside.
-    centre: Vec<f64>,
+    center: Vec<f64>,
     stretch: Vec<f64>,
     half_width: f64,
     /// Cells along each side of the grid.
@@ -92,75 +89,60 @@ pub struct Target {
 
 impl Target {
     pub fn new(source: Source, data: &Dataset) -> Self {
-        match source {
-            Source::Density { density, unconditional } => Self {
-                source,
-                contexts: if unconditional { vec![0.0] } else { density.contexts().to_vec() },
-                context_width: 1,
-                labels: truth_contexts(density, unconditional).iter().map(|&x| density.label(x)).collect(),
-                dims: 2,
-                centre: vec![0.0; 2],
-                stretch: vec![1.0; 2],
-                half_width: density.half_width(),
-                cells: density.cells(),
-                steps: [3e-3, 3e-5],
-                cloud: None,
-            },
-            Source::File => Self::of_file(data),
+        let Source { density: Some(density), unconditional } = source else { return Self::of_file(data) };
+        let standard = || vec![density.standard_context()];
+        let contexts = if unconditional { standard() } else { density.contexts().to_vec() };
+        let grids = contexts.iter().map(|&context| density.grid(context.into()).values).collect();
+        Self {
+            contexts: if unconditional { Vec::new() } else { contexts.clone() },
+            context_width: usize::from(!unconditional),
+            labels: contexts.iter().map(|&x| density.label(x)).collect(),
+            exact: Some(Exact { density, contexts, grids }),
+            dims: 2,
+            center: vec![0.0; 2],
+            stretch: vec![1.0; 2],
+            half_width: density.half_width(),
+            cells: density.cells(),
+            steps: [3e-3, 3e-5],
+            cloud: None,
         }
     }
 
     fn of_file(data: &Dataset) -> Self {
         let dims = data.y_width();
-        let (mut centre, mut stretch, mut least) = (Vec::new(), Vec::new(), f64::INFINITY);
+        let (mut center, mut stretch, mut least) = (Vec::new(), Vec::new(), f64::INFINITY);
         for column in 0..dims {
             let values = || data.y().iter().skip(column).step_by(dims).map(|&value| f64::from(value));
+            let mean_of = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / data.rows() as f64;
             let (low, high) =
                 (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-            let mean = values().sum::<f64>() / data.rows() as f64;
-            let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / data.rows() as f64;
+            let mean = mean_of(&mut values());
+            let variance = mean_of(&mut values().map(|value| (value - mean).powi(2)));
             let middle = 0.5 * (low + high);
-            centre.push(middle);
+            center.push(middle);
             // A tenth more than the data, and a box even round a column that does not vary.
-            let even = if low == high { 1e-3 * middle.abs() } else { 1e-6 * middle.abs() };
-            stretch.push((0.55 * (high - low)).max(even).max(1e-6));
-            if variance > 0.0 {
-                least = least.min(variance);
-            }
+            let even = if low == high { 1e-3 } else { 1e-6 };
+            stretch.push((0.55 * (high - low)).max(even * middle.abs()).max(1e-6));
+            least = if variance > 0.0 { least.min(variance) } else { least };
         }
         let unconditional = data.is_unconditional();
         let count = if unconditional { 1 } else { CONTEXTS.min(data.rows()) };
         let rows: Vec<usize> = (0..count).map(|index| (2 * index + 1) * data.rows() / (2 * count)).collect();
-        let width = data.x_width();
+        let (width, name) = (data.x_width(), |row: &usize| format!("row {row}"));
         let cloud = unconditional && dims == 2 && data.weights().is_none();
         Self {
-            source: Source::File,
-            contexts: rows
-                .iter()
-                .flat_map(|row| &data.x()[row * width..(row + 1) * width])
-                .copied()
-                .collect(),
+            exact: None,
+            contexts: rows.iter().flat_map(|row| data.x()[row * width..][..width].to_vec()).collect(),
             context_width: width,
-            labels: match unconditional {
-                true => vec!["all".into()],
-                false => rows.iter().map(|row| format!("row {row}")).collect(),
-            },
+            labels: if unconditional { vec!["all".into()] } else { rows.iter().map(name).collect() },
             dims,
-            centre,
+            center,
             stretch,
             half_width: 1.0,
             cells: CELLS,
             // As on the pinwheel, whose columns have a variance of about a half.
             steps: [6e-3, 6e-5].map(|step| step * if least.is_finite() { least } else { 1.0 }),
-            cloud: cloud.then(|| data.y().chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()),
-        }
-    }
-
-    /// The contexts of the exact density, one for each of the model's.
-    pub fn truth_contexts(&self) -> Vec<f32> {
-        match self.source {
-            Source::Density { density, unconditional } => truth_contexts(density, unconditional),
-            Source::File => Vec::new(),
+            cloud: cloud.then(|| data.y().as_chunks().0.to_vec()),
         }
     }
 
@@ -171,47 +153,50 @@ impl Target {
     /// Lower and upper borders of the box.
     pub fn borders(&self) -> [Vec<f32>; 2] {
         [-1.0, 1.0].map(|sign| {
-            let border = |(centre, stretch)| (centre + sign * self.half_width * stretch) as f32;
-            self.centre.iter().zip(&self.stretch).map(border).collect()
+            let border = |(center, stretch)| (center + sign * self.half_width * stretch) as f32;
+            self.center.iter().zip(&self.stretch).map(border).collect()
         })
     }
 
     /// The chains that are measured: start at the proposal, steps in squared data units.
     pub fn langevin(&self) -> Langevin {
         let [low, high] = self.borders();
-        Langevin {
-            steps: 40,
-            sizes: Anneal::Geometric { first: self.steps[0], last: self.steps[1] },
-            bounds: UniformBox::new(&low, &high).ok(),
-            ..Langevin::default()
-        }
+        Langevin::default()
+            .with_steps(40)
+            .with_step_sizes(StepSchedule::Geometric { first: self.steps[0], last: self.steps[1] })
+            .with_bounds(Bounds::new(&low, &high).ok())
     }
 
-    /// The centres of the grid's cells, for actions of two numbers.
+    /// The centers of the grid's cells, for actions of two numbers.
     pub fn grid(&self) -> Vec<f32> {
-        measure::cell_centres(self.half_width, self.cells)
-            .flat_map(|place| [0, 1].map(|at| (self.centre[at] + self.stretch[at] * place[at]) as f32))
+        histogram::cell_centers(self.half_width, self.cells)
+            .flat_map(|place| [0, 1].map(|at| (self.center[at] + self.stretch[at] * place[at]) as f32))
             .collect()
     }
 
     pub fn cell_area(&self, cells: usize) -> f64 {
-        measure::cell_area(self.half_width, cells) * self.stretch[0] * self.stretch[1]
+        histogram::cell_area(self.half_width, cells) * self.stretch[0] * self.stretch[1]
     }
 
     /// The density of a cloud of actions on a grid over the box.
     pub fn histogram(&self, points: &[[f32; 2]], cells: usize) -> Vec<f64> {
-        let place = |at: usize, value: f32| ((f64::from(value) - self.centre[at]) / self.stretch[at]) as f32;
+        let place = |at: usize, value: f32| ((f64::from(value) - self.center[at]) / self.stretch[at]) as f32;
         let placed: Vec<[f32; 2]> =
             points.iter().map(|point| [place(0, point[0]), place(1, point[1])]).collect();
         let area = self.stretch[0] * self.stretch[1];
-        let values = measure::histogram(&placed, self.half_width, cells);
+        let values = histogram::histogram(&placed, self.half_width, cells);
         values.into_iter().map(|value| value / area).collect()
     }
-}
 
-fn truth_contexts(density: Density, unconditional: bool) -> Vec<f32> {
-    match unconditional {
-        true => vec![density.standard_context()],
-        false => density.contexts().to_vec(),
+    /// The ends of the chains, in the columns that a file of data has.
+    pub fn table(&self, chains: &[f32]) -> String {
+        let columns = |letter: char, width: usize| (0..width).map(move |at| format!("{letter}{at}"));
+        let names: Vec<String> = columns('x', self.context_width).chain(columns('y', self.dims)).collect();
+        let mut text = names.join(",") + "\n";
+        for (index, y) in chains.chunks_exact(self.dims).enumerate() {
+            let row = self.context(index / CHAINS).iter().chain(y);
+            text += &(row.map(f32::to_string).collect::<Vec<_>>().join(",") + "\n");
+        }
+        text
     }
 }

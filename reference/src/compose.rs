@@ -1,4 +1,5 @@
-//! Compositions of the references, for end-to-end checks. No kernels: nothing here has a shader of its name.
+//! Compositions of the references, for end-to-end checks. No kernels: nothing here has a shader of
+//! its name.
 
 pub mod inputs;
 pub mod likelihood;

@@ -1,11 +1,11 @@
-//! References of `shaders/energy/`: objectives of energy networks.
+//! References of `shaders/energy/`: analytic and user-written energies.
 
-pub mod contrastive;
-pub mod energy_regression;
-pub mod ranking_nce;
-pub mod ranking_network;
+pub mod mixture_energy;
+pub mod quadratic_energy;
+pub mod shader_differences;
+pub mod shader_energy;
 
-pub use contrastive::contrastive;
-pub use energy_regression::energy_regression;
-pub use ranking_nce::ranking_nce;
-pub use ranking_network::ranking_network;
+pub use mixture_energy::{DiagonalMixture, mixture_energy};
+pub use quadratic_energy::{Quadratic, quadratic_energy};
+pub use shader_differences::{difference_step, shader_differences};
+pub use shader_energy::shader_energy;

@@ -1,10 +1,5 @@
 //! References of `shaders/gpu/`: run state, random numbers, metrics.
 
-pub mod advance;
-pub mod finish_step;
-pub mod metrics;
-pub mod random;
-pub mod random_words;
+pub mod run;
 
-pub use advance::advance;
-pub use metrics::metrics;
+pub use run::{advance, metrics};

@@ -1,52 +1,18 @@
-//! References of `shaders/nn/`: dense layers, optimisers, analytic and user-written energies.
+//! References of `shaders/nn/`: dense layers, optimizers, analytic and user-written energies.
 
-pub mod activate_rows;
-pub mod adam;
-pub mod add_residual;
-pub mod dense_forward;
-pub mod dense_input_gradient;
-pub mod dense_weight_gradient;
-pub mod fourier_features;
-pub mod fourier_gradient;
-pub mod gradient_norm;
-pub mod initialise;
-pub mod layer_norm;
-pub mod layer_norm_gradient;
-pub mod layer_norm_weight_gradient;
-pub mod mixture_energy;
-pub mod network_fused;
-pub mod pack_inputs;
-pub mod quadratic_energy;
-pub mod reduce_partials;
-pub mod shader_differences;
-pub mod shader_energy;
-pub mod sum_candidates;
-pub mod transpose_weights;
-pub mod unpack_gradient;
+pub mod dense;
+pub mod network;
+pub mod optim;
+pub mod passes;
 
-pub use activate_rows::activate_rows;
-pub use adam::adam;
-pub use add_residual::add_residual;
-pub use dense_forward::dense_forward;
-pub use dense_input_gradient::dense_input_gradient;
-pub use dense_weight_gradient::dense_weight_gradient;
-pub use fourier_features::fourier_features;
-pub use fourier_gradient::fourier_gradient;
-pub use gradient_norm::gradient_norm;
-pub use initialise::initialise;
-pub use layer_norm::layer_norm;
-pub use layer_norm_gradient::layer_norm_gradient;
-pub use layer_norm_weight_gradient::layer_norm_weight_gradient;
-pub use mixture_energy::{DiagonalMixture, mixture_energy};
-pub use network_fused::{Fused, FusedLayer, network_fused};
-pub use pack_inputs::pack_inputs;
-pub use quadratic_energy::{Quadratic, quadratic_energy};
-pub use reduce_partials::reduce_partials;
-pub use shader_differences::{difference_step, shader_differences};
-pub use shader_energy::shader_energy;
-pub use sum_candidates::sum_candidates;
-pub use transpose_weights::transpose_weights;
-pub use unpack_gradient::unpack_gradient;
+pub use dense::{dense_forward, dense_input_gradient, dense_weight_gradient};
+pub use network::initialize;
+pub use optim::{adam, prepare_step};
+pub use passes::{
+    Fused, FusedLayer, activate_rows, add_residual, fourier_features, fourier_gradient, layer_norm,
+    layer_norm_gradient, layer_norm_weight_gradient, network_fused, pack_inputs, reduce_partials,
+    sum_candidates, transpose_weights, unpack_gradient,
+};
 
 /// Shape of a dense layer applied to a batch. Weights are `[inputs, outputs]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ pub use uniform_sample::uniform_sample;
 pub(crate) const HALF_LN_TAU: f64 = 0.918_938_533_204_672_8;
 
 /// Mixture of diagonal Gaussians as a network puts it out, one row per context:
-/// `logits[components], mean[components, dims], log_std[components, dims]`, in normalised units.
+/// `logits[components], mean[components, dims], log_std[components, dims]`, in normalized units.
 /// One component is the diagonal Gaussian and has no logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MixtureShape {
@@ -34,7 +34,8 @@ pub struct MixtureShape {
     pub log_std_high: f64,
 }
 
-/// Affine map between data units and the normalised units of the mixture: `z = (y - shift) * scale`, each `[dims]`.
+/// Normalizer map between data units and the normalized units of the mixture:
+/// `z = (y - shift) * scale`, each `[dims]`.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionScale<'a> {
     /// Data units.
@@ -43,7 +44,7 @@ pub struct ActionScale<'a> {
     pub scale: &'a [f64],
 }
 
-/// One context's mixture, logits normalised and log standard deviations clamped.
+/// One context's mixture, logits normalized and log standard deviations clamped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MixtureRow<'a> {
     /// `[components]`: `log softmax(logits)`.
@@ -103,7 +104,8 @@ pub(crate) fn log_sum_exp(values: &[f64]) -> f64 {
     largest + values.iter().map(|v| (v - largest).exp()).sum::<f64>().ln()
 }
 
-/// `log w_c + log N(z; mean_c, std_c)` per component, in normalised units, and its size for error bounds.
+/// `log w_c + log N(z; mean_c, std_c)` per component, in normalized units, and its size for error
+/// bounds.
 pub(crate) struct Joint {
     pub log_density: Vec<f64>,
     pub magnitude: Vec<f64>,
@@ -123,9 +125,10 @@ pub(crate) fn joint(row: &MixtureRow<'_>, z: &[f64], position: &[f64]) -> Joint 
             let inverse = (-log_std).exp();
             let t = (z[j] - mean) * inverse;
             sum += -0.5 * t * t - log_std - HALF_LN_TAU;
-            // Errors of t come from cancellation in z - mean and from exp, which grows with its argument.
-            let cancelled = (position[j] + mean.abs()) * inverse;
-            size += t.abs() * cancelled + t * t * (3.0 + 2.0 * log_std.abs()) + log_std.abs() + HALF_LN_TAU;
+            // Errors of t come from cancellation in z - mean and from exp, which grows with its
+            // argument.
+            let canceled = (position[j] + mean.abs()) * inverse;
+            size += t.abs() * canceled + t * t * (3.0 + 2.0 * log_std.abs()) + log_std.abs() + HALF_LN_TAU;
         }
         log_density.push(sum);
         magnitude.push(size);
@@ -135,13 +138,13 @@ pub(crate) fn joint(row: &MixtureRow<'_>, z: &[f64], position: &[f64]) -> Joint 
 
 impl ActionScale<'_> {
     /// `z` of one action and the size of the terms it is made of.
-    pub(crate) fn normalise(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn normalize(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let z = |j: usize| (y[j] - self.shift[j]) * self.scale[j];
         let position = |j: usize| (y[j].abs() + self.shift[j].abs()) * self.scale[j];
         ((0..y.len()).map(z).collect(), (0..y.len()).map(position).collect())
     }
 
-    /// `sum_j ln scale_j`: log-determinant of the map to normalised units.
+    /// `sum_j ln scale_j`: log-determinant of the map to normalized units.
     pub(crate) fn log_determinant(&self) -> f64 {
         self.scale.iter().map(|scale| scale.ln()).sum()
     }

@@ -2,8 +2,10 @@
 //
 //   out[r, j] = a x[r, j] + b y[r, j]
 //
-// x, y : [rows, dims] read, out : [rows, dims] written; rows x_stride, y_stride and out_stride numbers apart. Padding of out is zero.
-// Workgroup 64. Grid over rows * ceil(dims / 4) invocations, folded over x and y; one invocation writes four numbers.
+// x, y : [rows, dims] read, out : [rows, dims] written; rows x_stride, y_stride and out_stride
+// numbers apart. Padding of out is zero.
+// Workgroup 64. Grid over rows * ceil(dims / 4) invocations, folded over x and y; one invocation
+// writes four numbers.
 // Numerics: two products and a sum; what is not finite stays so, whatever its factor.
 
 struct Params {

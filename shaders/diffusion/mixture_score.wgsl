@@ -1,19 +1,25 @@
-// The noise that a noised mixture of Gaussians implies, or the product of its Jacobian with a direction, one invocation per row.
+// The noise that a noised mixture of Gaussians implies, or the product of its Jacobian with a
+// direction, one invocation per row.
 //
-//   t_k = W_k (x - alpha mean_k)      l_k = coefficient_k - |t_k|^2 / 2      p_k = W_k' t_k      r = softmax(l)
-//   MODE 1: eps = sigma p, p = sum_k r_k p_k      MODE 2: J'v = J v = sigma sum_k r_k [ W_k' W_k v - (p_k - p) ((p_k - p) . v) ]
-//   W_k is the inverse Cholesky factor of alpha^2 covariance_k + sigma^2, coefficient_k = log(weight_k det W_k) - dims log(2 pi) / 2:
+//   t_k = W_k (x - alpha mean_k)      l_k = coefficient_k - |t_k|^2 / 2      p_k = W_k' t_k
+//   r = softmax(l)
+//   MODE 1: eps = sigma p, p = sum_k r_k p_k
+//   MODE 2: J'v = J v = sigma sum_k r_k [ W_k' W_k v - (p_k - p) ((p_k - p) . v) ]
+//   W_k is the inverse Cholesky factor of alpha^2 covariance_k + sigma^2,
+//       coefficient_k = log(weight_k det W_k) - dims log(2 pi) / 2:
 //   all of a level comes from the host in f64 precision.
 //   Source: arXiv 2304.12824, eps = -sigma grad log q_t, for q_0 a mixture.
 //
-// table : [components, (1 + BLOCKS + dims BLOCKS)] vec4s: coefficient in x; alpha mean; the rows of W, all padded with zeros, read
-// x : [rows, dims] read, rows x_stride numbers apart      direction : packed [rows, dims] read (MODE 2, otherwise any vec4s)
+// table : [components, (1 + BLOCKS + dims BLOCKS)] vec4s: coefficient in x; alpha mean; the rows of
+// W, all padded with zeros, read
+// x : [rows, dims] read, rows x_stride numbers apart
+// direction : packed [rows, dims] read (MODE 2, otherwise any vec4s)
 // out : packed [rows, dims] written, padding zero
 // Defines: MODE (1 eps, 2 product), BLOCKS (dims / 4, rounded up).
 // Workgroup 64. Grid over rows invocations, folded over x and y.
-// Numerics: sums are kept relative to the running maximum, so that the likeliest component weighs 1 however far away x is;
-// the Jacobian's spread is summed around the mean in a second pass, not as a difference of squares. Finite while |t|^2 stays
-// below 1e37.
+// Numerics: sums are kept relative to the running maximum, so that the likeliest component weighs 1
+// however far away x is; the Jacobian's spread is summed around the mean in a second pass, not as a
+// difference of squares. Finite while |t|^2 stays below 1e37.
 //#include "lib/logsumexp.wgsl"
 
 struct Params {

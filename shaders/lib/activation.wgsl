@@ -1,12 +1,28 @@
 // Activations and their derivatives, finite for every finite input.
 //
-//   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh    4: GELU x Phi(x)    5: softplus log(1 + exp(x))
+//   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh    4: GELU x Phi(x)
+//   5: softplus log(1 + exp(x))
 //   SiLU'(x) = s + x s (1 - s), s = sigmoid(x)    tanh'(x) = 1 - tanh(x)^2    ReLU'(0) = 0
-//   Phi(x) = (1 + erf(x / sqrt 2)) / 2    GELU'(x) = Phi(x) + x phi(x), phi = Phi'    softplus'(x) = sigmoid(x)
+//   Phi(x) = (1 + erf(x / sqrt 2)) / 2    GELU'(x) = Phi(x) + x phi(x), phi = Phi'
+//   softplus'(x) = sigmoid(x)
 //
-// Numerics: exp only of clamped non-positive arguments; no native tanh (NaN at 500 on some drivers).
-// Largest relative error of tanh about 5e-7, of sigmoid about 4e-6 (the error of exp itself), of 1 - Phi(|x|) 4e-7 and
-// the error of exp(-x^2 / 2); softplus 2e-6, its tail exp(x) included. All but softplus map 0 to 0.
+// Numerics: exp only of clamped non-positive arguments; no native tanh (NaN at 500 on some
+// drivers). Largest relative error of tanh about 5e-7, of sigmoid about 4e-6 (the error of exp
+// itself), of 1 - Phi(|x|) 4e-7 and the error of exp(-x^2 / 2); softplus 2e-6, its tail exp(x)
+// included. All but softplus map 0 to 0.
+
+// Shared with the host.
+const ACTIVATION_IDENTITY: u32 = 0u;
+// Shared with the host.
+const ACTIVATION_RELU: u32 = 1u;
+// Shared with the host.
+const ACTIVATION_SILU: u32 = 2u;
+// Shared with the host.
+const ACTIVATION_TANH: u32 = 3u;
+// Shared with the host.
+const ACTIVATION_GELU: u32 = 4u;
+// Shared with the host.
+const ACTIVATION_SOFTPLUS: u32 = 5u;
 
 fn sigmoid_safe(x: vec4<f32>) -> vec4<f32> {
     let e = exp(-min(abs(x), vec4<f32>(87.0)));
@@ -24,7 +40,8 @@ fn tanh_safe(x: vec4<f32>) -> vec4<f32> {
     return select(t, -t, x < vec4<f32>(0.0));
 }
 
-// 1 - Phi(a) over exp(-a^2 / 2) for 0 <= a <= 13: minimax polynomial in t = 1 / (1 + 0.3 a), relative error 1.2e-7.
+// 1 - Phi(a) over exp(-a^2 / 2) for 0 <= a <= 13: minimax polynomial in t = 1 / (1 + 0.3 a),
+// relative error 1.2e-7.
 fn normal_tail_scaled(a: vec4<f32>) -> vec4<f32> {
     let t = 1.0 / (1.0 + 0.3 * a);
     var sum = t * 0.03619482 - 0.159378171;
@@ -55,21 +72,21 @@ struct Activated {
 }
 
 fn activate(code: u32, z: vec4<f32>) -> Activated {
-    if (code == 1u) {
+    if (code == ACTIVATION_RELU) {
         let on = z > vec4<f32>(0.0);
         return Activated(max(z, vec4<f32>(0.0)), select(vec4<f32>(0.0), vec4<f32>(1.0), on));
     }
-    if (code == 2u) {
+    if (code == ACTIVATION_SILU) {
         let s = sigmoid_safe(z);
         // Below -87 the clamped exponent would let z grow past its vanishing sigmoid.
         let v = select(z * s, vec4<f32>(0.0), z < vec4<f32>(-87.0));
         return Activated(v, s + v * (1.0 - s));
     }
-    if (code == 3u) {
+    if (code == ACTIVATION_TANH) {
         let t = tanh_safe(z);
         return Activated(t, 1.0 - t * t);
     }
-    if (code == 4u) {
+    if (code == ACTIVATION_GELU) {
         let a = min(abs(z), vec4<f32>(13.0)); // the tail at 13 is below 1e-37
         let bell = exp(-0.5 * a * a);
         let tail = normal_tail_scaled(a) * bell;
@@ -78,7 +95,7 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
         let rise = 0.39894228 * a * bell;
         return Activated(max(z, vec4<f32>(0.0)) - a * tail, select(1.0 - tail + rise, tail - rise, below));
     }
-    if (code == 5u) {
+    if (code == ACTIVATION_SOFTPLUS) {
         let e = exp(-min(abs(z), vec4<f32>(87.0)));
         return Activated(max(z, vec4<f32>(0.0)) + log1p_unit(e), sigmoid_safe(z));
     }

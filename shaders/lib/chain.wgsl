@@ -1,12 +1,31 @@
-// What a Metropolis chain remembers between steps: one row per chain, its gradient behind six numbers.
+// What a Metropolis chain remembers between steps: a row of `cache` per chain, a Chain with dE/dy
+// of the current point, [dims], behind it.
 //
-//   row = [energy | kinetic energy at the start of the trajectory | step size of it | 1 if its end is outside the box
-//          | accepted trajectories | last acceptance probability | dE/dy of the current point (dims)]
+// The includer binds `cache`, [rows, CHAIN_WORDS + dims] f32, and has params.dims. Writing has
+// lib/chain_store.wgsl.
 
-const CHAIN_ENERGY: u32 = 0u;
-const CHAIN_KINETIC: u32 = 1u;
-const CHAIN_STEP: u32 = 2u;
-const CHAIN_OUTSIDE: u32 = 3u;
-const CHAIN_ACCEPTED: u32 = 4u;
-const CHAIN_CHANCE: u32 = 5u;
-const CHAIN_GRADIENT: u32 = 6u;
+// Shared with the host.
+struct Chain {
+    energy: f32,
+    kinetic: f32, // at the start of the trajectory
+    step: f32, // the leapfrog step of the trajectory
+    outside: f32, // 1 if the end of the trajectory is outside the box
+    accepted: f32, // trajectories so far
+    acceptance: f32, // probability of the last one
+}
+// Shared with the host.
+const CHAIN_WORDS: u32 = 6u;
+
+// The first element of a chain's row.
+fn chain_at(row: u32) -> u32 {
+    return row * (CHAIN_WORDS + params.dims);
+}
+
+fn chain_gradient_at(row: u32, j: u32) -> u32 {
+    return chain_at(row) + CHAIN_WORDS + j;
+}
+
+fn load_chain(row: u32) -> Chain {
+    let at = chain_at(row);
+    return Chain(cache[at], cache[at + 1u], cache[at + 2u], cache[at + 3u], cache[at + 4u], cache[at + 5u]);
+}

@@ -1,38 +1,66 @@
-// All layers of a narrow network for a slab of rows that stays in workgroup memory, in passes of one matrix product each.
+// All layers of a narrow network for a slab of rows that stays in workgroup memory, in passes of
+// one matrix product each.
 //
-//   passes 0 .. hidden - 1, forward: z_l = init_l + h_l W_l, h_(l + 1) = act_l(z_l), h_0 = packed inputs
-//   passes hidden .. 2 hidden - 2, backward: d_l = (d_(l + 1) W_(l + 1)') act_l'(z_l), d_(hidden - 1) = W_out[.., 0] act'(z)
+//   passes 0 .. hidden - 1, forward: z_l = init_l + h_l W_l, h_(l + 1) = act_l(z_l)
+//     h_0 = packed inputs      init_l = bias_l, and for layer 0
+//     init_0 = start[r / candidates], the part that the rows of a context share, or the bias
+//   passes hidden .. 2 hidden - 2, backward: d_l = (d_(l + 1) W_(l + 1)') act_l'(z_l)
+//     d_(hidden - 1) = W_out[.., 0] act'(z)
 //   out = bias + h_hidden W_out      gradient at the packed inputs = W_0 d_0
-//   init_0 = start[r / candidates], the part that the rows of a context share, or the bias; init_l = bias_l
 //
 // The kernel declares `params` with the members named in NETWORK below and the bindings
-//   parameters : flat, W k-major [4 inputs4, 4 outputs4], the same transposed behind it for backward passes, read
+//   parameters : flat, W k-major [4 inputs4, 4 outputs4], the same transposed behind it for
+//     backward passes, read
 //   start : packed [.., 4 outputs4 of layer 0], read
-//   description : two vec4 per pass (weight, bias, inputs4, outputs4 of the product; slopes of the layers before, activation,
-//   -, -; a backward pass names the layer whose slopes it meets), then what else a kernel wants, read
+//   description : FusedDescription, read
 //   slopes : [total4 + ..] [padded rows] vec4, act_l'(z_l) layer after layer
-// NETWORK: rows, hidden (layers, at most 8), passes, inputs4 (of layer 0), start_offset, candidates, output_weight, output_bias,
-// output4 (columns of the last layer), padded_rows (rows that slopes has room for: whole slabs); offsets in vec4.
+// NETWORK: rows, hidden (layers, at most 8), passes, inputs4 (of layer 0), start_offset,
+// candidates, output_weight, output_bias, output4 (columns of the last layer), padded_rows (rows
+// that slopes has room for: whole slabs); offsets in vec4.
 //
-// Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most 16), COLUMN_BLOCK4 (at most 4),
-// PAD4 (vec4s between rows of the slab), ACTIVATION (code of lib/activation.wgsl, 6: each layer's own), VALUE, GRADIENT.
-// Widths are at most 4 LANE_COLUMNS COLUMN_BLOCK4. Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of every layer: it alone
-// writes and reads the slopes there, which live in storage because 4 bytes x rows x the sum of widths do not fit beside the slab.
-// Numerics: the sums of a pass over ascending inputs; those of the last layer and of the gradient at the inputs begin at
-// an element that depends on the row alone.
+// Defines: WORKGROUP, LANE_COLUMNS (lanes along columns, divides WORKGROUP), ROW_BLOCK (at most
+// 16), COLUMN_BLOCK4 (at most 4), PAD4 (vec4s between rows of the slab), ACTIVATION (code of
+// lib/activation.wgsl, or ACTIVATION_MIXED: each layer's own), VALUE, GRADIENT.
+// Widths are at most 4 LANE_COLUMNS COLUMN_BLOCK4. Each lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of
+// every layer: it alone writes and reads the slopes there, which live in storage because 4 bytes x
+// rows x the sum of widths do not fit beside the slab.
+// Numerics: the sums of a pass over ascending inputs; those of the last layer and of the gradient
+// at the inputs begin at an element that depends on the row alone.
 //#include "lib/activation.wgsl"
 
 const ROW_LANES: u32 = WORKGROUP / LANE_COLUMNS;
 const SLAB_ROWS: u32 = ROW_LANES * ROW_BLOCK;
 const SLAB_WIDTH4: u32 = LANE_COLUMNS * COLUMN_BLOCK4;
 const SLAB_STRIDE4: u32 = SLAB_WIDTH4 + PAD4;
-const MOST_PASSES: u32 = 15u;
+// Stands for a network whose layers have activations of their own.
+// Shared with the host.
+const ACTIVATION_MIXED: u32 = 6u;
+// Shared with the host.
+const MAX_PASSES: u32 = 16u;
+
+// The product of a pass, in vec4s, and what happens to its sums.
+// Shared with the host.
+struct FusedPass {
+    weight: u32,
+    bias: u32, // forward passes
+    inputs4: u32,
+    outputs4: u32,
+    slopes_before: u32, // columns of the layers before the one whose slopes the pass leaves or meets
+    activation: u32, // of the layer, forward passes
+}
+
+// Shared with the host.
+struct FusedDescription {
+    passes: array<FusedPass, MAX_PASSES>, // params.passes of them
+    numbers: array<vec4<u32>>, // bits of what else a kernel wants, rows of inputs4
+}
 
 var<workgroup> slab: array<vec4<f32>, SLAB_ROWS * SLAB_STRIDE4>;
 var<private> acc: array<vec4<f32>, ROW_BLOCK * COLUMN_BLOCK4>;
 var<private> w: array<vec4<f32>, 4u * COLUMN_BLOCK4>;
 
-// The first of a lane's rows within the slab, the first of its columns, and the first row of the slab.
+// The first of a lane's rows within the slab, the first of its columns, and the first row of the
+// slab.
 struct Tile {
     row: u32,
     column: u32,
@@ -122,14 +150,14 @@ fn fill(tile: Tile, pass_index: u32, bias: u32, outputs4: u32) {
     }
 }
 
-// One pass over the slab, which holds what went in and then what comes out. Where no value is wanted, the last forward pass
-// leaves the gradient at the sums of its layer.
+// One pass over the slab, which holds what went in and then what comes out. Where no value is
+// wanted, the last forward pass leaves the gradient at the sums of its layer.
 fn run_pass(tile: Tile, pass_index: u32) {
-    let place = description[2u * pass_index];
-    let inputs4 = min(place.z, SLAB_WIDTH4);
-    let outputs4 = min(place.w, SLAB_WIDTH4);
-    fill(tile, pass_index, place.y, outputs4);
-    product(tile, place.x, inputs4, outputs4);
+    let place = description.passes[pass_index];
+    let inputs4 = min(place.inputs4, SLAB_WIDTH4);
+    let outputs4 = min(place.outputs4, SLAB_WIDTH4);
+    fill(tile, pass_index, place.bias, outputs4);
+    product(tile, place.weight, inputs4, outputs4);
     workgroupBarrier();
     store_all(tile);
     finish_tile(tile, pass_index, outputs4);
@@ -138,8 +166,8 @@ fn run_pass(tile: Tile, pass_index: u32) {
 
 // Over what the lane just stored: an activation inside the unrolled loops is too large for them.
 fn finish_tile(tile: Tile, pass_index: u32, outputs4: u32) {
-    let more = description[2u * pass_index + 1u];
-    let code = select(ACTIVATION, more.y, ACTIVATION == 6u);
+    let slopes_before = description.passes[pass_index].slopes_before;
+    let code = select(ACTIVATION, description.passes[pass_index].activation, ACTIVATION == ACTIVATION_MIXED);
     let forward = pass_index < params.hidden;
     let seeds = GRADIENT == 1u && VALUE == 0u && pass_index + 1u == params.hidden;
     for (var c = 0u; c < COLUMN_BLOCK4; c++) {
@@ -149,7 +177,7 @@ fn finish_tile(tile: Tile, pass_index: u32, outputs4: u32) {
             for (var m = 0u; m < ROW_BLOCK; m++) {
                 let row = tile.row + m * ROW_LANES;
                 let at = row * SLAB_STRIDE4 + column;
-                let kept = more.x * params.padded_rows + (tile.base + row) * outputs4 + column;
+                let kept = slopes_before * params.padded_rows + (tile.base + row) * outputs4 + column;
                 if (forward) {
                     let a = activate(code, slab[at]);
                     if (seeds) {
@@ -181,7 +209,7 @@ fn output_column(column: u32) -> vec4<f32> {
 
 // One vec4 of the last layer for one row of the slab, which holds h_hidden.
 fn output_of(row: u32, column: u32) -> vec4<f32> {
-    let inputs4 = min(description[2u * params.hidden - 2u].w, SLAB_WIDTH4);
+    let inputs4 = min(description.passes[params.hidden - 1u].outputs4, SLAB_WIDTH4);
     var sum = parameters[params.output_bias + column];
     for (var j = 0u; j < inputs4; j++) {
         // Each row begins elsewhere, so that lanes meet different banks.
@@ -197,8 +225,8 @@ fn output_of(row: u32, column: u32) -> vec4<f32> {
 // The gradient at the sums of the last hidden layer, from the kept slopes.
 fn seed_tile(tile: Tile) {
     let pass_index = params.hidden - 1u;
-    let outputs4 = min(description[2u * pass_index].w, SLAB_WIDTH4);
-    let before = description[2u * pass_index + 1u].x;
+    let outputs4 = min(description.passes[pass_index].outputs4, SLAB_WIDTH4);
+    let before = description.passes[pass_index].slopes_before;
     for (var c = 0u; c < COLUMN_BLOCK4; c++) {
         let column = min(tile.column + c * LANE_COLUMNS, outputs4 - 1u);
         let seed = output_column(column);
@@ -212,15 +240,16 @@ fn seed_tile(tile: Tile) {
     }
 }
 
-// One vec4 of the gradient at the packed inputs for one row of the slab, which holds the gradient at the first layer's sums.
+// One vec4 of the gradient at the packed inputs for one row of the slab, which holds the gradient
+// at the first layer's sums.
 fn input_gradient_of(row: u32, column: u32) -> vec4<f32> {
-    let place = description[0];
-    let outputs4 = min(place.w, SLAB_WIDTH4);
+    let first = description.passes[0];
+    let outputs4 = min(first.outputs4, SLAB_WIDTH4);
     var sum = vec4<f32>(0.0);
     for (var j = 0u; j < outputs4; j++) {
         let k = (row + j) % outputs4;
         let d = slab[row * SLAB_STRIDE4 + k];
-        let at = place.x + 4u * column * outputs4 + k;
+        let at = first.weight + 4u * column * outputs4 + k;
         sum += vec4<f32>(
             dot(d, parameters[at]), dot(d, parameters[at + outputs4]),
             dot(d, parameters[at + 2u * outputs4]), dot(d, parameters[at + 3u * outputs4]));

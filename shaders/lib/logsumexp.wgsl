@@ -2,8 +2,8 @@
 //
 //   (m, s) + x = (m', s exp(m - m') + exp(x - m')), m' = max(m, x)      log-sum-exp = m + log(s)
 //
-// Numerics: exponents are never positive, and never below -87, so no overflow; terms that small count as 0.
-// The empty pair is (-3e38, 0): differences with any |x| <= 1e37 stay finite.
+// Numerics: exponents are never positive, and never below -87, so no overflow; terms that small
+// count as 0. The empty pair is (-3e38, 0): differences with any |x| <= 1e37 stay finite.
 
 const EMPTY_MAXIMUM: f32 = -3.0e38;
 

@@ -1,7 +1,8 @@
-// Where a mixture network's outputs lie: per context [logits C | means C x dims | log standard deviations C x dims],
-// in normalised units. A single component has no logit: [means | log standard deviations].
-// The includer defines `mixture`, the outputs as a storage array of f32, `affine` and `y`, and params.{components,
-// dims, stride, low, high}: rows of `stride` elements, raw log standard deviations clamped to [low, high].
+// Where a mixture network's outputs lie: per context [logits C | means C x dims | log standard
+// deviations C x dims], in normalized units. A single component has no logit: [means | log standard
+// deviations]. The includer defines `mixture`, the outputs as a storage array of f32, `normalizer`
+// and `y`, and params.{components, dims, stride, low, high}: rows of `stride` elements, raw log
+// standard deviations clamped to [low, high].
 
 const HALF_LOG_TWO_PI: f32 = 0.91893853;
 
@@ -29,24 +30,24 @@ fn mixture_log_std(row: u32, component: u32, dim: u32) -> f32 {
     return clamp(mixture_raw_log_std(row, component, dim), params.low, params.high);
 }
 
-// Coordinate j, in normalised units, of the point whose first element is y[first].
-fn mixture_normalised(first: u32, j: u32) -> f32 {
-    return (y[first + j] - affine[j]) * affine[params.dims + j];
+// Coordinate j, in normalized units, of the point whose first element is y[first].
+fn mixture_normalized(first: u32, j: u32) -> f32 {
+    return (y[first + j] - normalizer[j]) * normalizer[params.dims + j];
 }
 
-// logit_c + log N_c of that point, up to the normaliser of the logits.
+// logit_c + log N_c of that point, up to the normalizer of the logits.
 fn mixture_joint(row: u32, component: u32, first: u32) -> f32 {
     var log_density = mixture_logit(row, component);
     for (var j = 0u; j < params.dims; j++) {
         let log_std = mixture_log_std(row, component, j);
-        let r = (mixture_normalised(first, j) - mixture_mean(row, component, j)) * exp(-log_std);
+        let r = (mixture_normalized(first, j) - mixture_mean(row, component, j)) * exp(-log_std);
         log_density += -0.5 * r * r - log_std - HALF_LOG_TWO_PI;
     }
     return log_density;
 }
 
 // log-sum-exp of the logits, as a pair.
-fn mixture_normaliser(row: u32) -> vec2<f32> {
+fn mixture_softmax(row: u32) -> vec2<f32> {
     var pair = vec2<f32>(EMPTY_MAXIMUM, 0.0);
     for (var c = 0u; c < params.components; c++) {
         pair = pair_add(pair, mixture_logit(row, c));

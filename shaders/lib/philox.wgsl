@@ -4,9 +4,9 @@
 //   uniform u = (x >> 9 + 1/2) 2^-23, exact, in [2^-24, 1 - 2^-24]
 //   normals by Box-Muller: sqrt(-2 ln u0) (cos 2 pi u1, sin 2 pi u1)
 //
-// Numerics: the integers are the same bits on every device. The logarithm, sine and cosine are polynomials of our
-// own over exactly reduced arguments, so that coarse native ones do not matter: normals within 4e-7 relative to
-// their exact value (largest 5.77).
+// Numerics: the integers are the same bits on every device. The logarithm, sine and cosine are
+// polynomials of our own over exactly reduced arguments, so that coarse native ones do not matter:
+// normals within 4e-7 relative to their exact value (largest 5.77).
 //#include "lib/run_state.wgsl"
 
 fn mul_high(a: u32, b: u32) -> u32 {

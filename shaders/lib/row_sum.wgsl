@@ -1,6 +1,8 @@
-// Sums over the lanes that share a row: LANES consecutive invocations of a workgroup of WORKGROUP, LANES a power of two.
+// Sums over the lanes that share a row: LANES consecutive invocations of a workgroup of WORKGROUP,
+// LANES a power of two.
 //
-// Numerics: pairwise over lanes in a fixed order, the same bits on all lanes of the row. One lane per row needs no barrier.
+// Numerics: pairwise over lanes in a fixed order, the same bits on all lanes of the row. One lane
+// per row needs no barrier.
 
 var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP>;
 

@@ -1,11 +1,13 @@
 // What the kernels around a user's energy share: its rows of contexts and points as arrays.
 //
-// context_rows : [rows / chains, width] read (width = 0: any buffer, and x is [0])      y_rows : [rows, DIMS] read
+// context_rows : [rows / chains, width] read (width = 0: any buffer, and x is [0])
+// y_rows : [rows, DIMS] read
 // energy_rows : [rows] written (MODE & 1, otherwise any spare buffer)
 // gradient_rows : [rows, DIMS] written (MODE & 2, otherwise any spare buffer)
 // Defines: MODE (1 energy, 2 gradient, 3 both), DIMS, CONTEXT = max(width, 1).
 // Bindings 5 to 8 are left to the user's tensors and knobs.
-// A module-scope name of the user's hides a built-in function, so the kernels around the user's text call none.
+// A module-scope name of the user's hides a built-in function, so the kernels around the user's
+// text call none.
 
 struct Params {
     rows: u32,

@@ -1,5 +1,6 @@
-// The inner product of dense layers whose lanes, a subgroup of exactly 8, lie along columns: each lane owns ROW_BLOCK x
-// COLUMN_BLOCK4 vec4 of sums and its own columns of the matrix, and shares one of eight rows by broadcast.
+// The inner product of dense layers whose lanes, a subgroup of exactly 8, lie along columns: each
+// lane owns ROW_BLOCK x COLUMN_BLOCK4 vec4 of sums and its own columns of the matrix, and shares
+// one of eight rows by broadcast.
 //
 //   acc[m, c] += sum_j a_m[j] w[j, c], j = 0..3
 //
@@ -16,7 +17,8 @@ fn multiply_row(m: u32, a: vec4<f32>) {
     }
 }
 
-// Rows `begin` to `begin + 7`, whose four elements the lanes hold in order. Written out: a lane's number must be constant.
+// Rows `begin` to `begin + 7`, whose four elements the lanes hold in order. Written out: a lane's
+// number must be constant.
 fn multiply_shared_rows(begin: u32, a: vec4<f32>) {
     multiply_row(begin, subgroupBroadcast(a, 0u));
     multiply_row(begin + 1u, subgroupBroadcast(a, 1u));

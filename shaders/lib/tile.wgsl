@@ -1,13 +1,15 @@
-// The inner product of dense layers by tiles of 64 x 64 in workgroup memory: 64 lanes with 8 rows and 2 vec4 of columns each, both
-// 8 apart, over slabs of 16 of what is summed.
+// The inner product of dense layers by tiles of 64 x 64 in workgroup memory: 64 lanes with 8 rows
+// and 2 vec4 of columns each, both 8 apart, over slabs of 16 of what is summed.
 //
 //   acc[m, c] += sum_k a_tile[own_row + 8 m, k] w_tile[k, own_column + 8 c]
 //
-// Workgroup memory 9.3 KiB; rows are padded by a vec4 so that neither operand meets bank conflicts. The caller fills both tiles and
-// sets the barriers.
+// Workgroup memory 9.3 KiB; rows are padded by a vec4 so that neither operand meets bank conflicts.
+// The caller fills both tiles and sets the barriers.
 
 const LANES: u32 = 64u;
+// Shared with the host.
 const TILE_ROWS: u32 = 64u;
+// Shared with the host.
 const TILE_COLUMNS4: u32 = 16u;
 const SLAB4: u32 = 4u;
 const A_STRIDE: u32 = SLAB4 + 1u;

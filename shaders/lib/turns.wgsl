@@ -1,12 +1,15 @@
-// Phases counted in turns: the whole turns of a product are dropped exactly, before anything is rounded.
+// Phases counted in turns: the whole turns of a product are dropped exactly, before anything is
+// rounded.
 //
-//   turns(a, b) = a b 2^32 modulo 2^32, to the nearest integer      turn_circle(t) = (cos, sin)(2 pi t 2^-32)
+//   turns(a, b) = a b 2^32 modulo 2^32, to the nearest integer
+//   turn_circle(t) = (cos, sin)(2 pi t 2^-32)
 //
-// Defined for all finite a and b, and infinities count as 2^128; a subnormal counts as 0, because drivers may make it one.
-// Sums of turns wrap round as they should.
+// Defined for all finite a and b, and infinities count as 2^128; a subnormal counts as 0, because
+// drivers may make it one. Sums of turns wrap round as they should.
 //
-// Numerics: mantissas are multiplied as integers, so a product is within 2^-33 turn (7.3e-10 radians) of its exact
-// value whatever its size. turn_circle is within 3e-7 of the exact cosine and sine: no native ones.
+// Numerics: mantissas are multiplied as integers, so a product is within 2^-33 turn (7.3e-10
+// radians) of its exact value whatever its size. turn_circle is within 3e-7 of the exact cosine and
+// sine: no native ones.
 //#include "lib/philox.wgsl"
 
 fn turns(a: f32, b: f32) -> u32 {

@@ -2,11 +2,13 @@
 //
 //   z = (y - shift) scale
 //   log q(y | x) = log-sum-exp_c( log softmax(logits)_c
-//                  + sum_j( -((z_j - mean_cj) / std_cj)^2 / 2 - log_std_cj - ln(2 pi) / 2 ) ) + sum_j ln scale_j
+//                  + sum_j( -((z_j - mean_cj) / std_cj)^2 / 2 - log_std_cj - ln(2 pi) / 2 ) ) +
+//                    sum_j ln scale_j
 //
 // mixture : network outputs, packed [contexts, stride], read (layout: lib/mixture.wgsl)
-// affine : [2, dims], shift then scale, read      y : [contexts, candidates, dims] read
-// log_q : [contexts, candidates] written; log_volume = sum_j ln scale_j comes from the host in f64 precision
+// normalizer : [2, dims], shift then scale, read      y : [contexts, candidates, dims] read
+// log_q : [contexts, candidates] written; log_volume = sum_j ln scale_j comes from the host in f64
+// precision
 // Workgroup 64. Grid over contexts * candidates invocations, folded over x and y.
 // Numerics: running pairs; finite while |z - mean| / std stays below 1e18.
 //#include "lib/logsumexp.wgsl"
@@ -24,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mixture: array<f32>;
-@group(0) @binding(2) var<storage, read> affine: array<f32>;
+@group(0) @binding(2) var<storage, read> normalizer: array<f32>;
 @group(0) @binding(3) var<storage, read> y: array<f32>;
 @group(0) @binding(4) var<storage, read_write> log_q: array<f32>;
 //#include "lib/mixture.wgsl"
@@ -40,5 +42,5 @@ fn mixture_log_density(@builtin(global_invocation_id) id: vec3<u32>, @builtin(nu
     for (var c = 0u; c < params.components; c++) {
         pair = pair_add(pair, mixture_joint(context, c, at * params.dims));
     }
-    log_q[at] = pair_value(pair) - pair_value(mixture_normaliser(context)) + params.log_volume;
+    log_q[at] = pair_value(pair) - pair_value(mixture_softmax(context)) + params.log_volume;
 }

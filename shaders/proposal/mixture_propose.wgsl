@@ -1,18 +1,23 @@
-// Draws negatives from a mixture and evaluates the density of all candidates, its narrow network included.
+// Draws negatives from a mixture and evaluates the density of all candidates, its narrow network
+// included.
 //
-//   outputs[b] = network(x[b]), layers one after the other      y[b, first .. first + draws] = draws from the mixture
+//   outputs[b] = network(x[b]), layers one after the other
+//   y[b, first .. first + draws] = draws from the mixture
 //   log_q[b, k] = log q(y[b, k] | x[b]) for all k      (lib/mixture_draw.wgsl, lib/mixture.wgsl)
 //
-// parameters : flat, read      x : [contexts, x_width] read      state : run state, read
-// network : per layer LAYER_WORDS words, read: offset of the weights and of the bias (vec4 units), inputs4, outputs4, outputs
-// affine : [2, dims] of y, then [2, x_width] of x, shift then scale, read
-// y : [contexts, candidates, dims], candidates outside the draws read, the others written      log_q : [contexts, candidates]
-// written
-// Defines: WORKGROUP; ROWS contexts per workgroup, at most 4; ACTIVATION of the hidden layers (codes of lib/activation.wgsl).
-// Workgroup WORKGROUP x 1 x 1, at most 12 KiB. Grid ceil(contexts / ROWS), folded over x and y. Lanes run along outputs, then along
-// candidates. Widths of hidden layers, of x and of the outputs at most 4 WIDTH4.
+// parameters : flat, read      x : [contexts, x_width] read      state : RunState, read
+// network : [layers] of PackedLayer, read
+// normalizer : [2, dims] of y, then [2, x_width] of x, shift then scale, read
+// y : [contexts, candidates, dims], candidates outside the draws read, the others written
+// log_q : [contexts, candidates] written
+// Defines: WORKGROUP; ROWS contexts per workgroup, at most 4; ACTIVATION of the hidden layers
+// (codes of lib/activation.wgsl).
+// Workgroup WORKGROUP x 1 x 1, at most 12 KiB. Grid ceil(contexts / ROWS), folded over x and y.
+// Lanes run along outputs, then along candidates. Widths of hidden layers, of x and of the outputs
+// at most 4 MAX_WIDTH4.
 // Numerics: sums as those of dense_forward.wgsl, i ascending in groups of four.
 //#include "lib/activation.wgsl"
+//#include "lib/packed_layer.wgsl"
 //#include "lib/padding.wgsl"
 //#include "lib/run_state.wgsl"
 
@@ -38,22 +43,23 @@ struct Params {
 @group(0) @binding(1) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read> state: RunState;
-@group(0) @binding(4) var<storage, read> network: array<u32>;
-@group(0) @binding(5) var<storage, read> affine: array<f32>;
+@group(0) @binding(4) var<storage, read> network: array<PackedLayer>;
+@group(0) @binding(5) var<storage, read> normalizer: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> log_q: array<f32>;
 
-const WIDTH4: u32 = 64u;
-const LAYER_WORDS: u32 = 5u;
+// Shared with the host.
+const MAX_WIDTH4: u32 = 64u;
 
-// Rows on their way through the network: what a layer reads in one half, what it writes in the other.
-var<workgroup> hidden: array<vec4<f32>, 2u * ROWS * WIDTH4>;
+// Rows on their way through the network: what a layer reads in one half, what it writes in the
+// other.
+var<workgroup> hidden: array<vec4<f32>, 2u * ROWS * MAX_WIDTH4>;
 // The outputs, `stride` per row.
-var<workgroup> mixture: array<f32, ROWS * 4u * WIDTH4>;
+var<workgroup> mixture: array<f32, ROWS * 4u * MAX_WIDTH4>;
 //#include "lib/mixture_draw.wgsl"
 
 fn pack_rows(lane: u32, first_context: u32) {
-    let inputs4 = network[2];
+    let inputs4 = network[0].inputs4;
     for (var at = lane; at < ROWS * inputs4; at += WORKGROUP) {
         let row = at / inputs4;
         let context = min(first_context + row, params.contexts - 1u);
@@ -61,36 +67,33 @@ fn pack_rows(lane: u32, first_context: u32) {
         for (var part = 0u; part < 4u; part++) {
             let j = 4u * (at % inputs4) + part;
             if (j < params.x_width) {
-                let shift = affine[2u * params.dims + j];
-                let scale = affine[2u * params.dims + params.x_width + j];
+                let shift = normalizer[2u * params.dims + j];
+                let scale = normalizer[2u * params.dims + params.x_width + j];
                 packed[part] = (x[context * params.x_width + j] - shift) * scale;
             }
         }
-        hidden[row * WIDTH4 + at % inputs4] = packed;
+        hidden[row * MAX_WIDTH4 + at % inputs4] = packed;
     }
 }
 
 fn run_layer(lane: u32, layer: u32) {
-    let weight = network[layer * LAYER_WORDS];
-    let bias = network[layer * LAYER_WORDS + 1u];
-    let inputs4 = network[layer * LAYER_WORDS + 2u];
-    let outputs4 = network[layer * LAYER_WORDS + 3u];
-    let outputs = network[layer * LAYER_WORDS + 4u];
-    let source = (layer & 1u) * ROWS * WIDTH4;
-    let target_half = ROWS * WIDTH4 - source;
+    let own = network[layer];
+    let outputs4 = own.outputs4;
+    let source = (layer & 1u) * ROWS * MAX_WIDTH4;
+    let target_half = ROWS * MAX_WIDTH4 - source;
     for (var column = lane; column < outputs4; column += WORKGROUP) {
         var acc: array<vec4<f32>, ROWS>;
         for (var r = 0u; r < ROWS; r++) {
-            acc[r] = parameters[bias + column];
+            acc[r] = parameters[own.bias + column];
         }
-        for (var k = 0u; k < inputs4; k++) {
-            let at = weight + 4u * k * outputs4 + column;
+        for (var k = 0u; k < own.inputs4; k++) {
+            let at = own.weight + 4u * k * outputs4 + column;
             let w0 = parameters[at];
             let w1 = parameters[at + outputs4];
             let w2 = parameters[at + 2u * outputs4];
             let w3 = parameters[at + 3u * outputs4];
             for (var r = 0u; r < ROWS; r++) {
-                let a = hidden[source + r * WIDTH4 + k];
+                let a = hidden[source + r * MAX_WIDTH4 + k];
                 acc[r] += a.x * w0 + a.y * w1 + a.z * w2 + a.w * w3;
             }
         }
@@ -105,7 +108,7 @@ fn run_layer(lane: u32, layer: u32) {
         } else {
             for (var r = 0u; r < ROWS; r++) {
                 let a = activate(ACTIVATION, acc[r]);
-                hidden[target_half + r * WIDTH4 + column] = inside_only(a.value, column, outputs);
+                hidden[target_half + r * MAX_WIDTH4 + column] = inside_only(a.value, column, own.outputs);
             }
         }
     }
@@ -138,7 +141,7 @@ fn mixture_propose(
             for (var c = 0u; c < params.components; c++) {
                 pair = pair_add(pair, mixture_joint(row, c, place * params.dims));
             }
-            log_q[place] = pair_value(pair) - pair_value(mixture_normaliser(row)) + params.log_volume;
+            log_q[place] = pair_value(pair) - pair_value(mixture_softmax(row)) + params.log_volume;
         }
     }
 }

@@ -4,10 +4,10 @@
 //   z = mean_c + exp(log_std_c) n      y = shift + z / scale
 //
 // mixture : network outputs, packed [contexts, stride], read (layout: lib/mixture.wgsl)
-// affine : [2, dims], shift then scale, read      state : run state, read
+// normalizer : [2, dims], shift then scale, read      state : run state, read
 // y : [contexts, candidates, dims], entries first .. first + draws of each context written
-// Random: element b * draws + k owns the component's block (word 0); element (b * draws + k) * ceil(dims / 4) + j / 4
-// owns the normals of dimensions j .. j + 3. Two streams.
+// Random: element b * draws + k owns the component's block (word 0); element (b * draws + k) *
+// ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3. Two streams.
 // Workgroup 64. Grid over contexts * draws invocations, folded over x and y.
 //#include "lib/run_state.wgsl"
 
@@ -28,7 +28,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mixture: array<f32>;
-@group(0) @binding(2) var<storage, read> affine: array<f32>;
+@group(0) @binding(2) var<storage, read> normalizer: array<f32>;
 @group(0) @binding(3) var<storage, read> state: RunState;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 //#include "lib/mixture_draw.wgsl"

@@ -1,10 +1,11 @@
 // Log-density of a uniform box.
 //
-//   log q(y) = -sum_j ln(high_j - low_j) inside (borders included), -1e30 outside
+//   log q(y) = -sum_j ln(high_j - low_j) inside (borders included), OUTSIDE_LOG_DENSITY outside
 //
 // box : [2, dims], low then high, read      y : [rows, dims] read      log_q : [rows] written
 // log_density = -sum_j ln(high_j - low_j) comes from the host in f64 precision.
 // Workgroup 64. Grid over rows invocations, folded over x and y.
+//#include "lib/uniform_box.wgsl"
 
 struct Params {
     rows: u32,
@@ -28,5 +29,5 @@ fn uniform_log_density(@builtin(global_invocation_id) id: vec3<u32>, @builtin(nu
         let value = y[row * params.dims + j];
         inside = inside && value >= box[j] && value <= box[params.dims + j];
     }
-    log_q[row] = select(-1.0e30, params.log_density, inside);
+    log_q[row] = select(OUTSIDE_LOG_DENSITY, params.log_density, inside);
 }

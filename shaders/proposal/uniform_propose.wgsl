@@ -1,14 +1,17 @@
 // Draws negatives from a uniform box and evaluates the density of all candidates.
 //
 //   y_j = low_j + (high_j - low_j) u_j for candidates first .. first + draws of each context
-//   log q(y) = -sum_j ln(high_j - low_j) inside (borders included), -1e30 outside
+//   log q(y) = -sum_j ln(high_j - low_j) inside (borders included), OUTSIDE_LOG_DENSITY outside
 //
-// box : [2, dims], low then high, read      state : run state, read      log_q : [contexts, candidates] written
+// box : [2, dims], low then high, read      state : run state, read
+// log_q : [contexts, candidates] written
 // y : [contexts, candidates, dims], candidates outside the draws read, the others written
 // log_density = -sum_j ln(high_j - low_j) comes from the host in f64 precision.
-// Random: element (b * draws + k) * ceil(dims / 4) + j / 4 owns the uniforms of dimensions j .. j + 3.
+// Random: element (b * draws + k) * ceil(dims / 4) + j / 4 owns the uniforms of dimensions j .. j +
+// 3.
 // Workgroup 64. Grid over contexts * candidates invocations, folded over x and y.
 //#include "lib/philox.wgsl"
+//#include "lib/uniform_box.wgsl"
 
 struct Params {
     contexts: u32,
@@ -53,5 +56,5 @@ fn uniform_propose(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
             }
         }
     }
-    log_q[place] = select(-1.0e30, params.log_density, inside);
+    log_q[place] = select(OUTSIDE_LOG_DENSITY, params.log_density, inside);
 }

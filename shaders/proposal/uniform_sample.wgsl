@@ -4,7 +4,8 @@
 //
 // box : [2, dims], low then high, read      state : run state, read
 // y : [contexts, candidates, dims], entries first .. first + draws of each context written
-// Random: element (b * draws + k) * ceil(dims / 4) + j / 4 owns the uniforms of dimensions j .. j + 3.
+// Random: element (b * draws + k) * ceil(dims / 4) + j / 4 owns the uniforms of dimensions j ..
+// j + 3.
 // Workgroup 64. Grid over contexts * draws invocations, folded over x and y.
 //#include "lib/philox.wgsl"
 

@@ -2,19 +2,27 @@
 //
 //   x[b] = data_x[i[b]]      y[b, 0] = data_y[i[b]]      with the row i[b] chosen by
 //   DRAW 0, replacement: i[b] = high 32 bits of word0 * rows
-//   DRAW 1, weighted:    j = high 32 bits of word0 * rows, i[b] = j if word1 < table[j].x, else table[j].y (alias table)
-//   DRAW 2, epochs:      position p = step * batch + b, epoch e = p / rows, i[b] = P_e(p mod rows), P_e a permutation of
-//                        the rows made of SWAPS rounds r of: u' = (K_r - u) mod rows; u = u' if bit_r(max(u, u')) is set
-//   Source of P_e: Hoang, Morris, Rogaway, CRYPTO 2012 (swap-or-not): each round pairs u with u' and swaps the whole pair
+//   DRAW 1, weighted:
+//   j = high 32 bits of word0 * rows, i[b] = j if word1 < table[j].threshold, else
+//     table[j].alias_row
+//   DRAW 2, epochs:
+//   position p = step * batch + b, epoch e = p / rows, i[b] = P_e(p mod rows), P_e a permutation of
+//                        the rows made of SWAPS rounds r of: u' = (K_r - u) mod rows; u = u' if
+//                          bit_r(max(u, u')) is set
+//   Source of P_e: Hoang, Morris, Rogaway, CRYPTO 2012 (swap-or-not): each round pairs u with u'
+//     and swaps the whole pair
 //   or leaves it, so every round is a permutation of exactly the rows, whatever their number.
 //
-// data_x : [rows, x_width] read      data_y : [rows, y_width] read      state : run state, read
-// table : [rows, 2] thresholds and aliases, read (DRAW 1; any two words otherwise)
-// x : [batch, x_width] written      y : [batch, y_stride], the first y_width elements of each row written
-// Random: DRAW 0 and 1, element b owns the block whose words 0 and 1 choose the row; the bias is below rows / 2^32. DRAW 2,
-// the step counter holds the epoch and element q owns the block (K, salt, K, salt) of rounds 2q and 2q + 1.
+// data_x : [rows, x_width] read      data_y : [rows, y_width] read      state : RunState, read
+// table : [rows] of AliasEntry, read (DRAW 1; any two words otherwise)
+// x : [batch, x_width] written
+// y : [batch, y_stride], the first y_width elements of each row written
+// Random: DRAW 0 and 1, element b owns the block whose words 0 and 1 choose the row; the bias is
+// below rows / 2^32. DRAW 2, the step counter holds the epoch and element q owns the block (K,
+// salt, K, salt) of rounds 2q and 2q + 1.
 // Workgroup 64. Grid over batch invocations, folded over x and y.
-// Numerics: integers only, the same rows on every device. Positions are 64-bit and wrap beyond 2^64.
+// Numerics: integers only, the same rows on every device. Positions are 64-bit and wrap beyond
+// 2^64.
 // Defines: DRAW 0 to 2; SWAPS, even.
 //#include "lib/philox.wgsl"
 
@@ -27,10 +35,17 @@ struct Params {
     stream: u32,
 }
 
+// An entry of an alias table.
+// Shared with the host.
+struct AliasEntry {
+    threshold: u32,
+    alias_row: u32,
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data_x: array<f32>;
 @group(0) @binding(2) var<storage, read> data_y: array<f32>;
-@group(0) @binding(3) var<storage, read> table: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read> table: array<AliasEntry>;
 @group(0) @binding(4) var<storage, read> state: RunState;
 @group(0) @binding(5) var<storage, read_write> x: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
@@ -100,7 +115,7 @@ fn random_row(run: RunState, b: u32) -> u32 {
         return row;
     }
     let entry = table[row];
-    return select(entry.y, row, words.y < entry.x);
+    return select(entry.alias_row, row, words.y < entry.threshold);
 }
 
 fn chosen_row(run: RunState, b: u32) -> u32 {

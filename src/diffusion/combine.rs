@@ -8,11 +8,12 @@ pub const KERNEL: KernelSource = embedded_kernel!("diffusion/combine.wgsl");
 
 /// Records `a x + b y`.
 ///
-/// * `x`, `y`: equally many rows of equally many numbers, rows [`Shape::stride`] apart; they may be one value. Returns packed
-///   `[rows, dims]`. One dispatch.
+/// * `x`, `y`: equally many rows of equally many numbers, rows [`Shape::stride`] apart; they may be
+///   one value. Returns packed `[rows, dims]`. One dispatch.
 ///
 /// # Errors
-/// [`Error::Shape`] if rows or dimensions differ or there are none; [`Error::Argument`] for a factor that is not finite.
+/// [`Error::Shape`] if rows or dimensions differ or there are none; [`Error::Argument`] for a
+/// factor that is not finite.
 pub fn record(
     recording: &mut Recording,
     label: &str,

@@ -1,15 +1,15 @@
 //! Energies over noised samples as scores.
 
 use super::{NoiseLevel, Score, combine};
+use crate::energy::Energy;
 use crate::gpu::{Bindings, Recording, Value};
-use crate::nn::Energy;
 use crate::{Error, Result};
 
-/// An energy of `(t, alpha_t, sigma_t)` and `x` that is `-log q_t(x)` up to a constant per time, as a score:
-/// `eps = sigma_t dE/dx`. This is how a user's own WGSL becomes one.
+/// An energy of `(t, alpha_t, sigma_t)` and `x` that is `-log q_t(x)` up to a constant per time, as
+/// a score: `eps = sigma_t dE/dx`. This is how a user's own WGSL becomes one.
 ///
-/// The energy's context holds the three numbers, in this order; the score's own context is ignored. One dispatch more than
-/// the energy's gradient. It offers no derivative.
+/// The energy's context holds the three numbers, in this order; the score's own context is ignored.
+/// One dispatch more than the energy's gradient. It offers no derivative.
 ///
 /// ```
 /// use gibbs::diffusion::EnergyScore;

@@ -1,8 +1,9 @@
 //! What leads a diffusion model away from its data.
 
 use super::{IntermediateEnergy, NoiseLevel, NoiseSchedule, Score, combine};
+use crate::energy::Energy;
+use crate::error::counted;
 use crate::gpu::{Bindings, Recording, Value};
-use crate::nn::Energy;
 use crate::{Error, Result};
 
 /// How samples are drawn towards low energy.
@@ -11,11 +12,12 @@ pub enum Guidance<'a> {
     /// Not at all: samples of the data.
     #[default]
     None,
-    /// By the gradient of an intermediate energy: exact if the energy is (arXiv 2304.12824). Networks trained to be one, or to a
-    /// rival's target, are of this kind.
+    /// By the gradient of an intermediate energy: exact if the energy is (arXiv 2304.12824).
+    /// Networks trained to be one, or to the target of a regression baseline, are of this kind.
     Intermediate(&'a dyn IntermediateEnergy),
-    /// By the gradient of `beta E(x_0_hat)` through the denoiser, `x_0_hat = (x - sigma eps) / alpha` (diffusion posterior sampling,
-    /// arXiv 2209.14687): needs an energy with a gradient and the score's derivative, and is not exact.
+    /// By the gradient of `beta E(x_0_hat)` through the denoiser,
+    /// `x_0_hat = (x - sigma eps) / alpha` (diffusion posterior sampling, arXiv 2209.14687): needs
+    /// an energy with a gradient and the score's derivative, and is not exact.
     Denoised {
         /// Energy of a sample without noise.
         energy: &'a dyn Energy,
@@ -24,20 +26,23 @@ pub enum Guidance<'a> {
     },
 }
 
-/// The noise that a guided model predicts, before the gradient is scaled and added: `eps + scale sigma_t slope`.
+/// The noise that a guided model predicts, before the gradient is scaled and added:
+/// `eps + scale sigma_t energy_gradient`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuidedNoise {
     /// The noise of the score, of the rows and dimensions of `x`.
     pub noise: Value,
-    /// The gradient of the energy by `x`, of the same rows and dimensions, without `sigma_t` and the scale; if there is guidance.
-    pub slope: Option<Value>,
+    /// The gradient of the energy by `x`, of the same rows and dimensions, without `sigma_t` and
+    /// the scale; if there is guidance.
+    pub energy_gradient: Option<Value>,
 }
 
 impl Guidance<'_> {
     /// Checks that it fits samples of `dims` numbers.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an energy of other dimensions, or a `beta` that is negative or not finite.
+    /// [`Error::Argument`] for an energy of other dimensions, or a `beta` that is negative or not
+    /// finite.
     pub fn check(&self, dims: usize) -> Result<()> {
         let found = match self {
             Guidance::None => return Ok(()),
@@ -53,7 +58,7 @@ impl Guidance<'_> {
         match found == dims {
             true => Ok(()),
             false => {
-                let problem = format!("has {found} dimensions, the score {dims}");
+                let problem = format!("has {}, the score {dims}", counted(found, "dimension"));
                 Err(Error::argument("guidance", "the energy", problem))
             }
         }
@@ -61,9 +66,10 @@ impl Guidance<'_> {
 
     /// Records the noise of a score at `x` and the gradient that guides there.
     ///
-    /// * `context`: `[contexts, width]` for a conditional model or energy; `x`: `[contexts, samples, dims]`.
-    /// * per call: the score forward; an intermediate energy forward and back to its input; through a denoiser the energy's
-    ///   gradient and the score back to its input.
+    /// * `context`: `[contexts, width]` for a conditional model or energy; `x`:
+    ///   `[contexts, samples, dims]`.
+    /// * per call: the score forward; an intermediate energy forward and back to its input; through
+    ///   a denoiser the energy's gradient and the score back to its input.
     ///
     /// # Errors
     /// As [`Score::record_noise_and_vjps`] and [`IntermediateEnergy::record_gradient`].
@@ -76,15 +82,16 @@ impl Guidance<'_> {
         level: &NoiseLevel,
     ) -> Result<GuidedNoise> {
         match *self {
-            Guidance::None => {
-                Ok(GuidedNoise { noise: score.record_noise(recording, context, x, level)?, slope: None })
-            }
+            Guidance::None => Ok(GuidedNoise {
+                noise: score.record_noise(recording, context, x, level)?,
+                energy_gradient: None,
+            }),
             Guidance::Intermediate(energy) => {
                 let noise = recording
                     .scoped("score", |recording| score.record_noise(recording, context, x, level))?;
-                let slope = recording
+                let energy_gradient = recording
                     .scoped("energy", |recording| energy.record_gradient(recording, context, x, level))?;
-                Ok(GuidedNoise { noise, slope: Some(slope) })
+                Ok(GuidedNoise { noise, energy_gradient: Some(energy_gradient) })
             }
             Guidance::Denoised { energy, beta } => {
                 record_denoised(recording, (score, energy), beta, context, x, level)
@@ -110,7 +117,8 @@ impl Guidance<'_> {
     }
 }
 
-/// `beta grad_x E(x_0_hat)` with `x_0_hat = (x - sigma eps(x)) / alpha`: `beta (v - sigma J^T v) / alpha` for `v = grad E` there.
+/// `beta grad_x E(x_0_hat)` with `x_0_hat = (x - sigma eps(x)) / alpha`:
+/// `beta (v - sigma J^T v) / alpha` for `v = grad E` there.
 fn record_denoised(
     recording: &mut Recording,
     (score, energy): (&dyn Score, &dyn Energy),
@@ -137,6 +145,7 @@ fn record_denoised(
         return Err(Error::argument("guidance", "the score", problem));
     };
     let (own, through) = ((beta / alpha) as f32, (-beta * sigma / alpha) as f32);
-    let slope = combine::record(recording, "denoised gradient", (own, direction), (through, product))?;
-    Ok(GuidedNoise { noise, slope: Some(slope) })
+    let energy_gradient =
+        combine::record(recording, "denoised gradient", (own, direction), (through, product))?;
+    Ok(GuidedNoise { noise, energy_gradient: Some(energy_gradient) })
 }

@@ -1,20 +1,25 @@
 //! Intermediate energies: what guides a diffusion model exactly.
 
-use super::score::{check_inputs, level_inputs};
+use std::path::Path;
+
+use super::score::{level_inputs, only_model};
 use super::{NoiseLevel, NoiseSchedule};
 use crate::Result;
-use crate::gpu::{Bindings, Recording, Shape, Value};
-use crate::nn::{ACTION, Keep, Model};
+use crate::gpu::{Bindings, Gpu, Recording, Value};
+use crate::nn::{ACTION, Model, TIME};
+use crate::store::{StoredFile, blame};
 
-/// An energy of noised samples, `E_t(x_t) = -log E_q(x_0 | x_t)[exp(-beta E(x_0))]` up to a constant per time and context: with
-/// it, `grad log p_t = grad log q_t - grad E_t` for `p_0 ∝ q_0 exp(-beta E)` (arXiv 2304.12824). `beta` is inside.
+/// An energy of noised samples, `E_t(x_t) = -log E_q(x_0 | x_t)[exp(-beta E(x_0))]` up to a
+/// constant per time and context: with it, `grad log p_t = grad log q_t - grad E_t` for
+/// `p_0 ∝ q_0 exp(-beta E)` (arXiv 2304.12824). `beta` is inside.
 pub trait IntermediateEnergy {
     /// Dimensions of a sample.
     fn dims(&self) -> usize;
 
     /// Records `grad_x E_t`, of the rows and dimensions of `x`.
     ///
-    /// * `context`: `[contexts, width]`, or nothing for an unconditional energy; `x`: `[contexts, samples, dims]`.
+    /// * `context`: `[contexts, width]`, or nothing for an unconditional energy; `x`:
+    ///   `[contexts, samples, dims]`.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] if shapes do not fit.
@@ -26,7 +31,7 @@ pub trait IntermediateEnergy {
         level: &NoiseLevel,
     ) -> Result<Value>;
 
-    /// Records `E_t`, one number per row, rows [`Shape::stride`] apart.
+    /// Records `E_t`, one number per row, rows [`crate::gpu::Shape::stride`] apart.
     ///
     /// # Errors
     /// As [`IntermediateEnergy::record_gradient`].
@@ -38,7 +43,8 @@ pub trait IntermediateEnergy {
         level: &NoiseLevel,
     ) -> Result<Value>;
 
-    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by another.
+    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by
+    /// another.
     fn schedule(&self) -> Option<NoiseSchedule> {
         None
     }
@@ -47,22 +53,38 @@ pub trait IntermediateEnergy {
     fn bindings(&self) -> Bindings;
 }
 
-/// A network as an intermediate energy: inputs `action` and `time` and, for a conditional energy, `context`; one output.
+/// A network as an intermediate energy: inputs `action` and `time` and, for a conditional energy,
+/// `context`; one output.
 #[derive(Clone, Debug)]
-pub struct GuidanceNetwork {
+pub struct IntermediateEnergyNetwork {
     model: Model,
-    conditional: bool,
     schedule: Option<NoiseSchedule>,
 }
 
-impl GuidanceNetwork {
+impl IntermediateEnergyNetwork {
     /// Takes a model as an intermediate energy.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] unless it has one output, the inputs `action` and `time`, of width 1, and at most one other, `context`.
+    /// [`crate::Error::Argument`] unless it has one output, the inputs `action` and `time`, of
+    /// width 1, and at most one other, `context`.
     pub fn new(model: Model) -> Result<Self> {
-        let conditional = check_inputs(&model, "intermediate energy", 1)?;
-        Ok(Self { model, conditional, schedule: None })
+        model.check_inputs("intermediate energy", &[ACTION, TIME], 1)?;
+        Ok(Self { model, schedule: None })
+    }
+
+    /// Reads the intermediate energy that a run learned, with its averaged weights and bound to its
+    /// schedule; neither data nor options are needed.
+    ///
+    /// # Errors
+    /// [`crate::Error::Checkpoint`] for a file that is damaged or of another kind;
+    /// [`crate::Error::Io`], [`crate::Error::OutOfMemory`], [`crate::Error::DeviceLost`].
+    pub fn load(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        let file = StoredFile::read(path)?;
+        let model = only_model(gpu, &file, "intermediate_energy")?;
+        let schedule: NoiseSchedule =
+            file.description().field("schedule").map_err(|problem| file.fail(problem))?;
+        schedule.check().map_err(blame(file.path()))?;
+        Ok(Self::new(model).map_err(blame(file.path()))?.with_schedule(schedule))
     }
 
     /// The same energy with its model under another name ([`Model::renamed`]).
@@ -81,14 +103,13 @@ impl GuidanceNetwork {
     }
 }
 
-impl IntermediateEnergy for GuidanceNetwork {
+impl IntermediateEnergy for IntermediateEnergyNetwork {
     fn schedule(&self) -> Option<NoiseSchedule> {
         self.schedule
     }
 
     fn dims(&self) -> usize {
-        let inputs = &self.model.network().inputs;
-        inputs.iter().find(|input| input.name == ACTION).map_or(0, |input| input.width)
+        self.model.input_width(ACTION).unwrap_or(0)
     }
 
     fn record_gradient(
@@ -98,15 +119,8 @@ impl IntermediateEnergy for GuidanceNetwork {
         x: Value,
         level: &NoiseLevel,
     ) -> Result<Value> {
-        let parameters = self.model.value(recording)?;
-        let network = self.model.network();
-        let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
-        let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
-        let rows = recording.shape(forward.output)?.rows();
-        // dE/dE: ones in a packed column.
-        let ones = [1.0f32, 0.0, 0.0, 0.0].repeat(rows);
-        let seed = recording.constant("unit seed", Shape::packed(rows, 1), &ones)?;
-        network.record_input_gradient(recording, parameters, &forward, seed, ACTION)
+        let inputs = level_inputs(recording, &self.model, context, x, level)?;
+        Ok(self.model.record_value_and_input_gradient(recording, &inputs, ACTION)?.1)
     }
 
     fn record_value(
@@ -116,9 +130,8 @@ impl IntermediateEnergy for GuidanceNetwork {
         x: Value,
         level: &NoiseLevel,
     ) -> Result<Value> {
-        let parameters = self.model.value(recording)?;
-        let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
-        Ok(self.model.network().record_forward(recording, parameters, &inputs, Keep::Output)?.output)
+        let inputs = level_inputs(recording, &self.model, context, x, level)?;
+        self.model.record_value(recording, &inputs)
     }
 
     fn bindings(&self) -> Bindings {

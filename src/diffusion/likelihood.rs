@@ -2,22 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::flow_stage::{Flow, Place, Stage};
-use super::{NoiseSchedule, Probe, Score, combine, flow_density, flow_probe, flow_stage, flow_trace};
+use super::{NoiseSchedule, Score, combine};
+use crate::error::counted;
 use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value, write_contexts};
-use crate::nn::HALF_LOG_TAU;
+use crate::math::HALF_LOG_TAU;
+use crate::ode::flow_stage::{Flow, Place, Stage};
+use crate::ode::{Probe, flow_density, flow_divergence, flow_probe, flow_stage};
 use crate::{Error, Result};
 
 /// Most dimensions of an exact trace: each costs a product with the Jacobian per evaluation.
-const MOST_EXACT: usize = 8;
+const MAX_EXACT: usize = 8;
 /// Most probes of an estimated one.
-const MOST_PROBES: usize = 256;
+const MAX_PROBES: usize = 256;
 /// Most steps: every stage is dispatches of its own.
-const MOST_STEPS: usize = 10_000;
+const MAX_STEPS: usize = 10_000;
 
 /// How the flow is integrated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum FlowMethod {
     /// The classical method of order 4, four evaluations per step.
     #[default]
@@ -26,8 +28,11 @@ pub enum FlowMethod {
     Heun,
 }
 
+crate::error::named!("flow method", FlowMethod { RungeKutta4 => "runge_kutta4", Heun => "heun" });
+
 impl FlowMethod {
-    /// Per stage, where in the step it is evaluated (which is how far along the slope before it) and its weight.
+    /// Per stage, where in the step it is evaluated (which is how far along the slope before it)
+    /// and its weight.
     fn stages(self) -> &'static [(f64, f64)] {
         match self {
             Self::RungeKutta4 => &[(0.0, 1.0 / 6.0), (0.5, 1.0 / 3.0), (0.5, 1.0 / 3.0), (1.0, 1.0 / 6.0)],
@@ -39,11 +44,12 @@ impl FlowMethod {
 /// How the trace of the noise's Jacobian is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Trace {
+pub enum Divergence {
     /// By a product with each unit vector, up to 8 dimensions.
     #[default]
     Exact,
-    /// Without bias, as the mean of `v . J'v` over random `v`, which stay the same along the flow (arXiv 1810.01367).
+    /// Without bias, as the mean of `v . J'v` over random `v`, which stay the same along the flow
+    /// (arXiv 1810.01367).
     Hutchinson {
         /// How many, 1 to 256.
         probes: usize,
@@ -55,6 +61,7 @@ pub enum Trace {
 /// What a likelihood is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct LikelihoodOptions {
     /// The schedule of the score.
     pub schedule: NoiseSchedule,
@@ -65,7 +72,7 @@ pub struct LikelihoodOptions {
     /// How a step is taken.
     pub method: FlowMethod,
     /// How the trace is found.
-    pub trace: Trace,
+    pub trace: Divergence,
     /// Contexts at a time; for an unconditional score, groups of points.
     pub contexts: usize,
     /// Numbers per context; 0 for an unconditional score.
@@ -76,15 +83,28 @@ pub struct LikelihoodOptions {
     pub seed: u64,
 }
 
+crate::error::setters!(LikelihoodOptions {
+    with_schedule => schedule: NoiseSchedule,
+    with_first_time => first_time: f64,
+    with_steps => steps: usize,
+    with_method => method: FlowMethod,
+    with_trace => trace: Divergence,
+    with_contexts => contexts: usize,
+    with_context_width => context_width: usize,
+    with_samples => samples: usize,
+    with_seed => seed: u64,
+});
+
 impl Default for LikelihoodOptions {
-    /// One point without a context: the linear schedule from 1e-3 on, 100 steps of order 4, exact traces.
+    /// One point without a context: the linear schedule from 1e-3 on, 100 steps of order 4, exact
+    /// traces.
     fn default() -> Self {
         Self {
             schedule: NoiseSchedule::default(),
             first_time: 1e-3,
             steps: 100,
             method: FlowMethod::default(),
-            trace: Trace::default(),
+            trace: Divergence::default(),
             contexts: 1,
             context_width: 0,
             samples: 1,
@@ -101,39 +121,43 @@ impl LikelihoodOptions {
         if !(1e-6..end).contains(&time) {
             return refuse("the first time", format!("is {time}, allowed are 1e-6 up to {end}"));
         }
-        if self.steps == 0 || self.steps > MOST_STEPS {
-            return refuse("the steps", format!("are {}, allowed are 1 to {MOST_STEPS}", self.steps));
+        if self.steps == 0 || self.steps > MAX_STEPS {
+            return refuse("the steps", format!("are {}, allowed are 1 to {MAX_STEPS}", self.steps));
         }
         if self.contexts == 0 || self.samples == 0 {
             return refuse(
                 "the points",
-                format!("are {} for {} contexts; give some", self.samples, self.contexts),
+                format!("are {} for {}; give some", self.samples, counted(self.contexts, "context")),
             );
         }
         match self.trace {
-            Trace::Exact if dims > MOST_EXACT => refuse(
+            Divergence::Exact if dims > MAX_EXACT => refuse(
                 "the exact trace",
-                format!("is for {MOST_EXACT} dimensions at most, not {dims}: take probes"),
+                format!("is for {MAX_EXACT} dimensions at most, not {dims}: take probes"),
             ),
-            Trace::Hutchinson { probes, .. } if probes == 0 || probes > MOST_PROBES => {
-                refuse("the probes", format!("are {probes}, allowed are 1 to {MOST_PROBES}"))
+            Divergence::Hutchinson { probes, .. } if probes == 0 || probes > MAX_PROBES => {
+                refuse("the probes", format!("are {probes}, allowed are 1 to {MAX_PROBES}"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Records `log q(x)` of points at [`LikelihoodOptions::first_time`], in nats with respect to data units: `[rows, 1]`.
+    /// Records `log q(x)` of points at [`LikelihoodOptions::first_time`], in nats with respect to
+    /// data units: `[rows, 1]`.
     ///
-    /// With `y = x / alpha` and `rho = sigma / alpha` the flow is `dy/drho = eps(alpha y)` and the density along it changes by
-    /// `d log p(y)/drho = -alpha tr(d eps/dx)` (arXiv 2011.13456), so that
-    /// `log q(x) = log N(x_T; 0, 1) + dims (log alpha_T - log alpha_0) + int alpha tr(d eps/dx) drho`.
+    /// With `y = x / alpha` and `rho = sigma / alpha` the flow is `dy/drho = eps(alpha y)` and the
+    /// density along it changes by `d log p(y)/drho = -alpha tr(d eps/dx)` (arXiv 2011.13456), so
+    /// that `log q(x) = log N(x_T; 0, 1) + dims (log alpha_T - log alpha_0) + int alpha tr(d
+    /// eps/dx) drho`.
     ///
-    /// * `context`: `[contexts, context_width]` for a conditional score; `points`: `[contexts, samples, dims]`.
-    /// * per evaluation: the score with one product per dimension or probe, a dispatch for each, and one for the flow.
+    /// * `context`: `[contexts, context_width]` for a conditional score; `points`:
+    ///   `[contexts, samples, dims]`.
+    /// * per evaluation: the score with one product per dimension or probe, a dispatch for each,
+    ///   and one for the flow.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options outside their domain, [`Error::Shape`] if shapes do not fit, [`Error::Unsupported`]
-    /// for a score that knows no derivative.
+    /// [`Error::Argument`] for options outside their domain, [`Error::Shape`] if shapes do not fit,
+    /// [`Error::Unsupported`] for a score that knows no derivative.
     pub fn record(
         &self,
         recording: &mut Recording,
@@ -158,7 +182,7 @@ impl LikelihoodOptions {
             total: recording.scratch("slopes", DType::F32, shape.clone()),
             x: recording.scratch("flow", DType::F32, shape),
         };
-        let volume = recording.scratch("volume", DType::F32, [rows, 1]);
+        let log_det = recording.scratch("log_det", DType::F32, [rows, 1]);
         let fall = (last.lambda() - first.lambda()) / self.steps as f64;
         let rho = |step: usize| (-first.lambda() - step as f64 * fall).exp();
         let stages = self.method.stages();
@@ -177,7 +201,7 @@ impl LikelihoodOptions {
                     score.record_noise_and_vjps(recording, context, x, &level_here, &mut given)?;
                 for (probe, product) in probes.iter().zip(products) {
                     let weight = weight * length * level_here.alpha() * share;
-                    flow_trace::record(recording, *probe, product, volume, weight)?;
+                    flow_divergence::record(recording, *probe, product, log_det, weight)?;
                 }
                 let next = stages.get(index + 1).map(|next| next.0);
                 let place = match (index, next) {
@@ -196,7 +220,7 @@ impl LikelihoodOptions {
             }
         }
         let constant = dims as f64 * (last.log_alpha - first.log_alpha - HALF_LOG_TAU);
-        flow_density::record(recording, flow.x, volume, constant)
+        flow_density::record(recording, flow.x, log_det, constant)
     }
 
     /// The probes, and what each counts.
@@ -206,7 +230,7 @@ impl LikelihoodOptions {
         (rows, dims): (usize, usize),
     ) -> Result<(Vec<Value>, f64)> {
         match self.trace {
-            Trace::Exact => {
+            Divergence::Exact => {
                 let unit = |axis: usize| -> Vec<f32> {
                     let row = (0..dims.next_multiple_of(4)).map(|j| f32::from(u8::from(j == axis)));
                     row.collect::<Vec<_>>().repeat(rows)
@@ -216,7 +240,7 @@ impl LikelihoodOptions {
                     (0..dims).map(|axis| recording.constant("unit vectors", shape.clone(), &unit(axis)));
                 Ok((units.collect::<Result<_>>()?, 1.0))
             }
-            Trace::Hutchinson { probes, draws } => {
+            Divergence::Hutchinson { probes, draws } => {
                 let stream = recording.stream("likelihood/probes")?;
                 let all = flow_probe::record(recording, draws, (rows, dims), stream, probes)?;
                 Ok((all, 1.0 / probes as f64))
@@ -225,14 +249,19 @@ impl LikelihoodOptions {
     }
 }
 
-/// Log-likelihoods of points under a score: a compiled probability flow, from the points to noise in one plan.
+/// Log-likelihoods of points under a score: a compiled probability flow, from the points to noise
+/// in one plan.
+///
+/// Contexts and points are counted by the options and not by a call, because memory and grids of
+/// the plan are made for their number. Another number is another flow: it shares its pipelines, so
+/// that making it compiles no shader again.
 ///
 /// ```no_run
 /// use gibbs::diffusion::{Likelihood, LikelihoodOptions, MixtureScore};
 ///
 /// let gpu = gibbs::Gpu::open(&gibbs::GpuOptions::default())?;
 /// let score = MixtureScore::isotropic(&[1.0, 1.0], &[-1.0, 0.0, 1.0, 0.0], &[0.3, 0.3])?;
-/// let options = LikelihoodOptions { samples: 2, ..LikelihoodOptions::default() };
+/// let options = LikelihoodOptions::default().with_samples(2);
 /// let nats = Likelihood::new(&gpu, &score, &options)?.log_density(&[], &[0.9, 0.1, -3.0, 2.0])?;
 /// assert!(nats[0] > nats[1]);
 /// # Ok::<(), gibbs::Error>(())
@@ -251,51 +280,49 @@ impl Likelihood {
     /// Compiles the flow of a score.
     ///
     /// # Errors
-    /// As [`LikelihoodOptions::record`], and [`Error::Limit`] if the points do not fit the device's bindings.
+    /// As [`LikelihoodOptions::record`], and [`Error::Limit`] if the points do not fit the device's
+    /// bindings.
     pub fn new(gpu: &Gpu, score: &dyn Score, options: &LikelihoodOptions) -> Result<Self> {
-        let mut recording = Recording::tuned("gibbs/likelihood", gpu.target());
-        let shape = [options.contexts, options.samples, score.dims()];
-        let context_shape = [options.contexts, options.context_width];
-        let context = match options.context_width {
-            0 => None,
-            _ => Some(recording.slot("context", DType::F32, context_shape)?),
+        let mut recording = gpu.record("gibbs/likelihood");
+        recording.provide_all(&score.bindings());
+        let (context, context_value) = match options.context_width {
+            0 => (None, None),
+            width => {
+                let (tensor, value) = recording.input::<f32>(gpu, "context", [options.contexts, width])?;
+                (Some(tensor), Some(value))
+            }
         };
-        let points = recording.slot("points", DType::F32, shape)?;
-        let value = options.record(&mut recording, score, context, points)?;
-        let mut bindings = score.bindings();
+        let shape = [options.contexts, options.samples, score.dims()];
+        let (points, points_value) = recording.input::<f32>(gpu, "points", shape)?;
+        let value = options.record(&mut recording, score, context_value, points_value)?;
         let run = match options.trace {
-            Trace::Exact => None,
-            Trace::Hutchinson { .. } => {
+            Divergence::Exact => None,
+            Divergence::Hutchinson { .. } => {
                 RunState::record_advance(&mut recording)?;
                 let run = RunState::new(gpu, options.seed)?;
-                bindings = bindings.merge(&run.bindings());
+                recording.provide_all(&run.bindings());
                 Some(run)
             }
         };
-        recording.expose(value, "result")?;
-        let mut tensor = |name: &str, shape: Shape| -> Result<Tensor> {
-            let tensor = Tensor::zeros(gpu, name, DType::F32, shape)?;
-            bindings.insert(name, &tensor);
-            Ok(tensor)
-        };
-        let context = context.map(|_| tensor("context", context_shape.into())).transpose()?;
-        let points = tensor("points", shape.into())?;
-        let result = tensor("result", recording.shape(value)?.clone())?;
-        let plan = recording.compile(gpu, &bindings.only(&recording))?;
+        let result = recording.output(gpu, value, "result")?;
+        let plan = recording.compile_bound(gpu)?;
         Ok(Self { gpu: gpu.clone(), plan, run, context, points, result })
     }
 
-    /// The run state that numbers the probes of an estimated trace: each run of the plan advances it.
+    /// The run state that numbers the probes of an estimated trace: each run of the plan advances
+    /// it.
     pub fn run_state(&self) -> Option<&RunState> {
         self.run.as_ref()
     }
 
-    /// The plan, to be encoded beside a host's own work. Slots: `points`, `result` and, for a conditional score, `context`.
+    /// The plan, to be encoded beside a host's own work. Slots: `points`, `result` and, for a
+    /// conditional score, `context`.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it before a run.
+    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it
+    /// before a run.
     pub fn context(&self) -> Option<&Tensor> {
         self.context.as_ref()
     }
@@ -305,16 +332,18 @@ impl Likelihood {
         &self.points
     }
 
-    /// The tensor that holds the log-likelihoods after a run, in nats, one per point: `[contexts * samples, 1]`.
+    /// The tensor that holds the log-likelihoods after a run, in nats, one per point:
+    /// `[contexts * samples, 1]`.
     pub fn result(&self) -> &Tensor {
         &self.result
     }
 
-    /// The log-likelihoods of points, `[contexts, samples, dims]` in memory order, in nats with respect to data units. Each
-    /// call draws probes of its own. Waits for the result.
+    /// The log-likelihoods of points, `[contexts, samples, dims]` in memory order, in nats with
+    /// respect to data units. Each call draws probes of its own. Waits for the result.
     ///
     /// # Errors
-    /// [`Error::Shape`] if points or contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
+    /// [`Error::Shape`] if points or contexts do not fit, [`Error::Timeout`],
+    /// [`Error::DeviceLost`].
     pub fn log_density(&mut self, context: &[f32], points: &[f32]) -> Result<Vec<f32>> {
         write_contexts(&self.gpu, "likelihood", self.context.as_ref(), context)?;
         self.points.write(&self.gpu, points)?;
@@ -326,7 +355,7 @@ impl Likelihood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diffusion::{FiniteScore, MixtureScore};
+    use crate::diffusion::{EmpiricalScore, MixtureScore};
 
     #[test]
     fn stages_are_consistent() {
@@ -341,10 +370,10 @@ mod tests {
     #[test]
     fn options_without_sense_are_refused() {
         let base = LikelihoodOptions::default();
-        let probes = |probes| Trace::Hutchinson { probes, draws: Probe::Normal };
+        let probes = |probes| Divergence::Hutchinson { probes, draws: Probe::Normal };
         let plain = MixtureScore::isotropic(&[1.0], &[0.0; 2], &[1.0]).unwrap();
         let wide = MixtureScore::isotropic(&[1.0], &[0.0; 9], &[1.0]).unwrap();
-        let finite = FiniteScore::new(2, &[0.0, 1.0]).unwrap();
+        let finite = EmpiricalScore::new(2, &[0.0, 1.0]).unwrap();
         let cases: [(LikelihoodOptions, &dyn Score, &str); 8] = [
             (LikelihoodOptions { first_time: 0.0, ..base }, &plain, "the first time is 0"),
             (LikelihoodOptions { first_time: 1.0, ..base }, &plain, "the first time is 1"),

@@ -2,7 +2,8 @@
 
 use super::{Cotangents, NoiseLevel, Score};
 use crate::gpu::{Bindings, DType, KernelSource, KernelVariant, Recording, Shape, Value, embedded_kernel};
-use crate::nn::HALF_LOG_TAU;
+use crate::math::{GaussianMixture, log_diagonal, log_sum_exp, whitening};
+use crate::nn::Mode;
 use crate::{Error, Result};
 
 /// The operation named in errors.
@@ -12,25 +13,20 @@ const UNIT: &str = "mixture score";
 pub const KERNEL: KernelSource = embedded_kernel!("diffusion/mixture_score.wgsl");
 
 /// Most dimensions.
-const MOST_DIMS: usize = 16;
+const MAX_DIMS: usize = 16;
 /// Loop rounds that an invocation may take on every device.
-const MOST_ROUNDS: usize = 65535;
+const MAX_ROUNDS: usize = 65535;
 
-/// The exact score of a mixture of Gaussians: `q_t = sum_k w_k N(alpha_t mean_k, alpha_t^2 covariance_k + sigma_t^2)` for
-/// `q_0 = sum_k w_k N(mean_k, covariance_k)`.
+/// The exact score of a mixture of Gaussians:
+/// `q_t = sum_k w_k N(alpha_t mean_k, alpha_t^2 covariance_k + sigma_t^2)` for `q_0 = sum_k w_k
+/// N(mean_k, covariance_k)`.
 ///
-/// At most 16 dimensions; 1985 components in 4 dimensions, 206 in 16. The context is ignored. Numbers are given, and
-/// inverted for each level, in f64 on the host; devices compute with f32. One dispatch for the noise, one more per product with
-/// its Jacobian, which is symmetric.
+/// At most 16 dimensions; 1985 components in 4 dimensions, 206 in 16. The context is ignored.
+/// Numbers are given, and inverted for each level, in f64 on the host; devices compute with f32.
+/// One dispatch for the noise, one more per product with its Jacobian, which is symmetric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MixtureScore {
-    dims: usize,
-    /// `[components]`, sums to 1.
-    weights: Vec<f64>,
-    /// `[components, dims]`.
-    means: Vec<f64>,
-    /// `[components, dims, dims]`.
-    covariances: Vec<f64>,
+    mixture: GaussianMixture,
 }
 
 /// One component at a level.
@@ -43,112 +39,65 @@ struct Component {
 }
 
 impl MixtureScore {
-    /// With a covariance matrix per component.
-    ///
-    /// * `weights`: one per component, positive, divided by their sum; `means`: `[components, dims]`, data units;
-    ///   `covariances`: `[components, dims, dims]`, symmetric and positive definite.
+    /// Takes a mixture as the density of the data.
     ///
     /// # Errors
-    /// [`Error::Argument`] if lengths disagree, beyond the bounds above, for numbers that are not finite in f32, for weights
-    /// that are not positive, and for a matrix that is not symmetric or not positive definite.
-    pub fn full(weights: &[f64], means: &[f64], covariances: &[f64]) -> Result<Self> {
-        let components = weights.len();
-        if components == 0 || means.is_empty() || !means.len().is_multiple_of(components) {
-            let problem = format!("has {} numbers, not rows for {components} components", means.len());
-            return Err(fault("the means", problem));
-        }
-        let dims = means.len() / components;
-        if dims > MOST_DIMS || components.saturating_mul(rounds(dims)) > MOST_ROUNDS {
-            let most = MOST_ROUNDS / rounds(dims.min(MOST_DIMS));
+    /// [`Error::Argument`] beyond the bounds above, for means and covariances that are not finite
+    /// in f32, and for a covariance that is not invertible in f32.
+    pub fn new(mixture: GaussianMixture) -> Result<Self> {
+        let (dims, components) = (mixture.dims(), mixture.components());
+        if dims > MAX_DIMS || components.saturating_mul(rounds(dims)) > MAX_ROUNDS {
+            let max = MAX_ROUNDS / rounds(dims.min(MAX_DIMS));
             let problem = format!(
-                "are {components} and {dims}; allowed are {MOST_DIMS} dimensions, and {most} components with these"
+                "are {components} and {dims}; allowed are 1 to {MAX_DIMS} dimensions, and {max} components with these"
             );
-            return Err(fault("components and dimensions", problem));
-        }
-        if covariances.len() != means.len() * dims {
-            let problem = format!(
-                "has {} numbers, {} matrices of {dims} by {dims} are needed",
-                covariances.len(),
-                components
-            );
-            return Err(fault("the covariances", problem));
+            return Err(Error::argument(UNIT, "components and dimensions", problem));
         }
         let finite = |v: f64| (v as f32).is_finite();
-        Error::check_each(
-            UNIT,
-            "the weights",
-            weights,
-            |v| finite(v) && v as f32 > 0.0,
-            "must be positive in f32",
-        )?;
-        Error::check_each(UNIT, "the means", means, finite, "must be finite in f32")?;
-        Error::check_each(UNIT, "the covariances", covariances, finite, "must be finite in f32")?;
-        for (index, matrix) in covariances.chunks_exact(dims * dims).enumerate() {
-            let uneven = |at: usize| {
-                let (here, there) = (matrix[at], matrix[at % dims * dims + at / dims]);
-                (here - there).abs() > 1e-9 * here.abs().max(there.abs())
-            };
-            if (0..dims * dims).any(uneven) {
-                return Err(fault("the covariances", format!("are not symmetric in component {index}")));
-            }
-            if whitening(matrix, dims).is_none() {
-                let problem =
-                    format!("are not positive definite in component {index}, or not invertible in f32");
-                return Err(fault("the covariances", problem));
+        Error::check_each(UNIT, "the means", mixture.means(), finite, "must be finite in f32")?;
+        for component in 0..components {
+            let covariance = mixture.covariance_of(component);
+            Error::check_each(UNIT, "the covariances", &covariance, finite, "must be finite in f32")?;
+            if whitening_in_f32(&covariance, dims).is_none() {
+                let problem = format!("are not invertible in f32 in component {component}");
+                return Err(Error::argument(UNIT, "the covariances", problem));
             }
         }
-        let total: f64 = weights.iter().sum();
-        let weights = weights.iter().map(|w| w / total).collect();
-        Ok(Self { dims, weights, means: means.to_vec(), covariances: covariances.to_vec() })
+        Ok(Self { mixture })
     }
 
-    /// With a standard deviation per component and dimension: `stds`: `[components, dims]`.
+    /// With a covariance matrix per component ([`GaussianMixture::full`]).
     ///
     /// # Errors
-    /// As [`MixtureScore::full`].
+    /// As [`GaussianMixture::full`] and [`MixtureScore::new`].
+    pub fn full(weights: &[f64], means: &[f64], covariances: &[f64]) -> Result<Self> {
+        Self::new(GaussianMixture::full(weights, means, covariances)?)
+    }
+
+    /// With a standard deviation per component and dimension ([`GaussianMixture::diagonal`]).
+    ///
+    /// # Errors
+    /// As [`GaussianMixture::diagonal`] and [`MixtureScore::new`].
     pub fn diagonal(weights: &[f64], means: &[f64], stds: &[f64]) -> Result<Self> {
-        if stds.len() != means.len() {
-            let problem = format!("has {} numbers, the means have {}", stds.len(), means.len());
-            return Err(fault("the standard deviations", problem));
-        }
-        let positive = |std: f64| std > 0.0 && std.is_finite();
-        if let Some(at) = stds.iter().position(|&std| !positive(std)) {
-            return Err(fault(
-                "the standard deviations",
-                format!("has {} at {at}, must be positive", stds[at]),
-            ));
-        }
-        let dims = means.len() / weights.len().max(1);
-        if dims == 0 || dims > MOST_DIMS {
-            return Err(fault(
-                "components and dimensions",
-                format!("are {} and {dims}; allowed are 1 to {MOST_DIMS} dimensions", weights.len()),
-            ));
-        }
-        let mut covariances = vec![0.0; means.len() * dims];
-        for (at, std) in stds.iter().enumerate() {
-            covariances[at * dims + at % dims] = std * std;
-        }
-        Self::full(weights, means, &covariances)
+        Self::new(GaussianMixture::diagonal(weights, means, stds)?)
     }
 
-    /// With one standard deviation per component, the same in every dimension.
+    /// With one standard deviation per component ([`GaussianMixture::isotropic`]).
     ///
     /// # Errors
-    /// As [`MixtureScore::full`].
+    /// As [`MixtureScore::diagonal`].
     pub fn isotropic(weights: &[f64], means: &[f64], stds: &[f64]) -> Result<Self> {
-        if stds.len() != weights.len() {
-            let problem = format!("has {} numbers for {} components", stds.len(), weights.len());
-            return Err(fault("the standard deviations", problem));
-        }
-        let dims = means.len() / weights.len().max(1);
-        let repeated: Vec<f64> = stds.iter().flat_map(|&std| std::iter::repeat_n(std, dims)).collect();
-        Self::diagonal(weights, means, &repeated)
+        Self::new(GaussianMixture::isotropic(weights, means, stds)?)
+    }
+
+    /// The density of the data, `q_0`.
+    pub fn mixture(&self) -> &GaussianMixture {
+        &self.mixture
     }
 
     /// Number of components.
     pub fn components(&self) -> usize {
-        self.weights.len()
+        self.mixture.components()
     }
 
     /// `log q_t(x)` in nats, in f64 on the host.
@@ -156,38 +105,35 @@ impl MixtureScore {
     /// # Errors
     /// [`Error::Argument`] if `x` has other dimensions.
     pub fn log_density(&self, x: &[f64], level: &NoiseLevel) -> Result<f64> {
-        if x.len() != self.dims {
-            return Err(fault("the point", format!("has {} numbers, not {}", x.len(), self.dims)));
-        }
-        let mut joint = Vec::new();
+        self.mixture.check_point(UNIT, x)?;
+        let dims = self.mixture.dims();
+        let mut terms = Vec::new();
         for component in self.at(level)? {
             let apart: Vec<f64> = x.iter().zip(&component.mean).map(|(x, mean)| x - mean).collect();
-            let rows = component.whitening.chunks_exact(self.dims);
+            let rows = component.whitening.chunks_exact(dims);
             let squares = rows.map(|row| row.iter().zip(&apart).map(|(w, a)| w * a).sum::<f64>().powi(2));
-            joint.push(component.coefficient - 0.5 * squares.sum::<f64>());
+            terms.push(component.coefficient - 0.5 * squares.sum::<f64>());
         }
-        let largest = joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Ok(largest + joint.iter().map(|l| (l - largest).exp()).sum::<f64>().ln())
+        Ok(log_sum_exp(terms.iter().copied()))
     }
 
     /// The components of `q_t`.
     fn at(&self, level: &NoiseLevel) -> Result<Vec<Component>> {
-        let (alpha, sigma, dims) = (level.alpha(), level.sigma(), self.dims);
+        let (alpha, sigma, dims) = (level.alpha(), level.sigma(), self.mixture.dims());
         let mut all = Vec::new();
-        for (index, weight) in self.weights.iter().enumerate() {
-            let entries = index * dims * dims..(index + 1) * dims * dims;
-            let mut matrix: Vec<f64> = self.covariances[entries].iter().map(|v| alpha * alpha * v).collect();
+        for index in 0..self.components() {
+            let covariance = self.mixture.covariance_of(index);
+            let mut matrix: Vec<f64> = covariance.iter().map(|v| alpha * alpha * v).collect();
             for j in 0..dims {
                 matrix[j * dims + j] += sigma * sigma;
             }
-            let Some(whitening) = whitening(&matrix, dims) else {
+            let Some(whitening) = whitening_in_f32(&matrix, dims) else {
                 let problem =
                     format!("is {}: it leaves a covariance that is not positive definite", level.time);
-                return Err(fault("the time", problem));
+                return Err(Error::argument(UNIT, "the time", problem));
             };
-            let volume: f64 = (0..dims).map(|j| whitening[j * dims + j].ln()).sum();
-            let mean = self.means[index * dims..][..dims].iter().map(|mean| alpha * mean).collect();
-            let coefficient = weight.ln() + volume - dims as f64 * HALF_LOG_TAU;
+            let mean = self.mixture.mean_of(index).iter().map(|mean| alpha * mean).collect();
+            let coefficient = self.mixture.log_peak(index, -log_diagonal(&whitening, dims));
             all.push(Component { coefficient, mean, whitening });
         }
         Ok(all)
@@ -201,7 +147,8 @@ impl MixtureScore {
         direction: Option<Value>,
         level: &NoiseLevel,
     ) -> Result<Value> {
-        let (dims, blocks) = (self.dims, self.dims.div_ceil(4));
+        let dims = self.mixture.dims();
+        let blocks = dims.div_ceil(4);
         let shape = recording.shape(x)?.clone();
         if shape.width() != dims || shape.is_empty() {
             let hint = "give at least one point of the mixture's dimensions";
@@ -227,7 +174,9 @@ impl MixtureScore {
         }
         let table_shape = [self.components(), 4 * (1 + blocks + dims * blocks)];
         let table = recording.constant("noised mixture", table_shape, &table)?;
-        let mode = if direction.is_some() { 2 } else { 1 };
+        // The product with the Jacobian is the noise's derivative along the direction.
+        let mode = if direction.is_some() { Mode::Gradient } else { Mode::Value };
+        let passes = if mode.has_gradient() { 3 } else { 1 };
         let label = if direction.is_some() { "mixture score slope" } else { "mixture score" };
         let out = recording.scratch(label, DType::F32, Shape::packed(rows, dims));
         recording
@@ -243,7 +192,7 @@ impl MixtureScore {
             .set("x_stride", shape.stride() as u32)
             .set("sigma", level.sigma() as f32)
             .invocations(rows)
-            .flops((rows * self.components() * (4 * dims * dims + 8) * [0, 1, 3][mode as usize]) as u64)
+            .flops((passes * rows * self.components() * (4 * dims * dims + 8)) as u64)
             .finish()?;
         Ok(out)
     }
@@ -251,7 +200,7 @@ impl MixtureScore {
 
 impl Score for MixtureScore {
     fn dims(&self) -> usize {
-        self.dims
+        self.mixture.dims()
     }
 
     fn record_noise(
@@ -291,44 +240,21 @@ fn rounds(dims: usize) -> usize {
     2 * (1 + 3 * blocks + dims * (1 + 2 * blocks)) + blocks
 }
 
-/// `L^-1` for `matrix = L L'`, lower triangular; nothing unless it is positive definite and `L^-1` is finite in f32.
-fn whitening(matrix: &[f64], dims: usize) -> Option<Vec<f64>> {
-    let mut l = vec![0.0; dims * dims];
-    let mut inverse = vec![0.0; dims * dims];
-    for i in 0..dims {
-        for j in 0..=i {
-            let known: f64 = (0..j).map(|k| l[i * dims + k] * l[j * dims + k]).sum();
-            let rest = matrix[i * dims + j] - known;
-            l[i * dims + j] = if i == j { rest.sqrt() } else { rest / l[j * dims + j] };
-        }
-        // A pivot below the rounding of its own sum is noise.
-        let pivot = l[i * dims + i];
-        let sound = pivot * pivot > 1e-14 * matrix[i * dims + i];
-        if !sound {
-            return None;
-        }
-        for j in 0..=i {
-            let known: f64 = (j..i).map(|k| l[i * dims + k] * inverse[k * dims + j]).sum();
-            inverse[i * dims + j] = (f64::from(u8::from(i == j)) - known) / pivot;
-        }
-    }
-    inverse.iter().all(|&v| (v as f32).is_finite()).then_some(inverse)
+/// As [`whitening`]; nothing unless the result is finite in f32 too.
+fn whitening_in_f32(matrix: &[f64], dims: usize) -> Option<Vec<f64>> {
+    whitening(matrix, dims).filter(|inverse| inverse.iter().all(|&v| (v as f32).is_finite()))
 }
 
-fn defines(mode: u32, blocks: u32) -> [(&'static str, u32); 2] {
-    [("MODE", mode), ("BLOCKS", blocks)]
+fn defines(mode: Mode, blocks: u32) -> [(&'static str, u32); 2] {
+    [("MODE", mode.code()), ("BLOCKS", blocks)]
 }
 
 /// The kernel in every variant that can be recorded.
 pub(super) fn variants() -> Vec<KernelVariant> {
-    let all = [1, 2]
+    let all = [Mode::Value, Mode::Gradient]
         .into_iter()
-        .flat_map(|mode| (1..=MOST_DIMS as u32 / 4).map(move |blocks| defines(mode, blocks)));
+        .flat_map(|mode| (1..=MAX_DIMS as u32 / 4).map(move |blocks| defines(mode, blocks)));
     all.map(|defines| KernelVariant::new(&KERNEL, &defines)).collect()
-}
-
-fn fault(what: &str, problem: String) -> Error {
-    Error::argument(UNIT, what, problem)
 }
 
 #[cfg(test)]
@@ -350,34 +276,22 @@ mod tests {
     }
 
     #[test]
-    fn whitening_inverts_the_root_of_a_matrix() {
-        // L = [[2, 0], [3, 0.5]]
-        let inverse = whitening(&[4.0, 6.0, 6.0, 9.25], 2).unwrap();
-        for (found, known) in inverse.iter().zip([0.5, 0.0, -3.0, 2.0]) {
-            assert!((found - known).abs() < 1e-12, "{inverse:?}");
-        }
-        assert!(whitening(&[1.0, 1.0, 1.0, 1.0], 2).is_none());
-        assert!(whitening(&[1.0, 2.0, 2.0, 1.0], 2).is_none());
-    }
-
-    #[test]
     fn the_most_components_are_those_of_the_documentation() {
-        assert_eq!([2, 4, 16].map(|dims| MOST_ROUNDS / rounds(dims)), [3120, 1985, 206]);
+        assert_eq!([2, 4, 16].map(|dims| MAX_ROUNDS / rounds(dims)), [3120, 1985, 206]);
     }
 
     #[test]
     fn mixtures_without_sense_are_refused() {
         for (result, words) in [
             (MixtureScore::full(&[], &[], &[]), "the means"),
-            (MixtureScore::full(&[1.0, -1.0], &[0.0, 1.0], &[1.0, 1.0]), "the weights"),
-            (MixtureScore::full(&[1.0], &[0.0, f64::NAN], &[1.0, 0.0, 0.0, 1.0]), "the means"),
-            (MixtureScore::full(&[1.0], &[0.0, 1.0], &[1.0, 0.5, 0.4, 1.0]), "not symmetric"),
             (MixtureScore::full(&[1.0], &[0.0, 1.0], &[1.0, 2.0, 2.0, 1.0]), "not positive definite"),
-            (MixtureScore::full(&[1.0], &[0.0, 1.0], &[1.0, 0.0]), "matrices of 2 by 2"),
+            (MixtureScore::full(&[1.0], &[0.0], &[1e-90]), "not invertible in f32 in component 0"),
+            (MixtureScore::full(&[1.0], &[1e60], &[1.0]), "the means have 1000"),
+            (MixtureScore::full(&[1.0], &[1.0], &[1e60]), "the covariances have 1000"),
             (MixtureScore::isotropic(&[1.0], &[0.0; 17], &[1.0]), "allowed are 1 to 16 dimensions"),
             (MixtureScore::isotropic(&[1.0; 9000], &[0.0; 9000], &[1.0; 9000]), "components with these"),
             (MixtureScore::isotropic(&[1.0], &[0.0, 1.0], &[0.0]), "must be positive"),
-            (MixtureScore::isotropic(&[1.0], &[0.0, 1.0], &[]), "for 1 components"),
+            (MixtureScore::isotropic(&[1.0], &[0.0, 1.0], &[]), "for 1 component"),
         ] {
             let error = result.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

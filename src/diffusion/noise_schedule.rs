@@ -6,21 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// How much of a sample is left at each time: `x_t = alpha_t x_0 + sigma_t eps` with `alpha_t^2 + sigma_t^2 = 1`.
+/// How much of a sample is left at each time: `x_t = alpha_t x_0 + sigma_t eps` with
+/// `alpha_t^2 + sigma_t^2 = 1`.
 ///
-/// All formulas keep their relative accuracy down to time 0, where `sigma_t` and the log-SNR are differences of nearly equal
-/// numbers in the textbook form. Devices never evaluate a schedule: they read tables made here.
+/// All formulas keep their relative accuracy down to time 0, where `sigma_t` and the log-SNR are
+/// differences of nearly equal numbers in the textbook form. Devices never evaluate a schedule:
+/// they read tables made here.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum NoiseSchedule {
-    /// Noise added at the rate `start + t (end - start)` per unit of time: `log alpha_t = -t^2 (end - start) / 4 - t start / 2`.
+    /// Noise added at the rate `start + t (end - start)` per unit of time:
+    /// `log alpha_t = -t^2 (end - start) / 4 - t start / 2`.
     Linear {
         /// Rate at time 0, 0.1 in arXiv 2011.13456.
         start: f64,
         /// Rate at time 1, 20 there.
         end: f64,
     },
-    /// `alpha_t = cos(pi/2 (t + offset) / (1 + offset)) / cos(pi/2 offset / (1 + offset))` (arXiv 2102.09672), up to the time 0.9946.
+    /// `alpha_t = cos(pi/2 (t + offset) / (1 + offset)) / cos(pi/2 offset / (1 +
+    /// offset))` (arXiv 2102.09672), up to the time 0.9946.
     Cosine {
         /// Keeps the first steps from vanishing, 0.008 there.
         offset: f64,
@@ -72,8 +76,9 @@ impl NoiseSchedule {
     /// Checks the constants.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless rates are positive and do not fall, or the offset lies between 1e-4 and 0.5; and if
-    /// `alpha` at the end is not between 1e-30 and 0.2: sampling starts there at pure noise, and divides by it.
+    /// [`Error::Argument`] unless rates are positive and do not fall, or the offset lies between
+    /// 1e-4 and 0.5; and if `alpha` at the end is not between 1e-30 and 0.2: sampling starts there
+    /// at pure noise, and divides by it.
     pub fn check(&self) -> Result<()> {
         let (fits, problem) = match *self {
             Self::Linear { start, end } => (
@@ -101,8 +106,8 @@ impl NoiseSchedule {
         }
     }
 
-    /// The level at a time from 0 to [`NoiseSchedule::end`]. Outside, the formula goes on, and where it ends (the cosine behind its
-    /// end) alpha is NaN.
+    /// The level at a time from 0 to [`NoiseSchedule::end`]. Outside, the formula goes on, and
+    /// where it ends (the cosine behind its end) alpha is NaN.
     pub fn at(&self, time: f64) -> NoiseLevel {
         let log_alpha = match *self {
             Self::Linear { start, end } => -0.25 * time * time * (end - start) - 0.5 * time * start,
@@ -124,7 +129,8 @@ impl NoiseSchedule {
         let time = match *self {
             Self::Linear { start, end } => {
                 let slope = end - start;
-                // The root of t^2 slope / 4 + t start / 2 = -log alpha, without cancellation, also for a slope of 0.
+                // The root of t^2 slope / 4 + t start / 2 = -log alpha, without cancellation, also
+                // for a slope of 0.
                 -4.0 * log_alpha / (start + (start * start - 4.0 * slope * log_alpha).sqrt())
             }
             Self::Cosine { offset } => {
@@ -140,7 +146,8 @@ impl NoiseSchedule {
         NoiseLevel { time, log_alpha }
     }
 
-    /// `count` levels at the middles of equal parts of the times `from..to`: what training draws from.
+    /// `count` levels at the middles of equal parts of the times `from..to`: what training draws
+    /// from.
     pub fn levels(
         &self,
         from: f64,
@@ -209,7 +216,8 @@ mod tests {
         assert_eq!(schedule.at(0.0).sigma(), 0.0);
     }
 
-    /// Near time 0 the square of sigma is `t start + O(t^2)`: its series, not a difference from 1, is the measure.
+    /// Near time 0 the square of sigma is `t start + O(t^2)`: its series, not a difference from 1,
+    /// is the measure.
     #[test]
     fn levels_near_time_0_keep_their_accuracy() {
         for time in [1e-12, 1e-9, 1e-7, 1e-5] {

@@ -2,17 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::solver_step::{self, StepValues};
+use super::solver_step;
+use super::solver_step::StepValues;
 use super::{Guidance, Score, SolverOptions};
-use crate::gpu::random::{self, Distribution};
-use crate::gpu::{Bindings, DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
-use crate::proposal::UniformBox;
-use crate::sampler::clip_chains;
+use crate::error::counted;
+use crate::gpu::run::random;
+use crate::gpu::run::random::Distribution;
+use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
+use crate::math::{Bounds, clip_chains};
 use crate::{Error, Result};
 
 /// What a sampler is made for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SamplingOptions {
     /// The solver with its grid, number of evaluations and schedule.
     pub solver: SolverOptions,
@@ -25,13 +28,24 @@ pub struct SamplingOptions {
     /// Factor of the energy's gradient, `s`: 1 is exact for an exact intermediate energy.
     pub guidance_scale: f64,
     /// Samples are moved into this box behind the last step.
-    pub bounds: Option<UniformBox>,
+    pub bounds: Option<Bounds>,
     /// Seed of starts and noise.
     pub seed: u64,
 }
 
+crate::error::setters!(SamplingOptions {
+    with_solver => solver: SolverOptions,
+    with_contexts => contexts: usize,
+    with_context_width => context_width: usize,
+    with_samples => samples: usize,
+    with_guidance_scale => guidance_scale: f64,
+    with_bounds => bounds: into Option<Bounds>,
+    with_seed => seed: u64,
+});
+
 impl Default for SamplingOptions {
-    /// One sample without a context by the default solver, guided at scale 1 where there is guidance.
+    /// One sample without a context by the default solver, guided at scale 1 where there is
+    /// guidance.
     fn default() -> Self {
         Self {
             solver: SolverOptions::default(),
@@ -46,30 +60,40 @@ impl Default for SamplingOptions {
 }
 
 impl SamplingOptions {
-    /// Checks them for samples of `dims` numbers: what a host can refuse before it trains what is to be sampled.
+    /// Checks them for samples of `dims` numbers: what a host can refuse before it trains what is
+    /// to be sampled.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no contexts or no samples, a guidance scale that is not finite, bounds of other dimensions; those
-    /// of [`SolverOptions::check`].
+    /// [`Error::Argument`] for no contexts or no samples, a guidance scale that is not finite,
+    /// bounds of other dimensions; those of [`SolverOptions::check`].
     pub fn check(&self, dims: usize) -> Result<()> {
         let fail = |what: &str, problem: String| Err(Error::argument("diffusion sampler", what, problem));
         if self.contexts == 0 || self.samples == 0 || dims == 0 {
             let Self { contexts, samples, .. } = self;
-            let problem =
-                format!("are {samples} of {dims} numbers for {contexts} contexts; each must be at least one");
+            let problem = format!(
+                "are {samples} of {} for {}; each must be at least one",
+                counted(dims, "number"),
+                counted(*contexts, "context")
+            );
             return fail("the samples", problem);
         }
         check_scale(self.guidance_scale)?;
         match &self.bounds {
-            Some(bounds) if bounds.low().len() != dims => {
-                fail("the bounds", format!("have {} dimensions, samples {dims}", bounds.low().len()))
-            }
+            Some(bounds) if bounds.dims() != dims => fail(
+                "the bounds",
+                format!("have {}, the samples {dims}", counted(bounds.dims(), "dimension")),
+            ),
             _ => self.solver.check(),
         }
     }
 }
 
-/// Draws samples of a score, guided or not, from normal noise. One plan over all evaluations: no host work between them.
+/// Draws samples of a score, guided or not, from normal noise. One plan over all evaluations: no
+/// host work between them.
+///
+/// Contexts and samples are options and no arguments of a call, because memory and grids
+/// of the plan are made for their number. Another number is another sampler: it shares its
+/// pipelines, so that making it compiles no shader again.
 #[derive(Debug)]
 pub struct DiffusionSampler {
     gpu: Gpu,
@@ -90,11 +114,13 @@ enum Start {
 }
 
 impl DiffusionSampler {
-    /// Compiles a sampler whose starts are drawn: standard normal, as the noised data are at the schedule's end.
+    /// Compiles a sampler whose starts are drawn: standard normal, as the noised data are at the
+    /// schedule's end.
     ///
     /// # Errors
-    /// [`Error::Argument`] for options or energies that do not fit, [`Error::Shape`], [`Error::Limit`],
-    /// [`Error::Unsupported`] if guidance needs a derivative that the score does not have.
+    /// [`Error::Argument`] for options or energies that do not fit, [`Error::Shape`],
+    /// [`Error::Limit`], [`Error::Unsupported`] if guidance needs a derivative that the score does
+    /// not have.
     pub fn new(
         gpu: &Gpu,
         score: &dyn Score,
@@ -104,8 +130,8 @@ impl DiffusionSampler {
         Self::compile(gpu, score, guidance, options, Start::Drawn)
     }
 
-    /// Compiles a sampler that goes on from given points at the schedule's end: slot and tensor `start`,
-    /// `[contexts, samples, dims]`.
+    /// Compiles a sampler that goes on from given points at the schedule's end: slot and tensor
+    /// `start`, `[contexts, samples, dims]`.
     ///
     /// # Errors
     /// As [`DiffusionSampler::new`].
@@ -128,50 +154,55 @@ impl DiffusionSampler {
         options.check(score.dims())?;
         let shape = [options.contexts, options.samples, score.dims()];
         let run = RunState::new(gpu, options.seed)?;
-        let mut recording = Recording::tuned("gibbs/diffusion", gpu.target());
-        let context_shape = [options.contexts, options.context_width];
-        let context = match options.context_width {
-            0 => None,
-            _ => Some(recording.slot("context", DType::F32, context_shape)?),
+        let mut recording = gpu.record("gibbs/diffusion");
+        for bindings in [run.bindings(), score.bindings(), guidance.bindings()] {
+            recording.provide_all(&bindings);
+        }
+        let (context_tensor, context) = match options.context_width {
+            0 => (None, None),
+            width => {
+                let (tensor, value) = recording.input::<f32>(gpu, "context", [options.contexts, width])?;
+                (Some(tensor), Some(value))
+            }
         };
-        let start = match from {
-            Start::Given => recording.slot("start", DType::F32, shape)?,
+        let (start_tensor, start) = match from {
+            Start::Given => {
+                let (tensor, value) = recording.input::<f32>(gpu, "start", shape)?;
+                (Some(tensor), value)
+            }
             Start::Drawn => {
                 let noise = recording.scratch("start", DType::F32, shape);
                 let stream = recording.stream("diffusion/start")?;
                 random::record(&mut recording, Distribution::Normal, stream, 0, noise)?;
-                noise
+                (None, noise)
             }
         };
         let guidance_scale = recording.knob("guidance_scale", options.guidance_scale as f32);
         let solver = &options.solver;
         let stream = "diffusion/noise";
-        let solution = Solution { score, guidance, solver, guidance_scale, stream };
+        let solution = SamplingLoop { score, guidance, solver, guidance_scale, stream };
         let y = solution.record(&mut recording, context, start)?;
         if let Some(bounds) = &options.bounds {
             clip_chains::record(&mut recording, y, bounds)?;
         }
         RunState::record_advance(&mut recording)?;
-        recording.expose(y, "result")?;
-        let result = Tensor::zeros(gpu, "result", DType::F32, shape)?;
-        let mut bindings = Bindings::new().with("result", &result);
-        let mut tensor = |name: &str, shape: &[usize]| -> Result<Tensor> {
-            let tensor = Tensor::zeros(gpu, name, DType::F32, crate::gpu::Shape::new(shape))?;
-            bindings.insert(name, &tensor);
-            Ok(tensor)
-        };
-        let context = context.map(|_| tensor("context", &context_shape)).transpose()?;
-        let start = match from {
-            Start::Given => Some(tensor("start", &shape)?),
-            Start::Drawn => None,
-        };
-        let bindings = bindings.merge(&run.bindings()).merge(&score.bindings()).merge(&guidance.bindings());
-        let plan = recording.compile(gpu, &bindings.only(&recording))?;
+        let result = recording.output(gpu, y, "result")?;
+        let plan = recording.compile_bound(gpu)?;
         let description = recording.describe();
-        Ok(Self { gpu: gpu.clone(), plan, description, context, start, result, run, guidance_scale })
+        Ok(Self {
+            gpu: gpu.clone(),
+            plan,
+            description,
+            context: context_tensor,
+            start: start_tensor,
+            result,
+            run,
+            guidance_scale,
+        })
     }
 
-    /// The plan, to be encoded beside a host's own work. Slots: `result` and, where there are such, `context` and `start`.
+    /// The plan, to be encoded beside a host's own work. Slots: `result` and, where there are such,
+    /// `context` and `start`.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -186,12 +217,14 @@ impl DiffusionSampler {
         &self.run
     }
 
-    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it before a run.
+    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it
+    /// before a run.
     pub fn context(&self) -> Option<&Tensor> {
         self.context.as_ref()
     }
 
-    /// The tensor that holds the starts, `[contexts, samples, dims]`, if they are given; write it before a run.
+    /// The tensor that holds the starts, `[contexts, samples, dims]`, if they are given; write it
+    /// before a run.
     pub fn start(&self) -> Option<&Tensor> {
         self.start.as_ref()
     }
@@ -210,8 +243,9 @@ impl DiffusionSampler {
         self.plan.set_knob(self.guidance_scale, scale as f32)
     }
 
-    /// Samples for the given contexts (none for an unconditional model) and waits for `[contexts, samples, dims]`. A sample
-    /// whose score or energy was not finite on its way is not finite either.
+    /// Samples for the given contexts (none for an unconditional model) and waits for
+    /// `[contexts, samples, dims]`. A sample whose score or energy was not finite on its way is not
+    /// finite either.
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
@@ -221,7 +255,8 @@ impl DiffusionSampler {
         self.gpu.read(&self.result)
     }
 
-    /// As [`DiffusionSampler::sample`], from these points at the schedule's end, `[contexts, samples, dims]`.
+    /// As [`DiffusionSampler::sample`], from these points at the schedule's end,
+    /// `[contexts, samples, dims]`.
     ///
     /// # Errors
     /// As there, [`Error::Unsupported`] if the starts are drawn.
@@ -251,7 +286,7 @@ fn check_scale(scale: f64) -> Result<()> {
 
 /// A whole solution from points at the schedule's end, to be put into a larger recording.
 #[derive(Clone, Copy)]
-pub struct Solution<'a> {
+pub struct SamplingLoop<'a> {
     /// The score.
     pub score: &'a dyn Score,
     /// What leads it.
@@ -264,12 +299,14 @@ pub struct Solution<'a> {
     pub stream: &'a str,
 }
 
-impl Solution<'_> {
+impl SamplingLoop<'_> {
     /// Records it.
     ///
-    /// * `context`: `[contexts, width]` for a conditional model; `start`: `[contexts, samples, dims]`.
+    /// * `context`: `[contexts, width]` for a conditional model; `start`:
+    ///   `[contexts, samples, dims]`.
     /// * returns the samples, of the shape of `start`.
-    /// * per evaluation: the score, the energy's gradient where there is guidance, and one dispatch.
+    /// * per evaluation: the score, the energy's gradient where there is guidance, and one
+    ///   dispatch.
     ///
     /// # Errors
     /// As [`DiffusionSampler::new`].
@@ -292,7 +329,7 @@ impl Solution<'_> {
             return Err(Error::shape("diffusion", "the start", shape, expected, hint));
         }
         let stream = recording.stream(self.stream)?;
-        let memory = recording.scratch("model values", DType::F32, [2, rows, dims]);
+        let previous_outputs = recording.scratch("model values", DType::F32, [2, rows, dims]);
         let mut points = [start; 2];
         for (index, step) in self.solver.steps()?.iter().enumerate() {
             let [before, point] = points;
@@ -300,8 +337,14 @@ impl Solution<'_> {
                 let guided = guidance.record(recording, score, context, point, &step.level)?;
                 let next = recording.scratch("samples", DType::F32, shape.clone());
                 let base = if step.from_previous { before } else { point };
-                let values =
-                    StepValues { base, point, noise: guided.noise, slope: guided.slope, memory, next };
+                let values = StepValues {
+                    base,
+                    point,
+                    noise: guided.noise,
+                    energy_gradient: guided.energy_gradient,
+                    previous_outputs,
+                    next,
+                };
                 solver_step::record(recording, step, index, &values, guidance_scale, stream)?;
                 Ok(next)
             })?;

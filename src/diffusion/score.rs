@@ -1,26 +1,32 @@
 //! Scores: what solvers walk along, as predictions of the noise.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::{NoiseLevel, NoiseSchedule, combine};
-use crate::gpu::{Bindings, Recording, Value};
-use crate::nn::{ACTION, CONTEXT, Keep, Model, TIME};
+use crate::gpu::{Bindings, Gpu, Recording, Value};
+use crate::nn::{ACTION, Keep, Model, TIME};
+use crate::store::{StoredFile, Weights, blame};
 use crate::{Error, Result};
 
-/// Chooses directions for [`Score::record_noise_and_vjps`] once the noise is known: packed `[rows, dims]`
-/// ([`crate::gpu::Shape::packed`]) each.
+/// Chooses directions for [`Score::record_noise_and_vjps`] once the noise is known: packed
+/// `[rows, dims]` ([`crate::gpu::Shape::packed`]) each.
 pub type Cotangents<'a> = dyn FnMut(&mut Recording, Value) -> Result<Vec<Value>> + 'a;
 
-/// The score of noised data, given as the noise that it implies: `eps(x, t) = -sigma_t grad log q_t(x)`.
+/// The score of noised data, given as the noise that it implies:
+/// `eps(x, t) = -sigma_t grad log q_t(x)`.
 ///
 /// Solvers take any implementation: networks, exact mixtures, a user's own WGSL.
 pub trait Score {
     /// Dimensions of a sample.
     fn dims(&self) -> usize;
 
-    /// Records `eps(x, t)`: `dims` numbers per row of `x`, rows [`crate::gpu::Shape::stride`] apart.
+    /// Records `eps(x, t)`: `dims` numbers per row of `x`, rows [`crate::gpu::Shape::stride`]
+    /// apart.
     ///
-    /// * `context`: `[contexts, width]`, or nothing for an unconditional score; `x`: `[contexts, samples, dims]`.
+    /// * `context`: `[contexts, width]`, or nothing for an unconditional score; `x`:
+    ///   `[contexts, samples, dims]`.
     ///
     /// # Errors
     /// [`Error::Shape`] if shapes do not fit.
@@ -32,8 +38,8 @@ pub trait Score {
         level: &NoiseLevel,
     ) -> Result<Value>;
 
-    /// Records `eps(x, t)` and products `J^T v` of its Jacobian `J = d eps / d x` with directions `v` that may depend on it;
-    /// each has the rows and dimensions of `x`.
+    /// Records `eps(x, t)` and products `J^T v` of its Jacobian `J = d eps / d x` with directions
+    /// `v` that may depend on it; each has the rows and dimensions of `x`.
     ///
     /// # Errors
     /// As [`Score::record_noise`]; [`Error::Unsupported`] for a score that knows no derivative.
@@ -52,7 +58,8 @@ pub trait Score {
         })
     }
 
-    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by another.
+    /// The noise schedule that it belongs to, if it knows times by one: solvers refuse to go by
+    /// another.
     fn schedule(&self) -> Option<NoiseSchedule> {
         None
     }
@@ -67,18 +74,20 @@ pub trait Score {
 pub enum Prediction {
     /// The noise itself.
     #[default]
-    Noise,
-    /// The sample without its noise, `D`; the noise is `(x - alpha_t D) / sigma_t`. For samples of many numbers that depend on
-    /// few: a network narrower than a sample can tell the samples, but not noise, which fills every dimension.
+    Epsilon,
+    /// The sample without its noise, `D`; the noise is `(x - alpha_t D) / sigma_t`. For samples of
+    /// many numbers that depend on few: a network narrower than a sample can tell the samples, but
+    /// not noise, which fills every dimension.
     Sample,
 }
 
-/// A network as a score: inputs `action` and `time` and, for a conditional score, `context`; it outputs the noise, or the
-/// sample without it.
+crate::error::named!("prediction of a score", Prediction { Epsilon => "epsilon", Sample => "sample" });
+
+/// A network as a score: inputs `action` and `time` and, for a conditional score, `context`; it
+/// outputs the noise, or the sample without it.
 #[derive(Clone, Debug)]
 pub struct ScoreNetwork {
     model: Model,
-    conditional: bool,
     prediction: Prediction,
     schedule: Option<NoiseSchedule>,
 }
@@ -87,20 +96,36 @@ impl ScoreNetwork {
     /// Takes a model that outputs the noise as a score.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless it has the inputs `action` and `time`, `time` of width 1, at most one other,
-    /// `context`, and as many outputs as the action has dimensions.
+    /// [`Error::Argument`] unless it has the inputs `action` and `time`, `time` of width 1, at most
+    /// one other, `context`, and as many outputs as the action has dimensions.
     pub fn new(model: Model) -> Result<Self> {
-        Self::predicting(model, Prediction::Noise)
+        Self::predicting(model, Prediction::Epsilon)
     }
 
-    /// Takes a model as a score. At time 0 a score that predicts samples has no noise to tell: recording is an
-    /// [`Error::Argument`] there.
+    /// Takes a model as a score. At time 0 a score that predicts samples has no noise to tell:
+    /// recording is an [`Error::Argument`] there.
     ///
     /// # Errors
     /// As [`ScoreNetwork::new`].
     pub fn predicting(model: Model, prediction: Prediction) -> Result<Self> {
-        let conditional = check_inputs(&model, "score", width(&model, ACTION))?;
-        Ok(Self { model, conditional, prediction, schedule: None })
+        model.check_inputs("score", &[ACTION, TIME], model.input_width(ACTION).unwrap_or(0))?;
+        Ok(Self { model, prediction, schedule: None })
+    }
+
+    /// Reads the score that a run learned, with its averaged weights and bound to its schedule;
+    /// neither data nor options are needed.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is damaged or of another kind; [`Error::Io`],
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn load(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        let file = StoredFile::read(path)?;
+        let fail = |problem: String| file.fail(problem);
+        let model = only_model(gpu, &file, "score")?;
+        let prediction = file.description().field("prediction").map_err(fail)?;
+        let schedule: NoiseSchedule = file.description().field("schedule").map_err(fail)?;
+        schedule.check().map_err(blame(file.path()))?;
+        Ok(Self::predicting(model, prediction).map_err(blame(file.path()))?.with_schedule(schedule))
     }
 
     /// The same score with its model under another name ([`Model::renamed`]).
@@ -132,7 +157,7 @@ impl ScoreNetwork {
     /// The noise at `x`, packed, given the network's output there.
     fn noise(&self, recording: &mut Recording, x: Value, output: Value, level: &NoiseLevel) -> Result<Value> {
         match self.prediction {
-            Prediction::Noise => Ok(output),
+            Prediction::Epsilon => Ok(output),
             Prediction::Sample => {
                 let (of_x, of_output) = self.factors(level);
                 combine::record(recording, "noise of a sample", (of_x, x), (of_output, output))
@@ -141,49 +166,32 @@ impl ScoreNetwork {
     }
 }
 
-/// Width of an input, 0 if there is none of that name.
-fn width(model: &Model, name: &str) -> usize {
-    model.network().inputs.iter().find(|input| input.name == name).map_or(0, |input| input.width)
-}
-
-/// Checks the inputs of a network over noised samples; returns whether it is conditional.
-pub(super) fn check_inputs(model: &Model, kind: &str, outputs: usize) -> Result<bool> {
-    let network = model.network();
-    let conditional = width(model, CONTEXT) > 0;
-    let known = 2 + usize::from(conditional);
-    let fits = width(model, ACTION) > 0 && width(model, TIME) == 1 && network.inputs.len() == known;
-    if fits && network.outputs() == outputs {
-        return Ok(conditional);
+/// The averaged model of a file that trained one of some kind.
+pub(super) fn only_model(gpu: &Gpu, file: &StoredFile, kind: &str) -> Result<Model> {
+    let description = file.description();
+    description.expect_kind(&[kind]).map_err(|problem| file.fail(problem))?;
+    match &description.models[..] {
+        [model] => file.model(gpu, &model.name, Weights::Averaged),
+        models => Err(file.fail(format!("holds {} models, where one is expected", models.len()))),
     }
-    let problem = format!(
-        "needs the inputs `{ACTION}`, `{TIME}` of width 1 and, if conditional, `{CONTEXT}`, and {outputs} outputs"
-    );
-    Err(Error::argument(format!("{kind} `{}`", model.name()), "the network", problem))
 }
 
-/// The inputs of a network over noised samples, all at one level; a network without context ignores one.
+/// The inputs of a network over noised samples, all at one level; a network without context ignores
+/// one.
 pub(super) fn level_inputs(
     recording: &mut Recording,
-    (model, conditional): (&Model, bool),
+    model: &Model,
     context: Option<Value>,
     x: Value,
     level: &NoiseLevel,
 ) -> Result<Vec<(&'static str, Value)>> {
     let time = recording.constant("time", [1, 1], &[level.time as f32])?;
-    let mut inputs = vec![(ACTION, x), (TIME, time)];
-    if conditional {
-        let Some(context) = context else {
-            let operation = format!("network `{}`", model.name());
-            return Err(Error::argument(operation, "the context", "is missing"));
-        };
-        inputs.push((CONTEXT, context));
-    }
-    Ok(inputs)
+    model.with_context(&[(ACTION, x), (TIME, time)], context)
 }
 
 impl Score for ScoreNetwork {
     fn dims(&self) -> usize {
-        width(&self.model, ACTION)
+        self.model.input_width(ACTION).unwrap_or(0)
     }
 
     fn schedule(&self) -> Option<NoiseSchedule> {
@@ -197,10 +205,8 @@ impl Score for ScoreNetwork {
         x: Value,
         level: &NoiseLevel,
     ) -> Result<Value> {
-        let parameters = self.model.value(recording)?;
-        let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
-        let output =
-            self.model.network().record_forward(recording, parameters, &inputs, Keep::Output)?.output;
+        let inputs = level_inputs(recording, &self.model, context, x, level)?;
+        let output = self.model.record_value(recording, &inputs)?;
         self.noise(recording, x, output, level)
     }
 
@@ -212,17 +218,14 @@ impl Score for ScoreNetwork {
         level: &NoiseLevel,
         cotangents: &mut Cotangents<'_>,
     ) -> Result<(Value, Vec<Value>)> {
-        let parameters = self.model.value(recording)?;
-        let network = self.model.network();
-        let inputs = level_inputs(recording, (&self.model, self.conditional), context, x, level)?;
-        let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes)?;
+        let inputs = level_inputs(recording, &self.model, context, x, level)?;
+        let forward = self.model.record_forward(recording, &inputs, Keep::Slopes)?;
         let noise = self.noise(recording, x, forward.output, level)?;
         let mut products = Vec::new();
         for direction in cotangents(recording, noise)? {
-            let product =
-                network.record_input_gradient(recording, parameters, &forward, direction, ACTION)?;
+            let product = self.model.record_input_gradient(recording, &forward, direction, ACTION)?;
             products.push(match self.prediction {
-                Prediction::Noise => product,
+                Prediction::Epsilon => product,
                 Prediction::Sample => {
                     let (own, through) = self.factors(level);
                     combine::record(recording, "product of noise", (own, direction), (through, product))?

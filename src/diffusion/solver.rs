@@ -9,23 +9,34 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Solver {
-    /// Ancestral sampling: the exact posterior of the next time given the predicted data, with fresh noise (arXiv 2006.11239).
+    /// Ancestral sampling: the exact posterior of the next time given the predicted data, with
+    /// fresh noise (arXiv 2006.11239).
     Ddpm,
-    /// Deterministic, first order (arXiv 2010.02502); DPM-Solver and DPM-Solver++ of order 1 are the same.
+    /// Deterministic, first order (arXiv 2010.02502); DPM-Solver and DPM-Solver++ of order 1 are
+    /// the same.
     Ddim,
     /// DPM-Solver++ (arXiv 2211.01095), predicting data: second order, one evaluation a step.
-    Multistep2,
+    #[serde(rename = "dpmpp_2m")]
+    DpmSolverPlusPlus2M,
     /// DPM-Solver++ of third order, one evaluation a step.
-    Multistep3,
-    /// DPM-Solver++ of second order, two evaluations a step; an odd number of evaluations ends with a step of first order.
-    Singlestep2,
-    /// DPM-Solver (arXiv 2206.00927), predicting noise: second order, one evaluation a step. Toy experiments of arXiv 2304.12824.
-    NoiseMultistep2,
+    #[serde(rename = "dpmpp_3m")]
+    DpmSolverPlusPlus3M,
+    /// DPM-Solver++ of second order, two evaluations a step; an odd number of evaluations ends with
+    /// a step of first order.
+    #[serde(rename = "dpmpp_2s")]
+    DpmSolverPlusPlus2S,
+    /// DPM-Solver (arXiv 2206.00927), predicting noise: second order, one evaluation a step. Toy
+    /// experiments of arXiv 2304.12824.
+    #[serde(rename = "dpm_2m")]
+    DpmSolver2M,
 }
+
+crate::error::named!("diffusion solver", Solver { Ddpm => "ddpm", Ddim => "ddim", DpmSolverPlusPlus2M => "dpmpp_2m", DpmSolverPlusPlus3M => "dpmpp_3m", DpmSolverPlusPlus2S => "dpmpp_2s", DpmSolver2M => "dpm_2m" });
 
 /// How a solver goes, apart from what it evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SolverOptions {
     /// The solver.
     pub solver: Solver,
@@ -39,11 +50,20 @@ pub struct SolverOptions {
     pub schedule: NoiseSchedule,
 }
 
+crate::error::setters!(SolverOptions {
+    with_solver => solver: Solver,
+    with_grid => grid: TimeGrid,
+    with_evaluations => evaluations: usize,
+    with_last_time => last_time: f64,
+    with_schedule => schedule: NoiseSchedule,
+});
+
 impl Default for SolverOptions {
-    /// DPM-Solver++ of second order, multistep, 25 evaluations on the log-SNR grid down to time 0.001.
+    /// DPM-Solver++ of second order, multistep, 25 evaluations on the log-SNR grid down to time
+    /// 0.001.
     fn default() -> Self {
         Self {
-            solver: Solver::Multistep2,
+            solver: Solver::DpmSolverPlusPlus2M,
             grid: TimeGrid::LogSnr,
             evaluations: 25,
             last_time: 1e-3,
@@ -52,12 +72,13 @@ impl Default for SolverOptions {
     }
 }
 
-/// One evaluation and the update behind it. With `e` the noise at the point `x` (score and guidance together), the model value
-/// is `m_0 = point x + noise e`, and the next point is
+/// One evaluation and the update behind it. With `e` the noise at the point `x` (score and guidance
+/// together), the model value is `m_0 = point x + noise e`, and the next point is
 ///
 /// `start b + model_0 m_0 + model_1 m_1 + model_2 m_2 + fresh z`
 ///
-/// with `m_1`, `m_2` the model values of the evaluations before and `z` fresh normal noise. `b` is `x`, or the point before it.
+/// with `m_1`, `m_2` the model values of the evaluations before and `z` fresh normal noise. `b` is
+/// `x`, or the point before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SolverStep {
     /// Where the noise is evaluated.
@@ -89,22 +110,23 @@ enum Form {
 const MAX_EVALUATIONS: usize = 10_000;
 
 impl SolverOptions {
-    /// The settings of the toy experiments of arXiv 2304.12824: noise-predicting second order, equal steps of time, 15
-    /// evaluations.
+    /// The settings of the toy experiments of arXiv 2304.12824: noise-predicting second order,
+    /// equal steps of time, 15 evaluations.
     pub fn paper() -> Self {
-        Self { solver: Solver::NoiseMultistep2, grid: TimeGrid::Time, evaluations: 15, ..Self::default() }
+        Self { solver: Solver::DpmSolver2M, grid: TimeGrid::Time, evaluations: 15, ..Self::default() }
     }
 
-    /// The settings of its policies: data-predicting second order in single steps, equal steps of time, 15 evaluations.
+    /// The settings of its policies: data-predicting second order in single steps, equal steps of
+    /// time, 15 evaluations.
     pub fn paper_policy() -> Self {
-        Self { solver: Solver::Singlestep2, ..Self::paper() }
+        Self { solver: Solver::DpmSolverPlusPlus2S, ..Self::paper() }
     }
 
     /// Checks the options.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no evaluations or more than 10000, a last time below 1e-6 or not before the schedule's end, a bad
-    /// schedule.
+    /// [`Error::Argument`] for no evaluations or more than 10000, a last time below 1e-6 or not
+    /// before the schedule's end, a bad schedule.
     pub fn check(&self) -> Result<()> {
         self.schedule.check()?;
         let fail = |what: &str, problem: String| Err(Error::argument("diffusion solver", what, problem));
@@ -129,15 +151,16 @@ impl SolverOptions {
         Ok(match self.solver {
             Solver::Ddpm => levels.windows(2).map(|pair| ancestral(pair[0], pair[1])).collect(),
             Solver::Ddim => multistep(&levels, 1, Form::Data),
-            Solver::Multistep2 => multistep(&levels, 2, Form::Data),
-            Solver::Multistep3 => multistep(&levels, 3, Form::Data),
-            Solver::NoiseMultistep2 => multistep(&levels, 2, Form::Noise),
-            Solver::Singlestep2 => singlestep(&levels),
+            Solver::DpmSolverPlusPlus2M => multistep(&levels, 2, Form::Data),
+            Solver::DpmSolverPlusPlus3M => multistep(&levels, 3, Form::Data),
+            Solver::DpmSolver2M => multistep(&levels, 2, Form::Noise),
+            Solver::DpmSolverPlusPlus2S => singlestep(&levels),
         })
     }
 }
 
-/// The first-order update: its factors of the point and of the model value, and the integrals that higher orders need.
+/// The first-order update: its factors of the point and of the model value, and the integrals that
+/// higher orders need.
 struct Exponential {
     start: f64,
     /// `model` times a constant model value is its exact contribution.
@@ -217,9 +240,10 @@ fn multistep(levels: &[NoiseLevel], order: usize, form: Form) -> Vec<SolverStep>
         .collect()
 }
 
-/// The three factors of order 3: the parabola through the model values, against the log-SNR, integrated exactly:
-/// `1 (phi_1) + phi_2 D1 - 2 phi_3 D2` with `phi_1 = e^-h - 1`, `phi_2 = phi_1 / h + 1`, `phi_3 = phi_2 / h - 1/2` and `D2` half the second
-/// derivative. The form that is in circulation lacks the 2, which makes it a method of second order.
+/// The three factors of order 3: the parabola through the model values, against the log-SNR,
+/// integrated exactly: `1 (phi_1) + phi_2 D1 - 2 phi_3 D2` with `phi_1 = e^-h - 1`,
+/// `phi_2 = phi_1 / h + 1`, `phi_3 = phi_2 / h - 1/2` and `D2` half the second derivative. The form
+/// that is in circulation lacks the 2, which makes it a method of second order.
 fn third_order(step: &Exponential, r0: f64, r1: f64) -> [f64; 3] {
     let h = step.h;
     let phi1 = step.exponent.exp_m1();

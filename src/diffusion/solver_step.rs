@@ -1,7 +1,7 @@
 //! The update of a solver (`shaders/diffusion/solver_step.wgsl`).
 
 use super::SolverStep;
-use crate::gpu::random::{check_counter, check_elements};
+use crate::gpu::run::random::{check_counter, check_elements};
 use crate::gpu::{KernelSource, Knob, Recording, RunState, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -18,14 +18,15 @@ pub struct StepValues {
     /// The noise there: as many rows of `dims` numbers.
     pub noise: Value,
     /// The gradient of the energy that guides, as many rows of `dims` numbers.
-    pub slope: Option<Value>,
+    pub energy_gradient: Option<Value>,
     /// `[2, rows, dims]`: the last two model values, kept by the updates themselves.
-    pub memory: Value,
+    pub previous_outputs: Value,
     /// The next point, of the shape of the others; written.
     pub next: Value,
 }
 
-/// Records the update behind the evaluation number `index` (arXiv 2211.01095; guidance of arXiv 2304.12824). One dispatch.
+/// Records the update behind the evaluation number `index` (arXiv 2211.01095; guidance of arXiv
+/// 2304.12824). One dispatch.
 ///
 /// The knob multiplies the energy's gradient; it does nothing without one.
 ///
@@ -44,9 +45,10 @@ pub fn record(
     for value in [values.base, values.next] {
         recording.expect_shape("solver step", value, shape.clone())?;
     }
-    recording.expect_shape("solver step", values.memory, [2, rows, dims])?;
+    recording.expect_shape("solver step", values.previous_outputs, [2, rows, dims])?;
     let mut strides = Vec::new();
-    for (name, value) in [("the noise", Some(values.noise)), ("the slope", values.slope)] {
+    for (name, value) in [("the noise", Some(values.noise)), ("the energy_gradient", values.energy_gradient)]
+    {
         let Some(value) = value else {
             strides.push(0);
             continue;
@@ -65,14 +67,14 @@ pub fn record(
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "solver step")
-        .define("GUIDED", u32::from(values.slope.is_some()))
+        .define("GUIDED", u32::from(values.energy_gradient.is_some()))
         .define("FRESH", u32::from(step.fresh != 0.0))
         .bind("b", values.base)
         .bind("x", values.point)
         .bind("noise", values.noise)
-        .bind("slope", values.slope.unwrap_or(values.noise))
+        .bind("energy_gradient", values.energy_gradient.unwrap_or(values.noise))
         .bind("state", state)
-        .bind("memory", values.memory)
+        .bind("previous_outputs", values.previous_outputs)
         .bind("next", values.next)
         .set("rows", rows as u32)
         .set("dims", dims as u32)
@@ -88,7 +90,7 @@ pub fn record(
         .set("model_1", step.model[1] as f32)
         .set("model_2", step.model[2] as f32)
         .set("fresh", step.fresh as f32)
-        .turn("guidance_scale", guidance_scale)
+        .knob("guidance_scale", guidance_scale)
         .invocations(blocks)
         .finish()
 }

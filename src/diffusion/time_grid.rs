@@ -8,7 +8,8 @@ use super::{NoiseLevel, NoiseSchedule};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeGrid {
-    /// Equal steps of time: what the experiments of arXiv 2304.12824 use. It shrinks clusters when steps are few.
+    /// Equal steps of time: what the experiments of arXiv 2304.12824 use. It shrinks clusters when
+    /// steps are few.
     Time,
     /// Equal steps of the log-SNR: the better choice at 15 to 25 evaluations.
     #[default]
@@ -16,6 +17,8 @@ pub enum TimeGrid {
     /// `t_i = (r_0 + i / n (r_n - r_0))^2` with `r` the roots of the first and last time.
     Quadratic,
 }
+
+crate::error::named!("time grid", TimeGrid { Time => "time", LogSnr => "log_snr", Quadratic => "quadratic" });
 
 impl TimeGrid {
     /// `steps + 1` levels, from the schedule's end down to `last_time`.

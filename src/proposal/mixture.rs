@@ -1,61 +1,22 @@
-//! Conditional mixtures of diagonal Gaussians: mixture density networks, and with one component the conditional Gaussian.
+//! Conditional mixtures of diagonal Gaussians: mixture density networks, and with one component the
+//! conditional Gaussian.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-use super::{
-    Draws, Prepared, Proposal, mixture_likelihood, mixture_log_density, mixture_propose, mixture_sample,
-};
+use super::description::ProposalDescription;
+use super::mixture_shape::MixtureShape;
+use super::traits::{Draws, PreparedContexts, Proposal};
+use super::{mixture_likelihood, mixture_log_density, mixture_propose, mixture_sample};
 use crate::gpu::{Bindings, Gpu, Recording, RunState, Value};
-use crate::nn::{Activation, Affine, CONTEXT, Fusion, GradientMode, Input, Keep, Model, Network};
+use crate::nn::{Activation, CONTEXT, Fusion, Input, Keep, Model, Network, Normalizer};
+use crate::store::{StoredFile, Weights, blame};
 use crate::{Error, Result};
 
-/// What a mixture is made of, besides its network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MixtureShape {
-    /// Number of components; 1 is the diagonal Gaussian.
-    pub components: usize,
-    /// How `y` is normalised; means and standard deviations are in normalised units.
-    pub affine: Affine,
-    /// Lowest log standard deviation, in normalised units.
-    pub low: f32,
-    /// Highest log standard deviation, in normalised units.
-    pub high: f32,
-}
+/// Name of the input of an unconditional mixture's network: a single number that is always 0.
+pub const CONSTANT: &str = "constant";
 
-impl MixtureShape {
-    /// A mixture with log standard deviations in [-4, 2].
-    pub fn new(components: usize, affine: Affine) -> Self {
-        Self { components, affine, low: -4.0, high: 2.0 }
-    }
-
-    /// Dimensions of `y`.
-    pub fn dims(&self) -> usize {
-        self.affine.width()
-    }
-
-    /// Outputs that the network must have: logits (none for one component), means, log standard deviations.
-    pub fn outputs(&self) -> usize {
-        let logits = if self.components == 1 { 0 } else { self.components };
-        logits + 2 * self.components * self.dims()
-    }
-
-    fn check(&self) -> Result<()> {
-        self.affine.check("mixture", self.dims())?;
-        let fail = |what: &str, problem: &str| Err(Error::argument("mixture", what, problem));
-        if !(1..=256).contains(&self.components) {
-            return fail("components", "must be 1 to 256");
-        }
-        if self.components * self.dims() > 8192 {
-            return fail("components times dimensions", "must be at most 8192");
-        }
-        if !(self.low.is_finite() && self.high.is_finite() && self.low < self.high && self.low >= -20.0) {
-            return fail("the range of log standard deviations", "must be finite, low < high, low >= -20");
-        }
-        Ok(())
-    }
-}
-
-/// A conditional mixture of diagonal Gaussians, `q(y | x) = sum_c pi_c(x) N(y; mean_c(x), std_c(x)^2)`.
+/// A mixture of diagonal Gaussians, `q(y | x) = sum_c pi_c(x) N(y; mean_c(x), std_c(x)^2)`, or the
+/// same without `x`: then its network's one input is [`CONSTANT`], which it gives itself.
 #[derive(Clone, Debug)]
 pub struct Mixture {
     model: Model,
@@ -63,21 +24,14 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// A mixture from a model whose one input is `context`.
+    /// A mixture from a model whose one input is `context`, or [`CONSTANT`] if it is unconditional.
     ///
     /// # Errors
     /// [`Error::Argument`] if the network's outputs or inputs do not fit the shape.
     pub fn new(model: Model, shape: MixtureShape) -> Result<Self> {
         shape.check()?;
-        let network = model.network();
-        let inputs_fit = network.inputs.len() == 1 && network.inputs[0].name == CONTEXT;
-        if !inputs_fit || network.outputs() != shape.outputs() {
-            return Err(Error::argument(
-                format!("proposal `{}`", model.name()),
-                "the network",
-                format!("needs the one input `context` and {} outputs", shape.outputs()),
-            ));
-        }
+        let input = if model.input_width(CONSTANT) == Some(1) { CONSTANT } else { CONTEXT };
+        model.check_inputs("proposal", &[input], shape.outputs())?;
         Ok(Self { model, shape })
     }
 
@@ -88,15 +42,77 @@ impl Mixture {
     pub fn fresh(
         gpu: &Gpu,
         name: &str,
-        context: Affine,
+        context: Normalizer,
         hidden: &[usize],
         shape: MixtureShape,
         run: &RunState,
     ) -> Result<Self> {
-        shape.check()?;
-        let input = Input::normalised(CONTEXT, context);
-        let network = Network::mlp(vec![input], hidden, Activation::Silu, shape.outputs());
+        let network = Self::network(Some(context), hidden, &shape)?;
         Self::new(Model::new(gpu, name, network, run)?, shape)
+    }
+
+    /// As [`Mixture::fresh`] in a run that begins with this seed: the same bits as from
+    /// `RunState::new(gpu, seed)`.
+    ///
+    /// # Errors
+    /// As [`Mixture::fresh`].
+    pub fn from_seed(
+        gpu: &Gpu,
+        name: &str,
+        context: Normalizer,
+        hidden: &[usize],
+        shape: MixtureShape,
+        seed: u64,
+    ) -> Result<Self> {
+        Self::fresh(gpu, name, context, hidden, shape, &RunState::new(gpu, seed)?)
+    }
+
+    /// The network of such a mixture: contexts with this normalizer, or none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a shape or widths that make no sense.
+    pub fn network(context: Option<Normalizer>, hidden: &[usize], shape: &MixtureShape) -> Result<Network> {
+        shape.check()?;
+        let input = match context {
+            Some(normalizer) => Input::normalized(CONTEXT, normalizer),
+            None => Input::new(CONSTANT, 1),
+        };
+        let network = Network::mlp(vec![input], hidden, Activation::Silu, shape.outputs());
+        network.check()?;
+        Ok(network)
+    }
+
+    /// Reads the proposal that a run of ranking NCE learned, with its averaged weights; neither
+    /// data nor options are needed.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is damaged, of another kind, or of a run whose
+    /// proposal is a box; [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn load(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        let file = StoredFile::read(path)?;
+        match ProposalDescription::of(&file)? {
+            ProposalDescription::Mixture { model, shape } => {
+                Self::new(file.model(gpu, &model, Weights::Averaged)?, shape).map_err(blame(file.path()))
+            }
+            ProposalDescription::Uniform { .. } => {
+                Err(file.fail("has a uniform box as its proposal, which is not learned; use `load_proposal`"))
+            }
+        }
+    }
+
+    /// The same mixture with its model under another name ([`Model::renamed`]).
+    pub fn renamed(self, name: &str) -> Self {
+        Self { model: self.model.renamed(name), ..self }
+    }
+
+    /// What its network takes for contexts, of which an unconditional mixture takes the number
+    /// alone.
+    fn input(&self, recording: &mut Recording, context: Value) -> Result<(&'static str, Value)> {
+        if self.is_conditional() {
+            return Ok((CONTEXT, context));
+        }
+        let contexts = recording.shape(context)?.rows();
+        Ok((CONSTANT, recording.constant("no context", [contexts, 1], &vec![0.0f32; contexts])?))
     }
 
     /// The network with its parameters.
@@ -122,16 +138,15 @@ impl Mixture {
         context: Value,
         y: Value,
     ) -> Result<(Value, Value)> {
-        let parameters = self.model.value(recording)?;
-        let network = self.model.network();
-        let forward = network.record_forward(recording, parameters, &[(CONTEXT, context)], Keep::Slopes)?;
+        let inputs = [self.input(recording, context)?];
+        let forward = self.model.record_forward(recording, &inputs, Keep::Slopes)?;
         let likelihood = mixture_likelihood::record(recording, forward.output, &self.shape, y)?;
-        let (seed, mode) = (likelihood.seed, GradientMode::Overwrite);
-        let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode)?;
+        let gradient =
+            self.model.record_parameter_gradient(recording, &forward, likelihood.output_gradient)?;
         Ok((likelihood.loss, gradient))
     }
 
-    fn outputs(&self, prepared: &Prepared) -> Result<Value> {
+    fn outputs(&self, prepared: &PreparedContexts) -> Result<Value> {
         prepared.outputs.ok_or_else(|| {
             Error::argument("mixture", "the prepared contexts", "come from a proposal without a network")
         })
@@ -143,19 +158,32 @@ impl Proposal for Mixture {
         self.shape.dims()
     }
 
-    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<Prepared> {
-        let parameters = self.model.value(recording)?;
-        let contexts = recording.shape(context)?.rows();
-        let inputs = [(CONTEXT, context)];
-        let forward = self.model.network().record_forward(recording, parameters, &inputs, Keep::Output)?;
-        Ok(Prepared { contexts, outputs: Some(forward.output) })
+    fn is_conditional(&self) -> bool {
+        self.model.is_conditional()
     }
 
-    fn record_sample(&self, recording: &mut Recording, prepared: &Prepared, draws: &Draws<'_>) -> Result<()> {
+    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<PreparedContexts> {
+        let contexts = recording.shape(context)?.rows();
+        let inputs = [self.input(recording, context)?];
+        let outputs = self.model.record_value(recording, &inputs)?;
+        Ok(PreparedContexts { contexts, outputs: Some(outputs) })
+    }
+
+    fn record_sample(
+        &self,
+        recording: &mut Recording,
+        prepared: &PreparedContexts,
+        draws: &Draws<'_>,
+    ) -> Result<()> {
         mixture_sample::record(recording, self.outputs(prepared)?, &self.shape, draws)
     }
 
-    fn record_log_density(&self, recording: &mut Recording, prepared: &Prepared, y: Value) -> Result<Value> {
+    fn record_log_density(
+        &self,
+        recording: &mut Recording,
+        prepared: &PreparedContexts,
+        y: Value,
+    ) -> Result<Value> {
         mixture_log_density::record(recording, self.outputs(prepared)?, &self.shape, y)
     }
 
@@ -167,12 +195,15 @@ impl Proposal for Mixture {
         fusion: Fusion,
     ) -> Result<Value> {
         let candidates = recording.shape(draws.candidates)?.dims().get(1).copied().unwrap_or(0);
-        let narrow = match fusion {
-            Fusion::Auto | Fusion::Always => mixture_propose::fits(self, recording.class(), candidates),
+        let fusable = match fusion {
+            Fusion::Auto | Fusion::Always => {
+                mixture_propose::fits((&self.model, &self.shape), recording.class(), candidates)
+            }
             Fusion::Never => None,
         };
-        if let Some(narrow) = narrow {
-            return mixture_propose::record(recording, self, &narrow, context, draws);
+        if let Some(fusable) = fusable {
+            let (_, input) = self.input(recording, context)?;
+            return mixture_propose::record(recording, (&self.model, &self.shape), &fusable, input, draws);
         }
         let prepared = self.record_prepare(recording, context)?;
         self.record_sample(recording, &prepared, draws)?;

@@ -1,6 +1,6 @@
 //! Maximum likelihood of a mixture (`shaders/proposal/mixture_likelihood.wgsl`).
 
-use super::MixtureShape;
+use super::mixture_shape::MixtureShape;
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -13,12 +13,13 @@ pub struct Likelihood {
     /// `[contexts]`: `-log q(y_b | x_b)` in nats, with respect to data units.
     pub loss: Value,
     /// Packed `[contexts, outputs]`: gradient of the mean loss at the network's outputs.
-    pub seed: Value,
+    pub output_gradient: Value,
 }
 
-/// Records loss and seed.
+/// Records loss and output_gradient.
 ///
-/// * `outputs`: packed `[contexts, shape.outputs()]`; `y`: `[contexts, dims]` (any outer dimensions). One dispatch.
+/// * `outputs`: packed `[contexts, shape.outputs()]`; `y`: `[contexts, dims]` (any outer
+///   dimensions). One dispatch.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] if `y` or `outputs` do not fit.
@@ -37,14 +38,14 @@ pub fn record(
     let packed = Shape::packed(contexts, shape.outputs());
     recording.expect_shape("mixture likelihood", outputs, packed.clone())?;
     let loss = recording.scratch("likelihood loss", DType::F32, [contexts]);
-    let seed = recording.scratch("likelihood seed", DType::F32, packed.clone());
-    let affine = recording.constant("affine", [2, dims], &shape.affine.flat())?;
+    let output_gradient = recording.scratch("output gradient", DType::F32, packed.clone());
+    let normalizer = recording.constant("normalizer", [2, dims], &shape.normalizer.flat())?;
     recording
         .dispatch(&KERNEL, "likelihood")
         .bind("mixture", outputs)
-        .bind("affine", affine)
+        .bind("normalizer", normalizer)
         .bind("y", y)
-        .bind("seed", seed)
+        .bind("output_gradient", output_gradient)
         .bind("loss", loss)
         .set("contexts", contexts as u32)
         .set("components", shape.components as u32)
@@ -53,8 +54,8 @@ pub fn record(
         .set("stride", packed.stride() as u32)
         .set("low", shape.low)
         .set("high", shape.high)
-        .set("log_volume", shape.affine.log_volume() as f32)
+        .set("log_volume", shape.normalizer.log_volume() as f32)
         .invocations(contexts)
         .finish()?;
-    Ok(Likelihood { loss, seed })
+    Ok(Likelihood { loss, output_gradient })
 }

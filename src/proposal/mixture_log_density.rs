@@ -1,6 +1,6 @@
 //! Log-density of a mixture (`shaders/proposal/mixture_log_density.wgsl`).
 
-use super::MixtureShape;
+use super::mixture_shape::MixtureShape;
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -24,11 +24,11 @@ pub fn record(recording: &mut Recording, outputs: Value, shape: &MixtureShape, y
     recording.expect_shape("mixture log-density", outputs, Shape::packed(contexts, shape.outputs()))?;
     let stride = recording.shape(outputs)?.stride();
     let log_q = recording.scratch("log_q", DType::F32, [contexts, candidates]);
-    let affine = recording.constant("affine", [2, dims], &shape.affine.flat())?;
+    let normalizer = recording.constant("normalizer", [2, dims], &shape.normalizer.flat())?;
     recording
         .dispatch(&KERNEL, "log-density")
         .bind("mixture", outputs)
-        .bind("affine", affine)
+        .bind("normalizer", normalizer)
         .bind("y", y)
         .bind("log_q", log_q)
         .set("contexts", contexts as u32)
@@ -38,7 +38,7 @@ pub fn record(recording: &mut Recording, outputs: Value, shape: &MixtureShape, y
         .set("stride", stride as u32)
         .set("low", shape.low)
         .set("high", shape.high)
-        .set("log_volume", shape.affine.log_volume() as f32)
+        .set("log_volume", shape.normalizer.log_volume() as f32)
         .invocations(contexts * candidates)
         .finish()?;
     Ok(log_q)

@@ -1,11 +1,14 @@
-//! Network, draws and densities of a mixture in one dispatch (`shaders/proposal/mixture_propose.wgsl`).
+//! Network, draws and densities of a mixture in one dispatch
+//! (`shaders/proposal/mixture_propose.wgsl`).
 
-use super::{Draws, Mixture, check_draws};
+use super::mixture_shape::MixtureShape;
+use super::traits::{Draws, check_draws};
 use crate::Result;
 use crate::gpu::{
-    DType, DeviceClass, KernelSource, KernelVariant, Recording, RunState, Value, embedded_kernel, pad4,
+    DType, DeviceClass, KernelSource, KernelVariant, Recording, RunState, SharedConstant, Value,
+    embedded_kernel, pad4, shared_constant,
 };
-use crate::nn::{Activation, Narrow, NarrowLayer};
+use crate::nn::{Activation, FusableLayer, FusableMlp, Model, PackedLayer};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_propose.wgsl");
@@ -16,7 +19,12 @@ const MAX_WIDTH: usize = 256;
 /// Rounds of its loops per invocation: lavapipe ends a kernel's loops after 65535 in all.
 const MAX_ROUNDS: usize = 60_000;
 
-/// Invocations and contexts per workgroup. A software renderer pays for loads, which contexts share, and runs 8 lanes at once.
+pub(super) fn shared_constants() -> Vec<SharedConstant> {
+    vec![shared_constant("proposal/mixture_propose.wgsl", "MAX_WIDTH4", MAX_WIDTH as f64 / 4.0)]
+}
+
+/// Invocations and contexts per workgroup. A software renderer pays for loads, which contexts
+/// share, and runs 8 lanes at once.
 fn block(class: DeviceClass) -> [(&'static str, u32); 2] {
     match class {
         DeviceClass::Cpu => [("WORKGROUP", 8), ("ROWS", 4)],
@@ -37,57 +45,59 @@ pub(super) fn variants() -> Vec<KernelVariant> {
 }
 
 /// The mixture's network, if the kernel holds it and `candidates` per context.
-pub(crate) fn fits(mixture: &Mixture, class: DeviceClass, candidates: usize) -> Option<Narrow<'_>> {
-    let narrow = mixture.model().network().narrow(MAX_WIDTH)?;
+pub(crate) fn fits<'a>(
+    (model, shape): (&'a Model, &MixtureShape),
+    class: DeviceClass,
+    candidates: usize,
+) -> Option<FusableMlp<'a>> {
+    let fusable = model.network().fusable_mlp(MAX_WIDTH)?;
     let [(_, lanes), (_, rows)] = block(class).map(|(name, value)| (name, value as usize));
-    let (components, dims) = (mixture.shape().components, mixture.shape().dims());
+    let (components, dims) = (shape.components, shape.dims());
     // Philox takes 10 rounds a block; the rest are components and dimensions.
     let draw = 10 * (1 + dims.div_ceil(4)) + 4 * components + 5 * dims.div_ceil(4);
     let density = components * (dims + 2);
     let points = (rows * candidates).div_ceil(lanes).saturating_mul(draw + density + 1);
     let layers: usize =
-        narrow.rest.iter().map(|layer| layer.outputs.div_ceil(4 * lanes) * layer.inputs).sum();
-    (points.saturating_add(layers) + 4 * MAX_WIDTH <= MAX_ROUNDS).then_some(narrow)
+        fusable.rest.iter().map(|layer| layer.outputs.div_ceil(4 * lanes) * layer.inputs).sum();
+    (points.saturating_add(layers) + 4 * MAX_WIDTH <= MAX_ROUNDS).then_some(fusable)
 }
 
-/// Records draws and the log-densities of all candidates, `[contexts, candidates]`: the same numbers as those of
-/// [`super::mixture_sample`] and [`super::mixture_log_density`] behind the layers of the network. One dispatch.
+/// Records draws and the log-densities of all candidates, `[contexts, candidates]`: the same
+/// numbers as those of [`super::mixture_sample`] and [`super::mixture_log_density`] behind the
+/// layers of the network. One dispatch.
 ///
 /// * `context`: `[contexts, width]`; the candidates outside the draws are read.
 ///
 /// # Errors
-/// [`crate::Error::Shape`] if shapes do not fit, [`crate::Error::Argument`] for no draws or a stream in use.
+/// [`crate::Error::Shape`] if shapes do not fit, [`crate::Error::Argument`] for no draws or a
+/// stream in use.
 pub(crate) fn record(
     recording: &mut Recording,
-    mixture: &Mixture,
-    narrow: &Narrow<'_>,
+    (model, shape): (&Model, &MixtureShape),
+    fusable: &FusableMlp<'_>,
     context: Value,
     draws: &Draws<'_>,
 ) -> Result<Value> {
-    let shape = mixture.shape();
     let dims = shape.dims();
     let (contexts, candidates) = check_draws(recording, "mixture proposal", draws, dims)?;
-    let x_width = narrow.inputs.iter().map(|(input, _)| input.width).sum::<usize>();
+    let x_width = fusable.inputs.iter().map(|(input, _)| input.width).sum::<usize>();
     recording.expect_shape("mixture proposal", context, [contexts, x_width])?;
-    let first = narrow.inputs.iter().map(|(_, layer)| *layer);
-    let layers: Vec<NarrowLayer> = first.chain(narrow.rest.iter().copied()).collect();
+    let first = fusable.inputs.iter().map(|(_, layer)| *layer);
+    let layers: Vec<FusableLayer> = first.chain(fusable.rest.iter().copied()).collect();
     let word = |value: usize| value as u32;
-    let words: Vec<u32> = layers
-        .iter()
-        .flat_map(|layer| {
-            let (inputs4, outputs4) = (pad4(layer.inputs) / 4, pad4(layer.outputs) / 4);
-            [layer.weight4, layer.bias4, inputs4, outputs4, layer.outputs].map(word)
-        })
-        .collect();
-    let mut flat = shape.affine.flat();
-    for (input, _) in &narrow.inputs {
-        flat.extend(input.affine.flat());
+    let packed: Vec<PackedLayer> = layers.iter().map(FusableLayer::packed).collect();
+    let mut flat = shape.normalizer.flat();
+    for (input, _) in &fusable.inputs {
+        flat.extend(input.normalizer.flat());
     }
-    let network = recording.constant("network", [words.len()], &words)?;
-    let affine = recording.constant("affine", [flat.len()], &flat)?;
+    let network = {
+        let words: &[u32] = bytemuck::cast_slice(&packed);
+        recording.constant("network", [packed.len(), PackedLayer::WORDS], words)?
+    };
+    let normalizer = recording.constant("normalizer", [flat.len()], &flat)?;
     let component_stream = recording.stream(&format!("{}/component", draws.stream))?;
     let normal_stream = recording.stream(&format!("{}/normal", draws.stream))?;
-    let parameters = mixture.model().value(recording)?;
+    let parameters = model.value(recording)?;
     let state = RunState::value(recording)?;
     let log_q = recording.scratch("log_q", DType::F32, [contexts, candidates]);
     let block = block(recording.class());
@@ -96,12 +106,12 @@ pub(crate) fn record(
     recording
         .dispatch(&KERNEL, "propose")
         .defines(&block)
-        .define("ACTIVATION", narrow.activation.code())
+        .define("ACTIVATION", fusable.activation.code())
         .bind("parameters", parameters)
         .bind("x", context)
         .bind("state", state)
         .bind("network", network)
-        .bind("affine", affine)
+        .bind("normalizer", normalizer)
         .bind("y", draws.candidates)
         .bind("log_q", log_q)
         .set("contexts", word(contexts))
@@ -115,7 +125,7 @@ pub(crate) fn record(
         .set("stride", word(pad4(shape.outputs())))
         .set("low", shape.low)
         .set("high", shape.high)
-        .set("log_volume", shape.affine.log_volume() as f32)
+        .set("log_volume", shape.normalizer.log_volume() as f32)
         .set("component_stream", component_stream)
         .set("normal_stream", normal_stream)
         .set("inner", draws.inner)

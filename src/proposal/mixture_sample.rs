@@ -1,19 +1,21 @@
 //! Draws from a mixture (`shaders/proposal/mixture_sample.wgsl`).
 
-use super::{Draws, MixtureShape, check_draws};
+use super::mixture_shape::MixtureShape;
+use super::traits::{Draws, check_draws};
 use crate::Result;
 use crate::gpu::{KernelSource, Recording, RunState, Shape, Value, embedded_kernel};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_sample.wgsl");
 
-/// Records `count` draws per context: a component by its weight, then a normal, back in data units. Two streams:
-/// `<stream>/component` and `<stream>/normal`.
+/// Records `count` draws per context: a component by its weight, then a normal, back in data units.
+/// Two streams: `<stream>/component` and `<stream>/normal`.
 ///
 /// * `outputs`: packed `[contexts, shape.outputs()]`. One dispatch.
 ///
 /// # Errors
-/// [`crate::Error::Shape`] if the candidates or outputs do not fit, [`crate::Error::Argument`] for no draws or a stream in use.
+/// [`crate::Error::Shape`] if the candidates or outputs do not fit, [`crate::Error::Argument`] for
+/// no draws or a stream in use.
 pub fn record(
     recording: &mut Recording,
     outputs: Value,
@@ -26,12 +28,12 @@ pub fn record(
     let stride = recording.shape(outputs)?.stride();
     let component_stream = recording.stream(&format!("{}/component", draws.stream))?;
     let normal_stream = recording.stream(&format!("{}/normal", draws.stream))?;
-    let affine = recording.constant("affine", [2, dims], &shape.affine.flat())?;
+    let normalizer = recording.constant("normalizer", [2, dims], &shape.normalizer.flat())?;
     let state = RunState::value(recording)?;
     recording
         .dispatch(&KERNEL, "sample")
         .bind("mixture", outputs)
-        .bind("affine", affine)
+        .bind("normalizer", normalizer)
         .bind("state", state)
         .bind("y", draws.candidates)
         .set("contexts", contexts as u32)

@@ -1,31 +1,38 @@
-//! The uniform box: the proposal of implicit behavioural cloning.
+//! The uniform box: the proposal of implicit behavioral cloning.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Draws, Prepared, Proposal, uniform_log_density, uniform_propose, uniform_sample};
-use crate::gpu::{Bindings, Recording, Value};
+use super::traits::{Draws, PreparedContexts, Proposal};
+use super::{uniform_log_density, uniform_propose, uniform_sample};
+use crate::Result;
+use crate::gpu::{Bindings, Recording, SharedConstant, Value, shared_constant};
+use crate::math::Bounds;
 use crate::nn::Fusion;
-use crate::{Error, Result};
 
-/// A uniform density over a box, the same for every context, in data units.
+/// `log q` outside the box: finite, and lower than any density inside.
+pub const OUTSIDE_LOG_DENSITY: f32 = -1e30;
+
+pub(super) fn shared_constants() -> Vec<SharedConstant> {
+    vec![shared_constant("lib/uniform_box.wgsl", "OUTSIDE_LOG_DENSITY", OUTSIDE_LOG_DENSITY.into())]
+}
+
+/// A uniform density over a box, the same for every context, in data units. In files it is its
+/// [`Bounds`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Borders")]
+#[serde(transparent)]
 pub struct UniformBox {
-    low: Vec<f32>,
-    high: Vec<f32>,
+    bounds: Bounds,
 }
 
-/// The borders as they stand in files, before they are checked.
-#[derive(Deserialize)]
-struct Borders {
-    low: Vec<f32>,
-    high: Vec<f32>,
+impl From<Bounds> for UniformBox {
+    fn from(bounds: Bounds) -> Self {
+        Self { bounds }
+    }
 }
 
-impl TryFrom<Borders> for UniformBox {
-    type Error = Error;
-    fn try_from(borders: Borders) -> Result<Self> {
-        Self::new(&borders.low, &borders.high)
+impl From<UniformBox> for Bounds {
+    fn from(proposal: UniformBox) -> Self {
+        proposal.bounds
     }
 }
 
@@ -33,57 +40,61 @@ impl UniformBox {
     /// A box.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless `low < high` in every dimension and all are finite.
+    /// As [`Bounds::new`].
     pub fn new(low: &[f32], high: &[f32]) -> Result<Self> {
-        let ordered = low.iter().zip(high).all(|(l, h)| (h - l).is_finite() && l < h);
-        if low.is_empty() || low.len() != high.len() || !ordered {
-            let problem = "needs finite low < high in every dimension, and at least one dimension";
-            return Err(Error::argument("uniform box", "its borders", problem));
-        }
-        Ok(Self { low: low.to_vec(), high: high.to_vec() })
+        Ok(Bounds::new(low, high)?.into())
+    }
+
+    /// Where it draws.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// Lower borders.
     pub fn low(&self) -> &[f32] {
-        &self.low
+        self.bounds.low()
     }
 
     /// Upper borders.
     pub fn high(&self) -> &[f32] {
-        &self.high
+        self.bounds.high()
     }
 
     /// Whether a point lies inside, borders included.
     pub fn contains(&self, y: &[f32]) -> bool {
-        y.iter().zip(self.low.iter().zip(&self.high)).all(|(y, (l, h))| (l..=h).contains(&y))
+        self.bounds.contains(y)
     }
 
     /// `-sum_j ln(high_j - low_j)`, in f64.
     pub fn log_density(&self) -> f64 {
-        -self.low.iter().zip(&self.high).map(|(l, h)| (f64::from(*h) - f64::from(*l)).ln()).sum::<f64>()
-    }
-
-    /// Lower borders, then upper borders: what kernels bind as `box`.
-    pub(crate) fn flat(&self) -> Vec<f32> {
-        self.low.iter().chain(&self.high).copied().collect()
+        -self.bounds.log_volume()
     }
 }
 
 impl Proposal for UniformBox {
     fn dims(&self) -> usize {
-        self.low.len()
+        self.bounds.dims()
     }
 
-    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<Prepared> {
-        Ok(Prepared { contexts: recording.shape(context)?.rows(), outputs: None })
+    fn is_conditional(&self) -> bool {
+        false
     }
 
-    fn record_sample(&self, recording: &mut Recording, _: &Prepared, draws: &Draws<'_>) -> Result<()> {
-        uniform_sample::record(recording, self, draws)
+    fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<PreparedContexts> {
+        Ok(PreparedContexts { contexts: recording.shape(context)?.rows(), outputs: None })
     }
 
-    fn record_log_density(&self, recording: &mut Recording, _: &Prepared, y: Value) -> Result<Value> {
-        uniform_log_density::record(recording, self, y)
+    fn record_sample(
+        &self,
+        recording: &mut Recording,
+        _: &PreparedContexts,
+        draws: &Draws<'_>,
+    ) -> Result<()> {
+        uniform_sample::record(recording, &self.bounds, draws)
+    }
+
+    fn record_log_density(&self, recording: &mut Recording, _: &PreparedContexts, y: Value) -> Result<Value> {
+        uniform_log_density::record(recording, &self.bounds, y)
     }
 
     fn record_propose(
@@ -94,7 +105,7 @@ impl Proposal for UniformBox {
         fusion: Fusion,
     ) -> Result<Value> {
         match fusion {
-            Fusion::Auto | Fusion::Always => uniform_propose::record(recording, self, draws),
+            Fusion::Auto | Fusion::Always => uniform_propose::record(recording, &self.bounds, draws),
             Fusion::Never => {
                 let prepared = self.record_prepare(recording, context)?;
                 self.record_sample(recording, &prepared, draws)?;

@@ -1,25 +1,26 @@
-//! Two-dimensional conditional densities `p(y | x)` with one context number `x` and an exact value everywhere.
+//! Two-dimensional conditional densities `p(y | x)` with one context number `x` and an exact value
+//! everywhere.
 //!
-//! The benchmark of arXiv 2309.05803 trains on two such families, a pinwheel and a spiral, but does not publish their
-//! constants; the ones here are this crate's own choice, so coefficients compare with the paper's in kind, not digit for
-//! digit. The other families are the usual toy shapes of generative modelling with the constants of the contrastive energy
-//! prediction experiments (arXiv 2304.12824): at its standard context each is the textbook shape, at others a relative of it.
+//! The benchmark of arXiv 2309.05803 trains on two such families, a pinwheel and a spiral, but does
+//! not publish their constants; the ones here are this crate's own choice, so coefficients compare
+//! with the paper's in kind, not digit for digit. The other families are the usual toy shapes of
+//! generative modeling with the constants of the contrastive energy prediction experiments (arXiv
+//! 2304.12824): at its standard context each is the textbook shape, at others a relative of it.
 //!
-//! Draws come from [`Xoshiro256PlusPlus`], one of the generators whose stream `rand` guarantees, and the conversions to
-//! uniform and normal numbers are done here: one seed gives one data set with every version of `rand`, up to the last
-//! bit of the platform's `ln`, `sin` and `cos`.
+//! Draws come from [`Xoshiro256PlusPlus`], one of the generators whose stream `rand` guarantees,
+//! and the conversions to uniform and normal numbers are done here: one seed gives one data set
+//! with every version of `rand`, up to the last bit of the platform's `ln`, `sin` and `cos`.
 
 mod checkerboard;
 pub(super) mod curve;
 mod eight_gaussians;
-pub mod measure;
+pub mod histogram;
 pub(super) mod moons;
 mod pinwheel;
 pub(super) mod rings;
 mod spiral;
 pub(super) mod two_spirals;
 
-use std::f64::consts::TAU;
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,6 +28,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::math::uniform;
 pub use checkerboard::Checkerboard;
 pub use eight_gaussians::EightGaussians;
 pub use moons::Moons;
@@ -56,7 +58,8 @@ pub enum Density {
     TwoSpirals,
 }
 
-/// One member of a family: `p(y | x)` for a fixed `x`, with everything prepared that does not depend on `y`.
+/// One member of a family: `p(y | x)` for a fixed `x`, with everything prepared that does not
+/// depend on `y`.
 #[derive(Clone, Debug)]
 pub enum Conditional {
     /// A pinwheel with its number of arms.
@@ -75,21 +78,22 @@ pub enum Conditional {
     TwoSpirals(TwoSpirals),
 }
 
-/// A density on the centres of a square grid over `[-half_width, half_width]^2`.
+/// A density on the centers of a square grid over `[-half_width, half_width]^2`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     /// Half the side of the square, in the units of `y`.
     pub half_width: f64,
     /// Cells along each side.
     pub cells: usize,
-    /// `[cells, cells]`, columns along `y[0]` and rows along `y[1]`, both ascending; integrates to 1 over the square.
+    /// `[cells, cells]`, columns along `y[0]` and rows along `y[1]`, both ascending; integrates to
+    /// 1 over the square.
     pub values: Vec<f64>,
 }
 
 impl Grid {
     /// The area of one cell.
     pub fn cell_area(&self) -> f64 {
-        measure::cell_area(self.half_width, self.cells)
+        histogram::cell_area(self.half_width, self.cells)
     }
 }
 
@@ -123,8 +127,9 @@ impl Density {
         }
     }
 
-    /// The contexts to evaluate at: 3, 4, 5 and 6 arms; spirals of length 0.5, 0.75, 1, 1.25 and 1.5; Gaussians turned by
-    /// -22.5, -11.25, 0 and 11.25 degrees; 2, 4, 6 and 8 cells; 1 to 4 rings; gaps from -0.25 to 0.25.
+    /// The contexts to evaluate at: 3, 4, 5 and 6 arms; spirals of length 0.5, 0.75, 1, 1.25 and
+    /// 1.5; Gaussians turned by -22.5, -11.25, 0 and 11.25 degrees; 2, 4, 6 and 8 cells; 1 to 4
+    /// rings; gaps from -0.25 to 0.25.
     pub fn contexts(self) -> &'static [f32] {
         match self {
             Density::Pinwheel | Density::Checkerboard | Density::Rings => &[-1.0, -1.0 / 3.0, 1.0 / 3.0, 1.0],
@@ -134,8 +139,8 @@ impl Density {
         }
     }
 
-    /// The context of the textbook shape, one of [`Density::contexts`]: 5 arms, length 1, no turn, 4 cells a side, 4 rings,
-    /// no gap. Unconditional data are drawn there.
+    /// The context of the textbook shape, one of [`Density::contexts`]: 5 arms, length 1, no turn,
+    /// 4 cells a side, 4 rings, no gap. Unconditional data are drawn there.
     pub fn standard_context(self) -> f32 {
         match self {
             Density::Pinwheel => 1.0 / 3.0,
@@ -159,13 +164,15 @@ impl Density {
         }
     }
 
-    /// Half the side of the square to evaluate on; all but less than one part in a million of the mass lies inside.
+    /// Half the side of the square to evaluate on; all but less than one part in a million of the
+    /// mass lies inside.
     pub fn half_width(self) -> f64 {
         match self {
             Density::Pinwheel => 3.0,
             Density::Spiral | Density::TwoSpirals => 5.5,
             Density::EightGaussians => 5.0,
-            // Every border of every board lies between two cells of the grid, and of one half as fine.
+            // Every border of every board lies between two cells of the grid, and of one half as
+            // fine.
             Density::Checkerboard => 16.0 / 3.0,
             Density::Rings => 3.5,
             Density::Moons => 4.25,
@@ -204,13 +211,14 @@ impl Density {
         (0..count).map(|_| conditional.draw(rng).map(|v| v as f32)).collect()
     }
 
-    /// A data set without contexts: `count` draws of `y` at the standard context, `[count, 2]`. Equal seeds give equal data.
+    /// A data set without contexts: `count` draws of `y` at the standard context, `[count, 2]`.
+    /// Equal seeds give equal data.
     pub fn standard_samples(self, count: usize, seed: u64) -> Vec<[f32; 2]> {
         self.sample(self.standard_context(), count, &mut Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// A data set: `count` contexts `x`, `[count, 1]`, drawn uniformly over the family (arm counts, lengths, turns ..), and
-    /// one `y` for each, `[count, 2]`. Equal seeds give equal data.
+    /// A data set: `count` contexts `x`, `[count, 1]`, drawn uniformly over the family (arm counts,
+    /// lengths, turns ..), and one `y` for each, `[count, 2]`. Equal seeds give equal data.
     pub fn samples(self, count: usize, seed: u64) -> (Vec<f32>, Vec<[f32; 2]>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         (0..count)
@@ -253,9 +261,9 @@ impl Density {
         let (half_width, cells) = (self.half_width(), self.cells());
         let conditional = self.conditional(context);
         let log_values: Vec<f64> =
-            measure::cell_centres(half_width, cells).map(|y| conditional.log_density(y)).collect();
-        let area = measure::cell_area(half_width, cells);
-        Grid { half_width, cells, values: measure::normalise_log_density(&log_values, area) }
+            histogram::cell_centers(half_width, cells).map(|y| conditional.log_density(y)).collect();
+        let area = histogram::cell_area(half_width, cells);
+        Grid { half_width, cells, values: histogram::normalize_log_density(&log_values, area) }
     }
 }
 
@@ -304,44 +312,9 @@ impl FromStr for Density {
     }
 }
 
-/// Uniform in the open interval (0, 1); 52 bits, because with 53 the half step would round up to 1.
-pub(super) fn uniform(rng: &mut impl Rng) -> f64 {
-    ((rng.next_u64() >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64)
-}
-
-/// Two independent standard normal numbers (Box-Muller).
-pub(super) fn normal_pair(rng: &mut impl Rng) -> [f64; 2] {
-    let radius = (-2.0 * uniform(rng).ln()).sqrt();
-    let (sin, cos) = (TAU * uniform(rng)).sin_cos();
-    [radius * cos, radius * sin]
-}
-
-/// The index of one of `weights`, which add up to 1, each with its chance; the last where rounding leaves a gap.
-pub(super) fn pick(weights: impl IntoIterator<Item = f64>, rng: &mut impl Rng) -> usize {
-    let mut place = uniform(rng);
-    let mut last = 0;
-    for (index, weight) in weights.into_iter().enumerate() {
-        place -= weight;
-        if place < 0.0 {
-            return index;
-        }
-        last = index;
-    }
-    last
-}
-
 /// A uniformly drawn context of a family without gaps.
 fn random_context(rng: &mut impl Rng) -> f64 {
     2.0 * uniform(rng) - 1.0
-}
-
-/// `ln sum exp`, without overflow; `-inf` if all terms are.
-pub(super) fn log_sum_exp(terms: impl IntoIterator<Item = f64> + Clone) -> f64 {
-    let largest = terms.clone().into_iter().fold(f64::NEG_INFINITY, f64::max);
-    if largest == f64::NEG_INFINITY {
-        return largest;
-    }
-    largest + terms.into_iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

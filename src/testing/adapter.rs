@@ -101,7 +101,8 @@ impl Adapter {
         }
     }
 
-    /// The same adapter, opened otherwise. Checked shaders are held against those of this one, if it is not checked itself.
+    /// The same adapter, opened otherwise. Checked shaders are held against those of this one, if
+    /// it is not checked itself.
     ///
     /// # Errors
     /// As [`Adapter::open`].
@@ -128,8 +129,8 @@ impl Adapter {
         .unwrap_or_else(|error| fail(Failure::gpu(self.name, error)))
     }
 
-    /// A device of the same adapter that binds no more than so many bytes of a buffer at a time, as on machines with small
-    /// limits.
+    /// A device of the same adapter that binds no more than so many bytes of a buffer at a time, as
+    /// on machines with small limits.
     ///
     /// # Panics
     /// If the driver refuses.
@@ -147,8 +148,8 @@ impl Adapter {
         Gpu::adopt(&device, &queue, AdoptOptions { poison, timeout, checked, without })
     }
 
-    /// The same adapter, each [`super::Case`] on it running on a second device as well: all tensors must hold the same bits
-    /// afterwards.
+    /// The same adapter, each [`super::Case`] on it running on a second device as well: all tensors
+    /// must hold the same bits afterwards.
     pub fn against(self, twin: Gpu) -> Self {
         Self { twin: Some(twin), ..self }
     }
@@ -159,7 +160,8 @@ impl Adapter {
     }
 }
 
-/// Software renderers for Vulkan by the names that tests know them by, with a part of their adapters' names.
+/// Software renderers for Vulkan by the names that tests know them by, with a part of their
+/// adapters' names.
 const SOFTWARE: [(&str, &str); 2] = [("lavapipe", "llvmpipe"), ("swiftshader", "swiftshader")];
 
 fn known_name(info: &wgpu::AdapterInfo) -> Option<&'static str> {
@@ -174,8 +176,8 @@ pub fn say(text: &str) {
     let _ = std::io::stderr().write_all(format!("gibbs tests: {text}\n").as_bytes());
 }
 
-/// Names that must be present: those in `GIBBS_REQUIRED_ADAPTERS` (separated by commas), by default both software
-/// renderers where `CI=true` and none elsewhere.
+/// Names that must be present: those in `GIBBS_REQUIRED_ADAPTERS` (separated by commas), by default
+/// both software renderers where `CI=true` and none elsewhere.
 fn required() -> Vec<String> {
     let names = |list: &str| list.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>();
     match std::env::var("GIBBS_REQUIRED_ADAPTERS") {
@@ -185,12 +187,13 @@ fn required() -> Vec<String> {
     }
 }
 
-/// Every adapter of this machine that tests run on, opened once per process: Vulkan, Metal and DX12, one of each software
-/// renderer. Says on stderr which were taken, left out and missed.
+/// Every adapter of this machine that tests run on, opened once per process: Vulkan, Metal and
+/// DX12, one of each software renderer. Says on stderr which were taken, left out and missed.
 ///
 /// # Errors
-/// [`Failure`] if there is none, one does not open, or one is absent that is required: under `CI=true` lavapipe and
-/// SwiftShader, otherwise those listed in the environment variable `GIBBS_REQUIRED_ADAPTERS`.
+/// [`Failure`] if there is none, one does not open, or one is absent that is required: under
+/// `CI=true` lavapipe and SwiftShader, otherwise those listed in the environment variable
+/// `GIBBS_REQUIRED_ADAPTERS`.
 pub fn try_adapters() -> Result<&'static [Adapter], Failure> {
     static ADAPTERS: OnceLock<Result<Vec<Adapter>, String>> = OnceLock::new();
     let opened = ADAPTERS.get_or_init(|| open_all().map_err(|failure| failure.to_string()));
@@ -265,8 +268,8 @@ pub fn first_adapter() -> &'static Adapter {
     })
 }
 
-/// Runs a test on every adapter of [`try_adapters`]. A panic counts as a failure; `expectations` whose case is `case`
-/// say where it must fail.
+/// Runs a test on every adapter of [`try_adapters`]. A panic counts as a failure; `expectations`
+/// whose case is `case` say where it must fail.
 ///
 /// # Errors
 /// The failures of all adapters together, and expected failures that did not occur.

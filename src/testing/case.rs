@@ -9,11 +9,13 @@ use crate::gpu::{
 };
 use crate::{Error, Result};
 
-/// One recording with its tensors: inputs are uploaded, outputs poisoned, everything can be read by name afterwards.
+/// One recording with its tensors: inputs are uploaded, outputs poisoned, everything can be read by
+/// name afterwards.
 ///
-/// Mistakes while building (a shape that does not fit, no memory) are kept and returned by [`Case::try_run`]. On an adapter
-/// opened as [`super::Configuration::Checked`] the case runs with trusted shaders too, on a second device
-/// ([`Adapter::against`]), and all its tensors must hold the same bits afterwards.
+/// Mistakes while building (a shape that does not fit, no memory) are kept and returned by
+/// [`Case::try_run`]. On an adapter opened as [`super::Configuration::Checked`] the case runs with
+/// trusted shaders too, on a second device ([`Adapter::against`]), and all its tensors must hold
+/// the same bits afterwards.
 #[derive(Debug)]
 pub struct Case {
     /// The recording; pass it to the `record` function under test.
@@ -27,7 +29,8 @@ pub struct Case {
 }
 
 impl Case {
-    /// An empty case with the kernel variants for this adapter; the label stands in front of failures.
+    /// An empty case with the kernel variants for this adapter; the label stands in front of
+    /// failures.
     pub fn new(adapter: &Adapter, label: impl Into<String>) -> Self {
         Self::tuned(adapter, adapter.gpu.capabilities().class, label)
     }
@@ -125,15 +128,15 @@ impl Case {
     }
 
     /// Turns a knob before the run.
-    pub fn turn(&mut self, knob: Knob, value: f32) {
+    pub fn knob(&mut self, knob: Knob, value: f32) {
         self.knobs.push((knob, value));
     }
 
     /// Compiles, replays `times` times and waits.
     ///
     /// # Errors
-    /// What went wrong while building or running; results that differ from those of the adapter's second
-    /// device, where it has one.
+    /// What went wrong while building or running; results that differ from those of the adapter's
+    /// second device, where it has one.
     pub fn try_run_times(self, times: u64) -> Result<Results, Failure> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -209,8 +212,8 @@ impl Case {
         self.run_times(1)
     }
 
-    /// Checks that exactly these kernels were recorded, in this order, given by their stems: a fallback must not pass in the
-    /// place of the kernel under test.
+    /// Checks that exactly these kernels were recorded, in this order, given by their stems: a
+    /// fallback must not pass in the place of the kernel under test.
     ///
     /// # Errors
     /// [`Failure`] with the recording's table.
@@ -290,7 +293,8 @@ impl Results {
         )
     }
 
-    /// Checks that `found` is within `bound` of `expected`; the failure names adapter, case and tensor.
+    /// Checks that `found` is within `bound` of `expected`; the failure names adapter, case and
+    /// tensor.
     ///
     /// # Errors
     /// [`Failure`] as [`compare`] has it.

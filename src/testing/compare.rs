@@ -1,7 +1,7 @@
 //! Comparators of device results with f64 references, and error bounds for them.
 //!
-//! An unusable bound (NaN, negative, infinite), a non-finite value on either side and an empty comparison are failures:
-//! no wrong answer passes because something else is wrong too.
+//! An unusable bound (NaN, negative, infinite), a non-finite value on either side and an empty
+//! comparison are failures: no wrong answer passes because something else is wrong too.
 
 use std::fmt;
 
@@ -31,11 +31,12 @@ impl Tolerance for &[f64] {
 
 /// Common bounds. A bound follows the operation, not the result that happened to come out:
 ///
-/// * sums of products (matrix products, reductions, means): [`Bound::sum`] with the sum of the ABSOLUTE terms of each
-///   element, which cancellation does not shrink, and the number of terms;
-/// * one correctly rounded operation per element, or a few: [`Bound::relative`] with that many times `2^-23`; an
-///   absolute part for results near zero that come from larger numbers;
-/// * functions such as `exp`, whose error grows with the argument: a closure of the index, or [`Bound::Each`];
+/// * sums of products (matrix products, reductions, means): [`Bound::sum`] with the sum of the
+///   ABSOLUTE terms of each element, which cancellation does not shrink, and the number of terms;
+/// * one correctly rounded operation per element, or a few: [`Bound::relative`] with that many
+///   times `2^-23`; an absolute part for results near zero that come from larger numbers;
+/// * functions such as `exp`, whose error grows with the argument: a closure of the index, or
+///   [`Bound::Each`];
 /// * copies, choices and integers: `|_| 0.0`, or [`compare_words`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bound {
@@ -51,8 +52,8 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// For f32 sums of `terms` products: `eps (sqrt(terms) + 4) magnitude + tiny`, `eps = 2^-23`. `magnitudes` holds
-    /// the sum of the absolute terms per element.
+    /// For f32 sums of `terms` products: `eps (sqrt(terms) + 4) magnitude + tiny`, `eps = 2^-23`.
+    /// `magnitudes` holds the sum of the absolute terms per element.
     pub fn sum(magnitudes: &[f64], terms: usize) -> Self {
         let factor = EPSILON * ((terms as f64).sqrt() + 4.0);
         Self::Each(magnitudes.iter().map(|magnitude| factor * magnitude + TINY).collect())
@@ -128,11 +129,13 @@ pub enum Mismatch {
         total: usize,
         /// Elements of the device result that are NaN or infinite.
         non_finite: usize,
-        /// Elements whose reference or bound is unusable: the test is wrong, whatever the device did.
+        /// Elements whose reference or bound is unusable: the test is wrong, whatever the device
+        /// did.
         unusable: usize,
         /// Out of bounds at the lowest index.
         first: Deviation,
-        /// Out of bounds by the largest multiple of its bound; a non-finite value counts as the worst.
+        /// Out of bounds by the largest multiple of its bound; a non-finite value counts as the
+        /// worst.
         worst: Deviation,
     },
     /// Words differ.
@@ -169,7 +172,8 @@ impl Deviation {
 /// Checks `|found - expected| <= bound` at every element.
 ///
 /// # Errors
-/// [`Mismatch`] if any element fails, any value is not finite, lengths differ or there is nothing to compare.
+/// [`Mismatch`] if any element fails, any value is not finite, lengths differ or there is nothing
+/// to compare.
 pub fn compare(found: &[f32], expected: &[f64], bound: impl Tolerance) -> Result<(), Mismatch> {
     check_lengths(found.len(), expected.len())?;
     let mut failures = 0;

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 /// What outputs hold before a run: the bits of a NaN that no kernel writes.
 pub const POISON: u32 = 0x7fc0_dead;
 
-/// `n` numbers in (-1, 1), the same for the same seed: no symmetry, no repeated rows, none below 1e-3 in size.
+/// `n` numbers in (-1, 1), the same for the same seed: no symmetry, no repeated rows, none below
+/// 1e-3 in size.
 pub fn data(seed: u32, n: usize) -> Vec<f32> {
     (0..n as u32)
         .map(|at| {
@@ -23,7 +24,8 @@ pub fn data(seed: u32, n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// `n` factors of both signs with sizes in (1.25, 2.25): none is 0, 1 or -1, so that a factor left out shows.
+/// `n` factors of both signs with sizes in (1.25, 2.25): none is 0, 1 or -1, so that a factor left
+/// out shows.
 pub fn coefficients(seed: u32, n: usize) -> Vec<f32> {
     data(seed, n).into_iter().map(|value| value + 1.25f32.copysign(value)).collect()
 }

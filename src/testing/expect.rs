@@ -3,8 +3,8 @@
 use super::failure::Failure;
 use crate::gpu::describe;
 
-/// A failure that is expected on some adapters. One that does not occur is itself a failure, so that the list shrinks when
-/// a driver is mended; one with other words is not covered.
+/// A failure that is expected on some adapters. One that does not occur is itself a failure, so
+/// that the list shrinks when a driver is mended; one with other words is not covered.
 ///
 /// ```
 /// use gibbs::testing::{Expect, Match};
@@ -115,8 +115,8 @@ pub enum Verdict {
 /// Weighs the outcome of one case on one adapter against the expectations.
 ///
 /// # Errors
-/// The outcome's own failure where no expectation covers it; a message that asks to remove the expectation where the case
-/// passed, or failed with other words.
+/// The outcome's own failure where no expectation covers it; a message that asks to remove the
+/// expectation where the case passed, or failed with other words.
 pub fn judge(
     expectations: &[Expect],
     case: &str,

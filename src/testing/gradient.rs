@@ -1,8 +1,9 @@
 //! Gradients of the device against central differences, in the middle of a graph.
 //!
-//! The scalar is `L(x) = sum_i c_i f_i(x) + sum_j t_j x_j^2 / 2` with `c_i` and `t_j` of both signs and none of them 1 (see
-//! [`super::coefficients`]). A backward pass that drops the incoming gradient `c`, or that overwrites what other uses of `x`
-//! contribute, gives another gradient, although it would pass at the end of a graph, where `c = 1`.
+//! The scalar is `L(x) = sum_i c_i f_i(x) + sum_j t_j x_j^2 / 2` with `c_i` and `t_j` of both signs
+//! and none of them 1 (see [`super::coefficients`]). A backward pass that drops the incoming
+//! gradient `c`, or that overwrites what other uses of `x` contribute, gives another gradient,
+//! although it would pass at the end of a graph, where `c = 1`.
 
 use super::adapter::Adapter;
 use super::case::{Case, Results};
@@ -14,7 +15,8 @@ use crate::gpu::{Bindings, DType, KernelSource, Plan, Shape, Tensor, Value};
 
 /// What a gradient check varies, and how strictly it judges.
 ///
-/// Choose `x` away from kinks (such as zero for `relu`): a difference quotient across one is no derivative.
+/// Choose `x` away from kinks (such as zero for `relu`): a difference quotient across one is no
+/// derivative.
 #[derive(Clone, Debug)]
 pub struct GradientCheck {
     /// Stands in front of failures.
@@ -25,8 +27,8 @@ pub struct GradientCheck {
     pub shape: Shape,
     /// Shape of `f(x)` and of the incoming gradient, plain or packed.
     pub outputs: Shape,
-    /// Rounding error of the kernels in units of the bound of a sum ([`Bound::sum`]); 1 for plain sums of products, more
-    /// for functions less exact.
+    /// Rounding error of the kernels in units of the bound of a sum ([`Bound::sum`]); 1 for plain
+    /// sums of products, more for functions less exact.
     pub rounding: f64,
 }
 
@@ -107,9 +109,10 @@ fn read_values(results: &Results, name: &str, shape: &Shape) -> Result<Vec<f32>,
 
 /// Holds a backward pass to central differences of `f` in f64.
 ///
-/// `record` records on the case the forward pass for `x` and the backward pass for the incoming gradient `seed`, and returns
-/// the gradient's value, of `x`'s shape. Costs four evaluations of `f` per element of `x`. The bound of an element is that of
-/// a sum of its terms `c_i df_i/dx_j` times [`GradientCheck::rounding`], and the quotient's own error beside it.
+/// `record` records on the case the forward pass for `x` and the backward pass for the incoming
+/// gradient `seed`, and returns the gradient's value, of `x`'s shape. Costs four evaluations of `f`
+/// per element of `x`. The bound of an element is that of a sum of its terms `c_i df_i/dx_j` times
+/// [`GradientCheck::rounding`], and the quotient's own error beside it.
 ///
 /// # Errors
 /// [`Failure`] with the elements out of bounds, and if `f` is too rough at `x` to say anything.
@@ -178,11 +181,12 @@ fn quotients(check: &GradientCheck, f: impl Fn(&[f64]) -> Vec<f64>) -> Result<(V
 
 /// As [`check_gradient`] where no f64 closure exists: differences of the device's own forward pass.
 ///
-/// `forward` records the forward pass and returns `f(x)`. At most 64 elements of `x` are probed, four runs each. A quotient
-/// of f32 results is coarse: with step `h = 2^-7 max(|x_j|, 1)` its rounding error is some `rounding 2^-23 |c f| / h`, so that
-/// about three digits can be checked. The bound holds that, the difference between the quotients for `h` and `2 h`, and the
-/// gradient's own rounding. A check whose bounds exceed a tenth of the largest slope for most elements fails: it would say
-/// nothing.
+/// `forward` records the forward pass and returns `f(x)`. At most 64 elements of `x` are probed,
+/// four runs each. A quotient of f32 results is coarse: with step `h = 2^-7 max(|x_j|, 1)` its
+/// rounding error is some `rounding 2^-23 |c f| / h`, so that about three digits can be checked.
+/// The bound holds that, the difference between the quotients for `h` and `2 h`, and the gradient's
+/// own rounding. A check whose bounds exceed a tenth of the largest slope for most elements fails:
+/// it would say nothing.
 ///
 /// # Errors
 /// As [`check_gradient`].

@@ -1,148 +1,169 @@
-//! Checkpoints of ranking NCE: everything a run needs to go on with the same bits.
+//! Checkpoints: everything a run needs to go on with the same bits, and everything it takes to use
+//! what it trained without its data set.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::stored::{self, FORMAT, Machine, Part, Stored};
-use super::trainer::Negatives;
-use super::{Dataset, RnceOptions, RnceTrainer};
+use super::dataset::DataDescription;
+use super::objective::{Details, Trained};
+use super::{Dataset, TrainOptions, Trainer};
 use crate::gpu::Gpu;
-use crate::nn::{Network, NetworkEnergy, Optimiser};
-use crate::proposal::{Mixture, MixtureShape, UniformBox};
+use crate::store;
+use crate::store::{Description, Machine, Part, StoredFile, Weights};
 use crate::{Error, Result};
 
-/// The description in a checkpoint's metadata.
+/// What a checkpoint says of its run, beside its kind and its models.
 #[derive(Debug, Serialize, Deserialize)]
-struct Description {
-    format: u32,
+struct Checkpoint {
     step: u64,
     seed: u64,
-    options: RnceOptions,
-    energy: Network,
-    proposal: ProposalDescription,
-    /// Fingerprint of the data set.
-    data: String,
-    #[serde(flatten)]
+    options: TrainOptions,
+    data: DataDescription,
     machine: Machine,
+    /// What the models need besides, by the objective.
+    #[serde(flatten)]
+    details: Details,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-enum ProposalDescription {
-    Mixture { network: Network, shape: MixtureShape },
-    Uniform { bounds: UniformBox },
-}
-
-impl RnceTrainer {
-    fn parts(&self) -> Vec<Part<'_>> {
-        let mut parts = vec![(self.energy.model(), &self.energy_optimiser)];
-        if let Negatives::Learned { mixture, optimiser } = &self.negatives {
-            parts.push((mixture.model(), optimiser));
+impl Checkpoint {
+    fn of(description: &Description) -> Result<Self, String> {
+        let mut checkpoint: Self = description.fields()?;
+        checkpoint.options.seed = checkpoint.seed;
+        let named = checkpoint.options.objective.kind();
+        match named == description.kind {
+            true => Ok(checkpoint),
+            false => Err(format!("is of the kind `{}`, its options are of `{named}`", description.kind)),
         }
-        parts
     }
+}
 
-    /// Writes a checkpoint of the run as it stands. Waits for all steps submitted; all tensors belong to one step. Blocking
-    /// readbacks, so a place between chunks.
+/// What a checkpoint says of its run; read from the header alone.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunDescription {
+    /// Steps of training.
+    pub step: u64,
+    /// The options.
+    pub options: TrainOptions,
+    /// The data set.
+    pub data: DataDescription,
+}
+
+impl RunDescription {
+    /// Reads what a checkpoint says of its run; its tensors are left alone.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::Io`], [`Error::DeviceLost`].
-    pub fn save(&mut self, path: &Path) -> Result<()> {
+    /// [`Error::Checkpoint`] for a file that is no checkpoint, [`Error::Io`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::of(&StoredFile::describe(path)?)
+            .map_err(|problem| Error::Checkpoint { path: path.into(), problem })
+    }
+
+    /// What the description of a file says of its run; the problem in words if it is none of a run.
+    pub(crate) fn of(description: &Description) -> Result<Self, String> {
+        description.expect_kind(&["ranking_nce", "score", "intermediate_energy"])?;
+        let Checkpoint { step, options, data, .. } = Checkpoint::of(description)?;
+        Ok(Self { step, options, data })
+    }
+}
+
+impl Trained {
+    fn part(&self) -> Part<'_> {
+        Part { model: &self.model, optimizer: Some(&self.optimizer) }
+    }
+}
+
+impl Trainer {
+    fn parts(&self) -> Vec<Part<'_>> {
+        self.trained.iter().map(Trained::part).collect()
+    }
+
+    /// Writes a checkpoint of the run as it stands. Waits for all steps submitted; all tensors
+    /// belong to one step. Blocking readbacks, so a place between chunks.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::Io`],
+    /// [`Error::DeviceLost`].
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.gpu.wait()?;
         self.progress.ring.check_latch()?;
         let step = self.run.step(&self.gpu)?;
-        self.write(path, step)
+        self.write(path.as_ref(), step)
     }
 
-    /// Writes the last good weights after [`Error::NonFinite`]: optimisers have stood still since the step that the error
-    /// names, which becomes the step of the checkpoint. When the energy went bad in a step whose proposal update came first,
-    /// that update is in: the weights are good, but going on from them repeats it.
+    /// Writes the last good weights after [`Error::NonFinite`]: optimizers have stood still since
+    /// the step that the error names, which becomes the step of the checkpoint and is returned.
+    /// When the energy of ranking NCE went bad in a step whose proposal update came first, that
+    /// update is in: the weights are good, but going on from them repeats it.
     ///
     /// # Errors
-    /// As [`RnceTrainer::save`]; [`Error::Argument`] if no step went bad.
-    pub fn save_last_good(&mut self, path: &Path) -> Result<u64> {
+    /// As [`Trainer::save`]; [`Error::Argument`] if no step went bad.
+    pub fn save_last_good(&mut self, path: impl AsRef<Path>) -> Result<u64> {
         self.gpu.wait()?;
         let step = self.progress.bad_step()?;
-        self.write(path, step).map(|()| step)
+        self.write(path.as_ref(), step).map(|()| step)
     }
 
     fn write(&self, path: &Path, step: u64) -> Result<()> {
-        let description = Description {
-            format: FORMAT,
+        let checkpoint = Checkpoint {
             step,
             seed: self.run.seed(),
             options: self.options.clone(),
-            energy: self.energy.model().network().clone(),
-            proposal: match &self.negatives {
-                Negatives::Learned { mixture, .. } => ProposalDescription::Mixture {
-                    network: mixture.model().network().clone(),
-                    shape: mixture.shape().clone(),
-                },
-                Negatives::Fixed(bounds) => ProposalDescription::Uniform { bounds: bounds.clone() },
-            },
-            data: stored::fingerprint_text(self.fingerprint),
+            data: self.data.clone(),
             machine: Machine::new(&self.gpu, self.variants()),
+            details: self.details.clone(),
         };
-        stored::write(&self.gpu, path, &description, &self.parts())
+        store::write(&self.gpu, path, self.options.objective.kind(), &self.parts(), &checkpoint)
     }
 
     /// Reads the options of a checkpoint, to know its data before resuming.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a file that is no checkpoint, [`Error::Io`].
-    pub fn options_of(path: &Path) -> Result<RnceOptions> {
-        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
-        let stored = Stored::read(path)?;
-        let (_, description) = stored.parse::<Description>(None).map_err(fail)?;
-        Ok(RnceOptions { seed: description.seed, ..description.options })
+    /// As [`RunDescription::read`].
+    pub fn options_of(path: impl AsRef<Path>) -> Result<TrainOptions> {
+        Ok(RunDescription::read(path)?.options)
     }
 
-    /// Goes on from a checkpoint: with the same data, adapter and driver the run continues with the same bits as if it had not
-    /// stopped.
+    /// Goes on from a checkpoint: with the same data, adapter and driver the run continues with the
+    /// same bits as if it had not stopped.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another format, for other data or for a larger device;
-    /// [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
-    pub fn resume(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
-        Self::restore(gpu, data, path).map_err(stored::blame(path))
+    /// [`Error::Checkpoint`] for a file that is damaged, hostile, of another format, for other data
+    /// or for a larger device; [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn resume(gpu: &Gpu, data: &Dataset, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::restore(gpu, data, path).map_err(store::blame(path))
     }
 
     fn restore(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
-        let fail = |problem: String| Error::Checkpoint { path: path.into(), problem };
-        let stored = Stored::read(path)?;
-        let (tensors, description) = stored.parse::<Description>(None).map_err(&fail)?;
-        let position = (description.step, description.options.steps);
-        stored::check_run(data, &description.data, position).map_err(&fail)?;
-        description.options.check(data)?;
-        let model = |name: &str, network: Network| stored::promised(gpu, &tensors, name, network, path);
-        let energy = NetworkEnergy::new(model("energy", description.energy)?)?;
-        let negatives = match description.proposal {
-            ProposalDescription::Uniform { bounds } => match &description.options.proposal {
-                super::ProposalOptions::Uniform { low, high }
-                    if bounds.low() == low && bounds.high() == high =>
-                {
-                    Negatives::Fixed(UniformBox::new(low, high)?)
-                }
-                _ => return Err(fail("its options name another proposal than its tensors".into())),
-            },
-            ProposalDescription::Mixture { network, shape } => {
-                let mixture = Mixture::new(model("proposal", network)?, shape)?;
-                let own = match &description.options.proposal {
-                    super::ProposalOptions::Mixture { optimiser, .. } => *optimiser,
-                    super::ProposalOptions::Uniform { .. } => {
-                        return Err(fail("its options name another proposal than its tensors".into()));
-                    }
-                };
-                let optimiser = description.options.proposal_optimiser(&own);
-                let optimiser = Optimiser::new(gpu, mixture.model(), optimiser)?;
-                Negatives::Learned { mixture: Box::new(mixture), optimiser: Box::new(optimiser) }
-            }
-        };
-        let options = RnceOptions { seed: description.seed, ..description.options };
-        let trainer = Self::assemble(gpu, data, options, energy, negatives, description.step)?;
-        description.machine.compare(gpu, &trainer.variants(), path);
-        stored::restore(gpu, &tensors, &trainer.parts(), path)?;
+        let file = StoredFile::read(path)?;
+        let fail = |problem: String| file.fail(problem);
+        let description = file.description();
+        let Checkpoint { step, options, data: origin, machine, details, .. } =
+            Checkpoint::of(description).map_err(fail)?;
+        if origin.fingerprint != data.description().fingerprint {
+            return Err(fail("was trained on other data; resume with the same data set".into()));
+        }
+        if step > options.steps {
+            return Err(fail(format!("stands at step {step} of a run of {}", options.steps)));
+        }
+        options.check(data)?;
+        let planned = options.objective.learner().networks(options.run(), data)?;
+        let names: Vec<&str> = planned.iter().map(|planned| planned.name.as_str()).collect();
+        let found: Vec<&str> = description.models.iter().map(|model| model.name.as_str()).collect();
+        if names != found || !description.models.iter().all(|model| model.trained) {
+            let (names, found) = (names.join("`, `"), found.join("`, `"));
+            return Err(fail(format!("holds the models `{found}`; its run trains `{names}`")));
+        }
+        let mut models = Vec::new();
+        for planned in planned {
+            models.push((file.model(gpu, &planned.name, Weights::Raw)?, planned.optimizer));
+        }
+        let trainer = Self::assemble(gpu, data, options, models, details, step)?;
+        machine.compare(gpu, &trainer.variants(), path);
+        file.restore(gpu, &trainer.parts())?;
         Ok(trainer)
     }
 }

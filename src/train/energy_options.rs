@@ -3,25 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{
-    ACTION, Activation, AdamOptions, Affine, CONTEXT, Encoding, Input, Network, Norms, Schedule,
+    ACTION, Activation, AdamOptions, CONTEXT, Encoding, Input, Network, Normalizer, Norms, Schedule,
 };
 use crate::{Error, Result};
 
-/// How the hidden layers of a network are put together. In JSON: `"plain"`, `{"residual": {"blocks": 3}}`,
-/// `{"preactivation": {"blocks": 8}}`.
+/// How the hidden layers of a network are put together. In JSON: `"plain"`, `{"residual":
+/// {"blocks": 3}}`, `{"preactivation": {"blocks": 8}}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkShape {
     /// One dense layer per width, each with its activation ([`Network::mlp`]).
     #[default]
     Plain,
-    /// Blocks of two dense layers behind a dense layer with its activation, all of one width ([`Network::residual`]).
+    /// Blocks of two dense layers behind a dense layer with its activation, all of one width
+    /// ([`Network::residual`]).
     Residual {
         /// Number of blocks.
         blocks: usize,
     },
-    /// Blocks of two dense layers with the activations in front, behind an affine layer, all of one width
-    /// ([`Network::preactivation`]).
+    /// Blocks of two dense layers with the activations in front, behind an affine layer, all of one
+    /// width ([`Network::preactivation`]).
     Preactivation {
         /// Number of blocks.
         blocks: usize,
@@ -31,6 +32,7 @@ pub enum NetworkShape {
 /// The energy network of a run, over context and action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct EnergyOptions {
     /// How the hidden layers are put together.
     pub shape: NetworkShape,
@@ -40,13 +42,23 @@ pub struct EnergyOptions {
     pub activation: Activation,
     /// Where the network has norms.
     pub norms: Norms,
-    /// How normalised contexts enter the first layer.
+    /// How normalized contexts enter the first layer.
     pub context_encoding: Encoding,
-    /// How normalised actions enter the first layer.
+    /// How normalized actions enter the first layer.
     pub action_encoding: Encoding,
     /// How it is trained; `steps` is set by the run.
-    pub optimiser: AdamOptions,
+    pub optimizer: AdamOptions,
 }
+
+crate::error::setters!(EnergyOptions {
+    with_shape => shape: NetworkShape,
+    with_hidden => hidden: Vec<usize>,
+    with_activation => activation: Activation,
+    with_norms => norms: Norms,
+    with_context_encoding => context_encoding: Encoding,
+    with_action_encoding => action_encoding: Encoding,
+    with_optimizer => optimizer: AdamOptions,
+});
 
 impl Default for EnergyOptions {
     /// Three plain layers of 128 with SiLU, no norms, raw inputs.
@@ -59,7 +71,7 @@ impl Default for EnergyOptions {
             norms: Norms::None,
             context_encoding: Encoding::Raw,
             action_encoding: Encoding::Raw,
-            optimiser: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
+            optimizer: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
         }
     }
 }
@@ -68,16 +80,18 @@ impl Default for EnergyOptions {
 const MAX_BLOCKS: usize = 256;
 
 impl EnergyOptions {
-    /// The network of these options, over inputs `context` and `action` with these normalisers, with one output.
+    /// The network of these options, over the inputs `context`, unless it is none, and `action`
+    /// with these normalizers, with one output.
     ///
     /// # Errors
-    /// [`Error::Argument`] naming the option, or what [`Network::check`] finds: a network of blocks with no block or with other
-    /// than one width, layers too wide or too many, an encoding that does not fit its input.
-    pub fn network(&self, context: Affine, action: Affine) -> Result<Network> {
-        let inputs = vec![
-            Input::normalised(CONTEXT, context).encoded(self.context_encoding.clone()),
-            Input::normalised(ACTION, action).encoded(self.action_encoding.clone()),
-        ];
+    /// [`Error::Argument`] naming the option, or what [`Network::check`] finds: a network of blocks
+    /// with no block or with other than one width, layers too wide or too many, an encoding that
+    /// does not fit its input.
+    pub fn network(&self, context: Option<Normalizer>, action: Normalizer) -> Result<Network> {
+        let context = context
+            .map(|normalizer| Input::normalized(CONTEXT, normalizer).encoded(self.context_encoding.clone()));
+        let action = Input::normalized(ACTION, action).encoded(self.action_encoding.clone());
+        let inputs = context.into_iter().chain([action]).collect();
         let network = match self.shape {
             NetworkShape::Plain => Network::mlp(inputs, &self.hidden, self.activation, 1),
             NetworkShape::Residual { blocks } => {
@@ -122,16 +136,16 @@ mod tests {
     use crate::nn::{Fourier, LayerNorm};
 
     fn network(options: &EnergyOptions) -> Result<Network> {
-        options.network(Affine::identity(3), Affine::identity(2))
+        options.network(Some(Normalizer::identity(3)), Normalizer::identity(2))
     }
 
     #[test]
     fn options_of_older_files_name_a_plain_network() {
-        let old = r#"{"hidden": [12, 9], "activation": "relu", "optimiser": {"beta1": 0.8}}"#;
+        let old = r#"{"hidden": [12, 9], "activation": "relu", "optimizer": {"beta1": 0.8}}"#;
         let options: EnergyOptions = serde_json::from_str(old).unwrap();
         let inputs = vec![Input::new(CONTEXT, 3), Input::new(ACTION, 2)];
         assert_eq!(network(&options).unwrap(), Network::mlp(inputs, &[12, 9], Activation::Relu, 1));
-        assert_eq!(options.optimiser.beta1, 0.8);
+        assert_eq!(options.optimizer.beta1, 0.8);
     }
 
     #[test]

@@ -1,135 +1,180 @@
-//! What a training run is made of, as data.
+//! What a run is made of, as data.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Dataset, EnergyOptions, Normalise};
-use crate::energy::Objective;
-use crate::nn::{AdamOptions, Affine, Fusion, Schedule};
+use super::objective::Learner;
+use super::run::{Draw, Run};
+use super::{Dataset, IntermediateEnergyOptions, RankingNceOptions, ScoreOptions};
+use crate::nn::Network;
 use crate::{Error, Result};
 
-/// The negative sampler of a run.
+/// What a run learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", tag = "kind")]
-pub enum ProposalOptions {
-    /// A conditional mixture of diagonal Gaussians, trained by maximum likelihood; one component is the Gaussian.
-    Mixture {
-        /// Number of components.
-        components: usize,
-        /// Widths of the hidden layers.
-        hidden: Vec<usize>,
-        /// How it is trained; `steps` is set by the run.
-        optimiser: AdamOptions,
-    },
-    /// A uniform box in data units, which must hold all the data.
-    Uniform {
-        /// Lower borders.
-        low: Vec<f32>,
-        /// Upper borders.
-        high: Vec<f32>,
-    },
+#[serde(rename_all = "snake_case", tag = "kind")]
+#[non_exhaustive]
+pub enum Objective {
+    /// An energy with its proposal, by ranking NCE.
+    RankingNce(RankingNceOptions),
+    /// A score.
+    Score(ScoreOptions),
+    /// An intermediate energy of labeled samples.
+    IntermediateEnergy(IntermediateEnergyOptions),
 }
 
-impl Default for ProposalOptions {
-    fn default() -> Self {
-        let schedule = Schedule::Cosine { rate: 2e-3, warmup: 100, floor: 0.0 };
-        Self::Mixture {
-            components: 8,
-            hidden: vec![64; 2],
-            optimiser: AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() },
+impl Objective {
+    /// The kind of checkpoint that a run with it writes, as in its JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Objective::RankingNce(_) => "ranking_nce",
+            Objective::Score(_) => "score",
+            Objective::IntermediateEnergy(_) => "intermediate_energy",
+        }
+    }
+
+    /// What ranking NCE is made of, if it is that.
+    pub fn ranking_nce(&self) -> Option<&RankingNceOptions> {
+        match self {
+            Objective::RankingNce(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// What the score is made of, if it is one.
+    pub fn score(&self) -> Option<&ScoreOptions> {
+        match self {
+            Objective::Score(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    /// What the intermediate energy is made of, if it is one.
+    pub fn intermediate_energy(&self) -> Option<&IntermediateEnergyOptions> {
+        match self {
+            Objective::IntermediateEnergy(options) => Some(options),
+            _ => None,
+        }
+    }
+
+    pub(super) fn learner(&self) -> &dyn Learner {
+        match self {
+            Objective::RankingNce(options) => options,
+            Objective::Score(options) => options,
+            Objective::IntermediateEnergy(options) => options,
         }
     }
 }
 
-/// How the rows of batches are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Draw {
-    /// Independently, each row with the same probability, or by weight if the data have weights.
-    #[default]
-    Replacement,
-    /// Every row once per epoch, in a new order each time. Each update of a step goes through epochs of its own, counted from
-    /// step 0; batches run on across their borders.
-    Epochs,
+impl Default for Objective {
+    /// Ranking NCE.
+    fn default() -> Self {
+        Self::RankingNce(RankingNceOptions::default())
+    }
 }
 
-/// A run of Algorithm 1 of arXiv 2309.05803: proposal steps and energy steps in turn, no gradient from one into the other.
+impl From<RankingNceOptions> for Objective {
+    fn from(options: RankingNceOptions) -> Self {
+        Self::RankingNce(options)
+    }
+}
+
+impl From<ScoreOptions> for Objective {
+    fn from(options: ScoreOptions) -> Self {
+        Self::Score(options)
+    }
+}
+
+impl From<IntermediateEnergyOptions> for Objective {
+    fn from(options: IntermediateEnergyOptions) -> Self {
+        Self::IntermediateEnergy(options)
+    }
+}
+
+/// A run: what it learns, how its batches are drawn, and how long it is.
+///
+/// ```
+/// use gibbs::train::{RankingNceOptions, TrainOptions};
+/// let objective = RankingNceOptions::default().with_negatives(31);
+/// let options = TrainOptions::new(objective).with_steps(400);
+/// assert_eq!(options.batch, 128);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RnceOptions {
+#[non_exhaustive]
+pub struct TrainOptions {
     /// What the data are, in the caller's words; kept in checkpoints.
+    #[serde(default)]
     pub task: String,
-    /// The objective.
+    /// What is learned.
     pub objective: Objective,
-    /// Negatives per context, K.
-    pub negatives: usize,
-    /// Contexts per batch.
+    /// Rows of the data per step: a context with its action, or with all the actions that are
+    /// compared there.
     pub batch: usize,
     /// How they are chosen.
+    #[serde(default)]
     pub draw: Draw,
     /// Steps of the run; schedules end here.
     pub steps: u64,
-    /// Steps at the start that train the proposal alone.
-    pub warmup: u64,
-    /// Proposal updates per step after the warm-up, T_samp.
-    pub proposal_updates: u32,
-    /// Energy updates per step, T_rnce.
-    pub energy_updates: u32,
-    /// How contexts are normalised.
-    pub context: Normalise,
-    /// How actions are normalised.
-    pub action: Normalise,
-    /// The energy network.
-    pub energy: EnergyOptions,
-    /// The negative sampler.
-    pub proposal: ProposalOptions,
-    /// Whether whole-network kernels take the place of one dispatch per layer. It decides rounding, so it belongs to the run.
-    pub fusion: Fusion,
     /// The seed of everything random.
+    #[serde(default)]
     pub seed: u64,
 }
 
-impl Default for RnceOptions {
+impl Default for TrainOptions {
+    /// Ranking NCE.
     fn default() -> Self {
-        Self {
-            task: String::new(),
-            objective: Objective::Rnce,
-            negatives: 63,
-            batch: 128,
-            draw: Draw::Replacement,
-            steps: 3000,
-            warmup: 0,
-            proposal_updates: 1,
-            energy_updates: 1,
-            context: Normalise::Identity,
-            action: Normalise::Standard { deviation: 1.0 },
-            energy: EnergyOptions::default(),
-            proposal: ProposalOptions::default(),
-            fusion: Fusion::default(),
-            seed: 0,
-        }
+        Self::new(Objective::default())
     }
 }
 
-/// Most candidates of a step: rows are counted in `u32` on the device, with room for the workgroups' overhang.
-const MAX_ROWS: usize = 1 << 30;
+impl TrainOptions {
+    /// A run of 3000 steps of 128 rows, or of 512 for networks over noised samples, which see one
+    /// of each row.
+    pub fn new(objective: impl Into<Objective>) -> Self {
+        let objective = objective.into();
+        let batch = match objective {
+            Objective::RankingNce(_) => 128,
+            Objective::Score(_) | Objective::IntermediateEnergy(_) => 512,
+        };
+        let (task, draw) = (String::new(), Draw::default());
+        Self { task, objective, batch, draw, steps: 3000, seed: 0 }
+    }
 
-impl RnceOptions {
+    /// Ranking NCE with the usual options.
+    pub fn ranking_nce() -> Self {
+        Self::new(RankingNceOptions::default())
+    }
+
+    /// A score with the usual options: a network with the inputs `action`, `time` and, if
+    /// conditional, `context`, and as many outputs as the action has numbers.
+    pub fn score(network: Network) -> Self {
+        Self::new(ScoreOptions::new(network))
+    }
+
+    /// The intermediate energy of `exp(-beta E)` with the usual options: a network as that of a
+    /// score, of one output.
+    pub fn intermediate_energy(network: Network, beta: f64) -> Self {
+        Self::new(IntermediateEnergyOptions::new(network, beta))
+    }
+
+    /// The same options with another `task`.
+    pub fn with_task(self, task: impl Into<String>) -> Self {
+        Self { task: task.into(), ..self }
+    }
+
+    pub(super) fn run(&self) -> Run {
+        Run { batch: self.batch, draw: self.draw, steps: self.steps }
+    }
+
     /// Checks the options against each other and the data.
     ///
     /// # Errors
     /// [`Error::Argument`] naming the option.
     pub fn check(&self, data: &Dataset) -> Result<()> {
         let fail = |what: &str, problem: String| Err(Error::argument("training", what, problem));
-        if self.negatives == 0 {
-            return fail("negatives", "is 0; the ranking needs at least one".into());
-        }
         if self.batch == 0 {
-            return fail("batch", "is 0; draw at least one context".into());
+            return fail("batch", "is 0; draw at least one row".into());
         }
-        let rows = self.negatives.checked_add(1).and_then(|count| count.checked_mul(self.batch));
-        if rows.is_none_or(|rows| rows > MAX_ROWS) {
-            let problem = format!("is {} with {} negatives each", self.batch, self.negatives);
-            return fail("batch", format!("{problem}; at most {MAX_ROWS} candidates fit a step"));
+        if self.steps == 0 {
+            return fail("steps", "is 0; train at least one".into());
         }
         if self.draw == Draw::Epochs {
             if data.weights().is_some() {
@@ -142,53 +187,46 @@ impl RnceOptions {
                 return fail("steps", format!("{problem}; positions in epochs are counted up to 2^64"));
             }
         }
-        if self.steps == 0 || self.warmup >= self.steps {
-            return fail("steps", format!("is {}, of which {} are warm-up", self.steps, self.warmup));
+        self.objective.learner().check(self.run(), data)
+    }
+}
+
+crate::error::setters!(TrainOptions {
+    with_batch => batch: usize,
+    with_draw => draw: Draw,
+    with_steps => steps: u64,
+    with_seed => seed: u64,
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{ACTION, TIME};
+    use crate::nn::{Activation, Input};
+
+    #[test]
+    fn options_read_what_they_write() {
+        let network =
+            Network::mlp(vec![Input::new(ACTION, 2), Input::new(TIME, 1)], &[8], Activation::Silu, 2);
+        let all = [
+            TrainOptions::ranking_nce().with_task("two moons").with_draw(Draw::Epochs),
+            TrainOptions::score(network.clone()).with_steps(7).with_seed(u64::MAX),
+            TrainOptions::intermediate_energy(network, 0.1 + 0.2).with_batch(3),
+        ];
+        for options in all {
+            let text = serde_json::to_string(&options).unwrap();
+            assert_eq!(serde_json::from_str::<TrainOptions>(&text).unwrap(), options, "{text}");
+            let kind = format!("\"kind\":\"{}\"", options.objective.kind());
+            assert!(text.contains(&kind), "{text}");
         }
-        if self.energy_updates == 0 || self.energy_updates > 64 || self.proposal_updates > 64 {
-            return fail(
-                "updates per step",
-                "must be 1 to 64 for the energy, 0 to 64 for the proposal".into(),
-            );
-        }
-        for how in [self.context, self.action] {
-            if let Normalise::Standard { deviation } = how
-                && !(deviation.is_finite() && deviation > 0.0)
-            {
-                return fail("the normaliser's deviation", format!("is {deviation}; it must be positive"));
-            }
-        }
-        let (x, y) = (Affine::identity(data.x_width()), Affine::identity(data.y_width()));
-        self.energy.network(x, y)?;
-        if self.warmup > 0 && matches!(self.proposal, ProposalOptions::Uniform { .. }) {
-            return fail(
-                "warmup",
-                "trains the proposal alone, but a uniform box learns nothing; set it to 0".into(),
-            );
-        }
-        if let ProposalOptions::Uniform { low, high } = &self.proposal {
-            let bounds = crate::proposal::UniformBox::new(low, high)?;
-            if low.len() != data.y_width() {
-                return fail("the box", format!("has {} dimensions, actions {}", low.len(), data.y_width()));
-            }
-            if let Some(row) = data.y().chunks(data.y_width()).position(|y| !bounds.contains(y)) {
-                let problem = format!("does not hold row {row} of the data; its density there would be 0");
-                return fail("the box", problem);
-            }
-        }
-        Ok(())
     }
 
-    /// The options of the energy's optimiser, with its number of steps.
-    pub(crate) fn energy_optimiser(&self) -> AdamOptions {
-        let steps = (self.steps - self.warmup).saturating_mul(self.energy_updates.into());
-        AdamOptions { steps, ..self.energy.optimiser }
-    }
-
-    /// The options of the proposal's optimiser, with its number of steps.
-    pub(crate) fn proposal_optimiser(&self, own: &AdamOptions) -> AdamOptions {
-        let after = (self.steps - self.warmup).saturating_mul(self.proposal_updates.into());
-        let steps = self.warmup.saturating_add(after).max(1);
-        AdamOptions { steps, ..*own }
+    #[test]
+    fn a_description_without_an_objective_is_refused() {
+        let error = serde_json::from_str::<TrainOptions>(r#"{"batch": 7, "steps": 3}"#).unwrap_err();
+        assert!(error.to_string().contains("objective"), "{error}");
+        let short = r#"{"batch": 7, "steps": 3, "objective": {"kind": "ranking_nce"}}"#;
+        let options = serde_json::from_str::<TrainOptions>(short).unwrap();
+        assert_eq!(options, TrainOptions::ranking_nce().with_batch(7).with_steps(3));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::gpu::metrics::CAPACITY;
+use crate::gpu::run::metrics::CAPACITY;
 use crate::gpu::{MetricsRing, MetricsRow, Plan};
 use crate::{Error, Result};
 
@@ -20,12 +20,12 @@ impl Progress {
         Self { ring, step, clock: None }
     }
 
-    /// Submits a few chunks of a plan, at most up to the step `stop`, and returns the metrics that have arrived: a few at a
-    /// time, so that they do while training goes on.
+    /// Submits a few chunks of a plan, at most up to the step `stop`, and returns the metrics that
+    /// have arrived: a few at a time, so that they do while training goes on.
     pub fn submit(&mut self, plan: &Plan, stop: u64) -> Result<Vec<MetricsRow>> {
         let from = self.step;
         self.clock.get_or_insert_with(|| (Instant::now(), from));
-        let times = stop.saturating_sub(from).min(plan.pace()?.saturating_mul(2));
+        let times = stop.saturating_sub(from).min(plan.replays_per_chunk()?.saturating_mul(2));
         let ring = &mut self.ring;
         let mut submitted = 0;
         let outcome = plan.run_chunked(times, CAPACITY as u64 / 4, |encoder, ended| {

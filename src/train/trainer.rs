@@ -1,173 +1,140 @@
-//! The training loop of energy models by ranking NCE.
+//! The training loop of every objective.
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-use super::dataset::DeviceData;
+use super::dataset::DataDescription;
+use super::objective::{Details, Phase, Planned, StepParts, Trained};
 use super::progress::Progress;
-use super::{Dataset, ProposalOptions, RnceOptions, draw_batch};
-use crate::Result;
-use crate::energy::record_ranked_gradient;
-use crate::gpu::{
-    Bindings, Column, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, StepReport, Value,
-    VariantChoices,
-};
-use crate::nn::{FlatGradient, Model, NetworkEnergy, Optimiser, WatchedLoss};
-use crate::proposal::{Mixture, MixtureShape, Proposal, UniformBox};
+use super::{Dataset, StepRecord, TrainOptions};
+use crate::diffusion::{IntermediateEnergyNetwork, ScoreNetwork};
+use crate::energy::NetworkEnergy;
+use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, VariantChoices};
+use crate::nn::{Model, Optimizer};
+use crate::proposal::{Proposal, ProposalDescription};
+use crate::store::Weights;
+use crate::{Error, Result};
 
-/// Metrics of a run, in the order of the ring's slots.
-const METRICS: [&str; 5] =
-    ["energy_loss", "proposal_loss", "ess", "energy_gradient_norm", "proposal_gradient_norm"];
-
-/// One line of the metrics stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// The step, counted from 0.
-    pub step: u64,
-    /// Mean ranking loss of the batch, before the update; none while the proposal warms up.
-    pub energy_loss: Option<f32>,
-    /// Mean negative log-likelihood of the proposal, in nats of data units; none without a learned proposal.
-    pub proposal_loss: Option<f32>,
-    /// Mean effective sample size of the candidates, from 1 to K + 1.
-    pub ess: Option<f32>,
-    /// Norm of the energy's gradient, before clipping.
-    pub energy_gradient_norm: Option<f32>,
-    /// Norm of the proposal's gradient, before clipping.
-    pub proposal_gradient_norm: Option<f32>,
-    /// Steps per second since training began or went on, by the host's clock.
-    pub steps_per_second: f64,
-}
-
-/// What watches a run.
+/// What watches a run. A closure that takes records is one: `trainer.train(100, 100, &mut |records:
+/// &[StepRecord]| ..)`; so is `()`, which watches nothing.
 pub trait Observer {
     /// Records that arrived, in order. Called between chunks; must not touch the device.
-    fn records(&mut self, records: &[StepRecord]);
+    fn records(&mut self, _records: &[StepRecord]) {}
+
     /// The run stands at a multiple of `every` steps, or at its end; everything submitted is done.
     ///
     /// # Errors
     /// Any error ends the run.
-    fn evaluate(&mut self, trainer: &mut RnceTrainer) -> Result<()>;
-}
-
-/// The negative sampler of a run, with its optimiser when it is learned.
-#[derive(Debug)]
-pub(super) enum Negatives {
-    Learned { mixture: Box<Mixture>, optimiser: Box<Optimiser> },
-    Fixed(UniformBox),
-}
-
-impl Negatives {
-    fn proposal(&self) -> &dyn Proposal {
-        match self {
-            Negatives::Learned { mixture, .. } => mixture.as_ref(),
-            Negatives::Fixed(bounds) => bounds,
-        }
+    fn evaluate(&mut self, _trainer: &mut Trainer) -> Result<()> {
+        Ok(())
     }
 }
 
-/// Trains a conditional energy and its proposal (Algorithm 1 of arXiv 2309.05803). A step draws its batch, its negatives and
-/// its noise on the device; between evaluations the host only submits.
+impl Observer for () {}
+
+impl<F: FnMut(&[StepRecord])> Observer for F {
+    fn records(&mut self, records: &[StepRecord]) {
+        self(records);
+    }
+}
+
+/// Trains what its options describe. A step draws its batch and all that is random in it on the
+/// device; between evaluations the host only submits.
+///
+/// Accessors say which weights they return: *averaged* ones are what to evaluate and act with, and
+/// before the first step that trains a model they are its initial ones; *raw* ones are as they
+/// stand between two steps. Both share their memory with the run, so they go on changing as
+/// training does; [`Trainer::save`] keeps a state.
 #[derive(Debug)]
-pub struct RnceTrainer {
+pub struct Trainer {
     pub(super) gpu: Gpu,
-    pub(super) options: RnceOptions,
-    pub(super) energy: NetworkEnergy,
-    pub(super) energy_optimiser: Optimiser,
-    pub(super) negatives: Negatives,
+    pub(super) options: TrainOptions,
+    pub(super) trained: Vec<Trained>,
+    pub(super) details: Details,
+    pub(super) data: DataDescription,
     pub(super) run: RunState,
     pub(super) progress: Progress,
-    pub(super) fingerprint: u64,
-    warm_plan: Option<Plan>,
-    plan: Plan,
+    /// Phases with their plans; the last one ends with the run.
+    phases: Vec<(Phase, Plan)>,
     description: String,
 }
 
-impl RnceTrainer {
+impl Trainer {
     /// A run from fresh parameters.
     ///
     /// # Errors
-    /// [`crate::Error::Argument`] for options that do not fit the data; [`crate::Error::Limit`], [`crate::Error::OutOfMemory`],
-    /// [`crate::Error::Device`].
-    pub fn new(gpu: &Gpu, data: &Dataset, options: RnceOptions) -> Result<Self> {
+    /// [`Error::Argument`] for options that do not fit the data; [`Error::Limit`],
+    /// [`Error::OutOfMemory`], [`Error::Device`].
+    pub fn new(gpu: &Gpu, data: &Dataset, options: TrainOptions) -> Result<Self> {
         options.check(data)?;
-        let context = data.fit_x(options.context);
-        let action = data.fit_y(options.action);
+        let learner = options.objective.learner();
         let run = RunState::new(gpu, options.seed)?;
-        let network = options.energy.network(context.clone(), action.clone())?;
-        let energy = NetworkEnergy::new(Model::new(gpu, "energy", network, &run)?)?;
-        let negatives = match &options.proposal {
-            ProposalOptions::Mixture { components, hidden, optimiser } => {
-                let shape = MixtureShape::new(*components, action);
-                let mixture = Mixture::fresh(gpu, "proposal", context, hidden, shape, &run)?;
-                let optimiser = options.proposal_optimiser(optimiser);
-                let optimiser = Optimiser::new(gpu, mixture.model(), optimiser)?;
-                Negatives::Learned { mixture: Box::new(mixture), optimiser: Box::new(optimiser) }
-            }
-            ProposalOptions::Uniform { low, high } => Negatives::Fixed(UniformBox::new(low, high)?),
-        };
-        Self::assemble(gpu, data, options, energy, negatives, 0)
+        let mut models = Vec::new();
+        for Planned { name, network, optimizer } in learner.networks(options.run(), data)? {
+            models.push((Model::new(gpu, &name, network, &run)?, optimizer));
+        }
+        let details = learner.details(options.run(), data)?;
+        Self::assemble(gpu, data, options, models, details, 0)
     }
 
     /// Records and compiles the plans round given models.
     pub(super) fn assemble(
         gpu: &Gpu,
         data: &Dataset,
-        options: RnceOptions,
-        energy: NetworkEnergy,
-        negatives: Negatives,
+        options: TrainOptions,
+        models: Vec<(Model, crate::nn::AdamOptions)>,
+        details: Details,
         step: u64,
     ) -> Result<Self> {
-        let energy_optimiser = Optimiser::new(gpu, energy.model(), options.energy_optimiser())?;
+        let learner = options.objective.learner();
         let run = RunState::at(gpu, options.seed, step)?;
-        let ring = MetricsRing::new(gpu, &METRICS, step)?;
+        let ring = MetricsRing::new(gpu, learner.metrics(), step)?;
         let device_data = data.upload(gpu)?;
-        let mut bindings = energy
-            .model()
-            .bindings()
-            .merge(&energy_optimiser.bindings())
-            .merge(&run.bindings())
-            .merge(&ring.bindings())
-            .merge(&device_data.bindings());
-        if let Negatives::Learned { mixture, optimiser } = &negatives {
-            bindings = bindings.merge(&mixture.bindings()).merge(&optimiser.bindings());
+        let mut trained = Vec::new();
+        for (model, optimizer) in models {
+            trained.push(Trained { optimizer: Optimizer::new(gpu, &model, optimizer)?, model });
         }
-        let parts = Parts {
-            gpu,
-            options: &options,
-            energy: &energy,
-            energy_optimiser: &energy_optimiser,
-            negatives: &negatives,
+        let bindings = trained
+            .iter()
+            .map(|trained| trained.model.bindings().merge(&trained.optimizer.bindings()))
+            .chain([run.bindings(), ring.bindings(), device_data.bindings()])
+            .fold(Bindings::new(), |all, bindings| all.merge(&bindings));
+        let parts = StepParts {
+            run: options.run(),
             ring: &ring,
             data: &device_data,
-            bindings: &bindings,
+            trained: &trained,
+            details: &details,
         };
-        let warm_plan = match options.warmup > 0 {
-            true => Some(parts.warm_plan()?),
-            false => None,
-        };
-        let (plan, description) = parts.plan()?;
+        let mut phases = Vec::new();
+        let mut description = String::new();
+        for (index, phase) in learner.phases(options.run()).into_iter().enumerate() {
+            let mut recording = Recording::tuned(phase.label, gpu.target());
+            learner.record(index, &mut recording, &parts)?;
+            // A recording binds only the slots it has; a run's tensors are more than one plan may
+            // need.
+            let plan = recording.compile(gpu, &bindings.only(&recording))?;
+            description = recording.describe();
+            phases.push((phase, plan));
+        }
         Ok(Self {
             gpu: gpu.clone(),
-            energy,
-            energy_optimiser,
-            negatives,
+            trained,
+            details,
+            data: data.description(),
             run,
             progress: Progress::new(ring, step),
-            fingerprint: data.fingerprint(),
-            warm_plan,
-            plan,
+            phases,
             description,
             options,
         })
     }
 
     /// The options.
-    pub fn options(&self) -> &RnceOptions {
+    pub fn options(&self) -> &TrainOptions {
         &self.options
     }
 
-    /// The context it runs on.
+    /// The device it runs on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -177,53 +144,179 @@ impl RnceTrainer {
         self.progress.step
     }
 
-    /// The plan of one training step.
+    /// The plan of one training step, behind any warm-up.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        // Every objective has a phase.
+        &self.phases[self.phases.len() - 1].1
     }
 
-    /// The kernel variants of its plans, by shape class. Under [`crate::gpu::Tuning::Measure`] they were measured when the run
-    /// was made.
+    /// The kernel variants of its plans, by shape class. Under [`crate::gpu::Tuning::Measure`] they
+    /// were measured when the run was made.
     pub fn variants(&self) -> VariantChoices {
-        let mut all = self.plan.variants().clone();
-        for (class, names) in self.warm_plan.iter().flat_map(|plan| plan.variants()) {
+        let mut all = VariantChoices::default();
+        for (class, names) in self.phases.iter().flat_map(|(_, plan)| plan.variants()) {
             all.entry(class.clone()).or_default().extend(names.iter().cloned());
         }
         all
     }
 
-    /// A table of the step's dispatches.
+    /// A table of the dispatches of one training step, behind any warm-up.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The energy as it is being trained.
-    pub fn energy(&self) -> &NetworkEnergy {
-        &self.energy
+    /// The names of the models that are trained.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.trained.iter().map(|trained| trained.model.name())
     }
 
-    /// The energy with averaged weights: what to evaluate and sample. Before the first energy step, the initial weights.
+    /// A model with averaged weights.
     ///
     /// # Errors
-    /// None in practice; [`crate::Error::Shape`] if the average does not fit.
+    /// [`Error::Argument`] if none is trained under that name.
+    pub fn averaged_model(&self, name: &str) -> Result<Model> {
+        self.model(name, Weights::Averaged)
+    }
+
+    /// A model with raw weights.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_model`].
+    pub fn raw_model(&self, name: &str) -> Result<Model> {
+        self.model(name, Weights::Raw)
+    }
+
+    /// The energy of ranking NCE with averaged weights.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the run learns something else.
     pub fn averaged_energy(&self) -> Result<NetworkEnergy> {
-        if self.step() <= self.options.warmup {
-            return Ok(self.energy.clone());
-        }
-        NetworkEnergy::new(self.energy.model().with_parameters(&self.energy_optimiser.average)?)
+        self.energy(Weights::Averaged)
     }
 
-    /// The proposal as it is being trained.
-    pub fn proposal(&self) -> &dyn Proposal {
-        self.negatives.proposal()
-    }
-
-    /// Trains up to step `until` (at most the options' `steps`), calling the observer at every multiple of `every` and at
-    /// the end. Between two evaluations nothing is read back with a wait and nothing is written from the host.
+    /// The energy of ranking NCE with raw weights.
     ///
     /// # Errors
-    /// [`crate::Error::NonFinite`] with the first bad step; the weights are those of the last good updates
-    /// ([`RnceTrainer::save_last_good`]). [`crate::Error::DeviceLost`], [`crate::Error::Timeout`]; those of the
+    /// As [`Trainer::averaged_energy`].
+    pub fn raw_energy(&self) -> Result<NetworkEnergy> {
+        self.energy(Weights::Raw)
+    }
+
+    /// The proposal of ranking NCE, with averaged weights if it is learned.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_energy`].
+    pub fn averaged_proposal(&self) -> Result<Box<dyn Proposal>> {
+        self.proposal(Weights::Averaged)
+    }
+
+    /// The proposal of ranking NCE, with raw weights if it is learned: what negatives are drawn
+    /// from.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_energy`].
+    pub fn raw_proposal(&self) -> Result<Box<dyn Proposal>> {
+        self.proposal(Weights::Raw)
+    }
+
+    /// The score with averaged weights, bound to its schedule.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the run learns something else.
+    pub fn averaged_score(&self) -> Result<ScoreNetwork> {
+        self.score(Weights::Averaged)
+    }
+
+    /// The score with raw weights, bound to its schedule.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_score`].
+    pub fn raw_score(&self) -> Result<ScoreNetwork> {
+        self.score(Weights::Raw)
+    }
+
+    /// The intermediate energy with averaged weights, bound to its schedule.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the run learns something else.
+    pub fn averaged_intermediate_energy(&self) -> Result<IntermediateEnergyNetwork> {
+        self.intermediate_energy(Weights::Averaged)
+    }
+
+    /// The intermediate energy with raw weights, bound to its schedule.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_intermediate_energy`].
+    pub fn raw_intermediate_energy(&self) -> Result<IntermediateEnergyNetwork> {
+        self.intermediate_energy(Weights::Raw)
+    }
+
+    fn model(&self, name: &str, weights: Weights) -> Result<Model> {
+        let Some(Trained { model, optimizer }) =
+            self.trained.iter().find(|trained| trained.model.name() == name)
+        else {
+            let known: Vec<&str> = self.models().collect();
+            let problem = format!("is not trained; those that are: {}", known.join(", "));
+            return Err(Error::argument("training", format!("the model `{name}`"), problem));
+        };
+        match weights {
+            Weights::Averaged => model.with_parameters(&optimizer.average),
+            Weights::Raw => Ok(model.clone()),
+        }
+    }
+
+    fn energy(&self, weights: Weights) -> Result<NetworkEnergy> {
+        match self.options.objective.ranking_nce() {
+            Some(_) => NetworkEnergy::new(self.model(super::ranking_nce::ENERGY, weights)?),
+            None => Err(self.learns_no("an energy of samples without noise")),
+        }
+    }
+
+    fn proposal(&self, weights: Weights) -> Result<Box<dyn Proposal>> {
+        if self.options.objective.ranking_nce().is_none() {
+            return Err(self.learns_no("a proposal"));
+        }
+        let super::ranking_nce::RankingNceDetails { proposal } =
+            super::objective::from_details(&self.details)?;
+        Ok(match proposal {
+            ProposalDescription::Mixture { model, shape } => {
+                Box::new(crate::proposal::Mixture::new(self.model(&model, weights)?, shape)?)
+            }
+            ProposalDescription::Uniform { bounds } => Box::new(bounds),
+        })
+    }
+
+    fn score(&self, weights: Weights) -> Result<ScoreNetwork> {
+        match self.options.objective.score() {
+            Some(score) => {
+                let model = self.model(&score.name, weights)?;
+                Ok(ScoreNetwork::predicting(model, score.prediction)?.with_schedule(score.schedule))
+            }
+            None => Err(self.learns_no("a score")),
+        }
+    }
+
+    fn intermediate_energy(&self, weights: Weights) -> Result<IntermediateEnergyNetwork> {
+        match self.options.objective.intermediate_energy() {
+            Some(energy) => Ok(IntermediateEnergyNetwork::new(self.model(&energy.name, weights)?)?
+                .with_schedule(energy.schedule)),
+            None => Err(self.learns_no("an intermediate energy")),
+        }
+    }
+
+    fn learns_no(&self, asked: &str) -> Error {
+        let problem =
+            format!("is `{}`, which learns something else than {asked}", self.options.objective.kind());
+        Error::argument("training", "the objective", problem)
+    }
+
+    /// Trains up to step `until` (at most the options' `steps`), calling the observer at every
+    /// multiple of `every` and at the end. Between two evaluations nothing is read back with a wait
+    /// and nothing is written from the host.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] with the first bad step; the weights are those of the last good updates
+    /// ([`Trainer::save_last_good`]). [`Error::DeviceLost`], [`Error::Timeout`]; those of the
     /// observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         self.train_until(until, every, observer).map_err(|error| error.at_step(self.step()))
@@ -235,10 +328,12 @@ impl RnceTrainer {
         while self.step() < until {
             let stop = (self.step() / every + 1).saturating_mul(every).min(until);
             while self.step() < stop {
-                self.submit_until(stop, observer)?;
+                let (phase, plan) = &self.phases[self.phase_of(self.step())];
+                let rows = self.progress.submit(plan, stop.min(phase.until))?;
+                self.hand_on(rows, observer);
             }
-            let records = self.collect_all()?;
-            observer.records(&records);
+            let rows = self.progress.ring.collect(true)?;
+            self.hand_on(rows, observer);
             self.progress.ring.check()?;
             // The clock leaves evaluations out.
             let paused = Instant::now();
@@ -248,140 +343,26 @@ impl RnceTrainer {
         Ok(())
     }
 
-    fn submit_until(&mut self, stop: u64, observer: &mut dyn Observer) -> Result<()> {
-        let (plan, stop) = match &self.warm_plan {
-            Some(warm) if self.progress.step < self.options.warmup => (warm, stop.min(self.options.warmup)),
-            _ => (&self.plan, stop),
+    /// The phase that a step belongs to.
+    fn phase_of(&self, step: u64) -> usize {
+        let found = self.phases.iter().position(|(phase, _)| step < phase.until);
+        found.unwrap_or(self.phases.len() - 1)
+    }
+
+    fn hand_on(&self, rows: Vec<MetricsRow>, observer: &mut dyn Observer) {
+        let names = self.options.objective.learner().metrics();
+        let record = |row: MetricsRow| {
+            let measured = &self.phases[self.phase_of(row.step)].0.metrics;
+            let values = names.iter().zip(&row.values).filter(|(name, _)| measured.contains(*name));
+            StepRecord {
+                step: row.step,
+                values: values.map(|(name, value)| ((*name).into(), *value)).collect(),
+                steps_per_second: self.progress.steps_per_second(row.step),
+            }
         };
-        let rows = self.progress.submit(plan, stop)?;
-        let records: Vec<StepRecord> = rows.into_iter().map(|row| self.record(row)).collect();
+        let records: Vec<StepRecord> = rows.into_iter().map(record).collect();
         if !records.is_empty() {
             observer.records(&records);
         }
-        Ok(())
-    }
-
-    fn collect_all(&mut self) -> Result<Vec<StepRecord>> {
-        let rows = self.progress.ring.collect(true)?;
-        Ok(rows.into_iter().map(|row| self.record(row)).collect())
-    }
-
-    fn record(&self, row: MetricsRow) -> StepRecord {
-        let learned = matches!(self.negatives, Negatives::Learned { .. });
-        let warm = row.step < self.options.warmup;
-        let proposal = learned && (warm || self.options.proposal_updates > 0);
-        let value = |at: usize, present: bool| present.then_some(row.values[at]);
-        let steps_per_second = self.progress.steps_per_second(row.step);
-        StepRecord {
-            step: row.step,
-            energy_loss: value(0, !warm),
-            proposal_loss: value(1, proposal),
-            ess: value(2, !warm),
-            energy_gradient_norm: value(3, !warm),
-            proposal_gradient_norm: value(4, proposal),
-            steps_per_second,
-        }
-    }
-}
-
-/// What the plans are recorded from.
-struct Parts<'a> {
-    gpu: &'a Gpu,
-    options: &'a RnceOptions,
-    energy: &'a NetworkEnergy,
-    energy_optimiser: &'a Optimiser,
-    negatives: &'a Negatives,
-    ring: &'a MetricsRing,
-    data: &'a DeviceData,
-    bindings: &'a Bindings,
-}
-
-impl Parts<'_> {
-    fn recording(&self, label: &str) -> Recording {
-        Recording::tuned(label, self.gpu.target())
-    }
-
-    fn warm_plan(&self) -> Result<Plan> {
-        let mut recording = self.recording("gibbs/train/warm-up");
-        let report = self.proposal_update(&mut recording, 0)?;
-        self.finish(&mut recording, report, None)?;
-        self.compile(&recording)
-    }
-
-    fn plan(&self) -> Result<(Plan, String)> {
-        let mut recording = self.recording("gibbs/train/step");
-        let (mut proposal, mut energy) = (None, None);
-        for index in 0..self.options.proposal_updates {
-            proposal = recording.scoped("proposal", |recording| self.proposal_update(recording, index))?;
-        }
-        for index in 0..self.options.energy_updates {
-            energy = Some(recording.scoped("energy", |recording| self.energy_update(recording, index))?);
-        }
-        self.finish(&mut recording, proposal, energy)?;
-        Ok((self.compile(&recording)?, recording.describe()))
-    }
-
-    /// The metrics are those of the last update of each kind.
-    fn finish(
-        &self,
-        recording: &mut Recording,
-        proposal: Option<Value>,
-        energy: Option<(Value, Column)>,
-    ) -> Result<()> {
-        let mut reports = Vec::new();
-        if let Some(prepared) = proposal {
-            reports.push(StepReport { prepared, loss: Some(METRICS[1]), norm: METRICS[4] });
-        }
-        if let Some((prepared, _)) = energy {
-            reports.push(StepReport { prepared, loss: Some(METRICS[0]), norm: METRICS[3] });
-        }
-        let column = energy.map(|(_, ess)| (METRICS[2], ess));
-        self.ring.record_finish(recording, &reports, column)
-    }
-
-    /// A recording binds only the slots it has; a run's tensors are more than one plan may need.
-    fn compile(&self, recording: &Recording) -> Result<Plan> {
-        recording.compile(self.gpu, &self.bindings.only(recording))
-    }
-
-    /// Returns the prepared optimiser step, if the proposal is learned.
-    fn proposal_update(&self, recording: &mut Recording, index: u32) -> Result<Option<Value>> {
-        let Negatives::Learned { mixture, optimiser } = self.negatives else { return Ok(None) };
-        let data = self.data.values(recording)?;
-        let stream = format!("train/proposal/{index}/batch");
-        let batch = self.options.batch;
-        let choice = self.data.choice(recording, self.options.draw)?;
-        let (x, y) = draw_batch::record(recording, data, choice, batch, 1, &stream)?;
-        let (loss, gradient) = mixture.record_likelihood(recording, x, y)?;
-        let losses = Column::all(recording, loss)?;
-        let watched = WatchedLoss { losses, metric: self.ring.slot(METRICS[1])? };
-        let (gradient, slot) = (FlatGradient::Whole(gradient), self.ring.slot(METRICS[4])?);
-        let model = mixture.model();
-        optimiser.record_watched_step(recording, model, gradient, slot, Some(watched)).map(Some)
-    }
-
-    /// Returns the prepared optimiser step and the effective sample sizes.
-    fn energy_update(&self, recording: &mut Recording, index: u32) -> Result<(Value, Column)> {
-        let data = self.data.values(recording)?;
-        let stream = format!("train/energy/{index}/batch");
-        let batch = self.options.batch;
-        let choice = self.data.choice(recording, self.options.draw)?;
-        let candidates = 1 + self.options.negatives;
-        let drawn = draw_batch::record(recording, data, choice, batch, candidates, &stream)?;
-        let stream = format!("train/energy/{index}/negatives");
-        let step = record_ranked_gradient(
-            recording,
-            self.options.objective,
-            self.energy,
-            self.negatives.proposal(),
-            drawn,
-            &stream,
-            self.options.fusion,
-        )?;
-        let watched = WatchedLoss { losses: step.loss, metric: self.ring.slot(METRICS[0])? };
-        let slot = self.ring.slot(METRICS[3])?;
-        let (model, optimiser) = (self.energy.model(), self.energy_optimiser);
-        let prepared = optimiser.record_watched_step(recording, model, step.gradient, slot, Some(watched))?;
-        Ok((prepared, step.ess))
     }
 }

@@ -30,5 +30,5 @@ pub fn pairs(flat: &[f32]) -> Vec<[f64; 2]> {
 /// A context of its own, whose counters nobody else moves.
 pub fn own_gpu() -> Gpu {
     let adapter = Some(lavapipe().gpu.info().name.clone());
-    Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() }).expect("a context")
+    Gpu::open(&GpuOptions::default().with_adapter(adapter)).expect("a context")
 }

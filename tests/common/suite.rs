@@ -1,7 +1,8 @@
-//! Which test bodies run on which adapter in which configuration, and the table of what came of them.
+//! Which test bodies run on which adapter in which configuration, and the table of what came of
+//! them.
 //!
-//! The default configuration runs everything. Another one runs again what its kernels' choices can change: the suites whose
-//! text expects a kernel with another choice, or names no kernel at all.
+//! The default configuration runs everything. Another one runs again what its kernels' choices can
+//! change: the suites whose text expects a kernel with another choice, or names no kernel at all.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,23 +1,26 @@
 //! Floor 4: trajectories, their decisions and adaptation, resampling and traces.
 
-use gibbs::gpu::random::stream_id;
+use std::mem::offset_of;
+
+use gibbs::energy::Energy;
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{Bindings, DType, Recording, Value};
-use gibbs::nn::Energy;
-use gibbs::proposal::UniformBox;
-use gibbs::sampler::begin_chains::{COLUMNS, Memory};
-use gibbs::sampler::launch::{Flight, Launch, SizeOf};
-use gibbs::sampler::metropolis::{Count, Decision};
-use gibbs::sampler::resample::Round;
-use gibbs::sampler::{
-    Anneal, Dfo, Hamiltonian, Mala, Trace, Walk, adapt_step, begin_chains, clip_chains, cumulate,
-    keep_sample, launch, leapfrog, metropolis, resample,
+use gibbs::math::Bounds;
+use gibbs::math::clip_chains;
+use gibbs::mcmc::begin_chains::{Chain, Memory, StepAdaptation};
+use gibbs::mcmc::begin_leapfrog::{BeginLeapfrog, LeapfrogTrajectory, SizeOf};
+use gibbs::mcmc::metropolis::{Count, Decision};
+use gibbs::mcmc::resample::Round;
+use gibbs::mcmc::{
+    ChainInputs, DerivativeFreeOptimizer, Hamiltonian, Mala, SampleTrace, StepSchedule, adapt_step,
+    begin_chains, begin_leapfrog, cumulative_weights, keep_sample, leapfrog, metropolis, resample,
 };
-use gibbs_reference::gpu::random::{Draw, normal, uniform};
-use gibbs_reference::sampler as reference;
-use gibbs_reference::sampler::adapt_step::Tuner;
-use gibbs_reference::sampler::leapfrog::outside;
-use gibbs_reference::sampler::metropolis::{chance, gain};
-use gibbs_reference::sampler::resample::pick;
+use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
+use gibbs_reference::mcmc as reference;
+use gibbs_reference::mcmc::adapt_step::Tuner;
+use gibbs_reference::mcmc::leapfrog::outside;
+use gibbs_reference::mcmc::metropolis::{acceptance, gain};
+use gibbs_reference::mcmc::resample::pick;
 
 use crate::EPS;
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -58,11 +61,11 @@ fn uniforms(stream: &str, inner: usize, rows: usize) -> Vec<f64> {
     uniform(draw(stream, inner), rows as u32).into_iter().step_by(4).collect()
 }
 
-/// Borders off the centre, so that some chains meet each of them.
-fn bounds(dims: usize) -> (UniformBox, Vec<f64>, Vec<f64>) {
+/// Borders off the center, so that some chains meet each of them.
+fn bounds(dims: usize) -> (Bounds, Vec<f64>, Vec<f64>) {
     let (low, high): (Vec<f32>, Vec<f32>) =
         data(53, dims).iter().map(|v| (-1.1 + 0.3 * v, 1.0 + 0.3 * v)).unzip();
-    (UniformBox::new(&low, &high).unwrap(), wide(&low), wide(&high))
+    (Bounds::new(&low, &high).unwrap(), wide(&low), wide(&high))
 }
 
 fn borders(case: &mut Case, low: &[f64], high: &[f64]) -> Value {
@@ -70,82 +73,119 @@ fn borders(case: &mut Case, low: &[f64], high: &[f64]) -> Value {
     case.input("box", [2, low.len()], &flat)
 }
 
-/// A chain memory with gradients `gradient` behind six columns that no kernel would write.
-fn memory_rows(columns: &[f32; COLUMNS], gradient: &[f32], dims: usize) -> Vec<f32> {
-    gradient.chunks_exact(dims).flat_map(|slope| [columns.as_slice(), slope].concat()).collect()
+fn numbers<T: bytemuck::NoUninit>(of: &T) -> &[f32] {
+    bytemuck::cast_slice(std::slice::from_ref(of))
 }
 
-fn column(results: &Results, dims: usize, at: usize) -> Vec<f32> {
-    results.get::<f32>("cache").into_iter().skip(at).step_by(COLUMNS + dims).collect()
+/// The adaptation of step sizes before the first step.
+fn at_start() -> StepAdaptation {
+    StepAdaptation { factor: 1.0, ..StepAdaptation::default() }
+}
+
+/// A chain memory with gradients `gradient` behind numbers that no kernel would write.
+fn memory_rows(chain: &Chain, gradient: &[f32], dims: usize) -> Vec<f32> {
+    gradient
+        .chunks_exact(dims)
+        .flat_map(|energy_gradient| [numbers(chain), energy_gradient].concat())
+        .collect()
+}
+
+/// Columns of a chain's memory.
+const ENERGY: usize = offset_of!(Chain, energy) / 4;
+const OUTSIDE: usize = offset_of!(Chain, outside) / 4;
+const ACCEPTED: usize = offset_of!(Chain, accepted) / 4;
+const ACCEPTANCE: usize = offset_of!(Chain, acceptance) / 4;
+
+/// The chains of a memory, without their gradients.
+fn chains_of(cache: &[f32], dims: usize) -> Vec<Chain> {
+    let rows = cache.chunks_exact(Chain::WORDS + dims);
+    rows.map(|row| bytemuck::pod_read_unaligned(bytemuck::cast_slice(&row[..Chain::WORDS]))).collect()
+}
+
+fn column(results: &Results, dims: usize, member: impl Fn(&Chain) -> f32) -> Vec<f32> {
+    chains_of(&results.get::<f32>("cache"), dims).iter().map(member).collect()
 }
 
 fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
     for (index, shape) in SHAPES.into_iter().enumerate() {
         let [contexts, chains, dims] = shape;
         let rows = contexts * chains;
-        let (y, slope) = (data(11, rows * dims), data(12, rows * dims));
+        let (y, energy_gradient) = (data(11, rows * dims), data(12, rows * dims));
         let (_, low, high) = bounds(dims);
-        let (scale, heat, factor) = [(1.0, 1.0, 1.0), (0.5, 2.0, 0.75)][index % 2];
+        let (scale, temperature, factor) = [(1.0, 1.0, 1.0), (0.5, 2.0, 0.75)][index % 2];
         for size_of in [SizeOf::Leapfrog, SizeOf::Langevin] {
-            let launched = Launch {
+            let launched = BeginLeapfrog {
                 stream: u32::from(stream_id("test")),
                 inner: 3,
                 size: 0.2,
                 size_of,
                 temperature: 0.7,
             };
-            let mut case = Case::new(adapter, format!("launch {shape:?}, {size_of:?}"));
+            let mut case = Case::new(adapter, format!("begin_leapfrog {shape:?}, {size_of:?}"));
             case.run_state(SEED, STEP);
-            let rows_of_memory = memory_rows(&[4.5, 9.0, 9.0, 9.0, 3.0, 0.25], &slope, dims);
+            let adaptation = StepAdaptation { factor, log_mean: 9.0, deficit: 9.0, acceptance: 9.0 };
+            let before =
+                Chain { energy: 4.5, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 3.0, acceptance: 0.25 };
+            let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
             let memory = Memory {
-                cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
-                tuner: case.input("tuner", [4], &[factor, 9.0, 9.0, 9.0]),
+                cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+                step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&adaptation)),
             };
-            let flight = Flight {
+            let trajectory = LeapfrogTrajectory {
                 momentum: case.poisoned("momentum", DType::F32, shape),
-                draft: case.poisoned("draft", DType::F32, shape),
+                proposed: case.poisoned("proposed", DType::F32, shape),
             };
             let value = case.input("y", shape, &y);
             let borders = borders(&mut case, &low, &high);
             let recording = &mut case.recording;
             let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
-            launch::record(recording, &launched, knobs, (value, borders), &memory, &flight).unwrap();
-            case.turn(knobs[0], scale);
-            case.turn(knobs[1], heat);
-            case.expect_kernels(&["launch"]);
+            begin_leapfrog::record(recording, &launched, knobs, (value, borders), &memory, &trajectory)
+                .unwrap();
+            case.knob(knobs[0], scale);
+            case.knob(knobs[1], temperature);
+            case.expect_kernels(&["begin_leapfrog"]);
             let results = case.run();
 
             let size = f64::from(0.2f32 * scale * factor);
             let eps = if size_of == SizeOf::Langevin { (2.0 * size).sqrt() } else { size };
-            let temperature = f64::from(0.7f32 * heat);
+            let temperature = f64::from(0.7f32 * temperature);
             let n = noise("test", 3, rows, dims);
-            let expected = reference::launch(&wide(&y), &wide(&slope), &n, dims, eps, temperature);
-            let push = |at: usize| temperature.sqrt() * n[at].abs() + eps * f64::from(slope[at]).abs();
+            let expected =
+                reference::begin_leapfrog(&wide(&y), &wide(&energy_gradient), &n, dims, eps, temperature);
+            let push =
+                |at: usize| temperature.sqrt() * n[at].abs() + eps * f64::from(energy_gradient[at]).abs();
             results.expect("momentum", &results.get("momentum"), &expected.momentum, |at: usize| {
                 16.0 * EPS * push(at)
             });
             let reach = |at: usize| 3.0 * EPS * f64::from(y[at]).abs() + 24.0 * EPS * eps * push(at);
-            results.expect("draft", &results.get("draft"), &expected.draft, reach);
+            results.expect("proposed", &results.get("proposed"), &expected.proposed, reach);
             let of_sum = EPS * (24.0 + (dims as f64).sqrt());
-            results.expect("kinetic", &column(&results, dims, 1), &expected.kinetic, |row: usize| {
-                of_sum * expected.kinetic[row]
-            });
-            results.expect("eps", &column(&results, dims, 2), &vec![eps; rows], |_: usize| 8.0 * EPS * eps);
-            expect_outside(&results, &column(&results, dims, 3), &expected.draft, &low, &high);
-            for (at, kept) in [(0, 4.5), (4, 3.0), (5, 0.25)] {
-                assert_eq!(column(&results, dims, at), vec![kept; rows]);
+            results.expect(
+                "kinetic",
+                &column(&results, dims, |chain| chain.kinetic),
+                &expected.kinetic,
+                |row: usize| of_sum * expected.kinetic[row],
+            );
+            let steps = column(&results, dims, |chain| chain.step);
+            results.expect("eps", &steps, &vec![eps; rows], |_: usize| 8.0 * EPS * eps);
+            let flags = column(&results, dims, |chain| chain.outside);
+            expect_outside(&results, &flags, &expected.proposed, &low, &high);
+            for chain in chains_of(&results.get::<f32>("cache"), dims) {
+                let Chain { kinetic, step, outside, .. } = chain;
+                assert_eq!(chain, Chain { kinetic, step, outside, ..before });
             }
         }
     }
 }
 
-/// Flags equal those of the reference's drafts; rows with a coordinate within rounding of a border are left out, and few.
-fn expect_outside(results: &Results, flags: &[f32], drafts: &[f64], low: &[f64], high: &[f64]) {
+/// Flags equal those of the reference's proposals; rows with a coordinate within rounding of a
+/// border are left out, and few.
+fn expect_outside(results: &Results, flags: &[f32], proposals: &[f64], low: &[f64], high: &[f64]) {
     let dims = low.len();
-    let expected = outside(drafts, low, high);
+    let expected = outside(proposals, low, high);
     let mut close = 0;
-    for (row, draft) in drafts.chunks_exact(dims).enumerate() {
-        let near = |j: usize| (draft[j] - low[j]).abs() < 1e-5 || (draft[j] - high[j]).abs() < 1e-5;
+    for (row, proposed) in proposals.chunks_exact(dims).enumerate() {
+        let near = |j: usize| (proposed[j] - low[j]).abs() < 1e-5 || (proposed[j] - high[j]).abs() < 1e-5;
         if (0..dims).any(near) {
             close += 1;
             continue;
@@ -160,29 +200,37 @@ fn inner_leapfrog_steps_equal_the_reference(adapter: &Adapter) {
     for shape in SHAPES {
         let [contexts, chains, dims] = shape;
         let rows = contexts * chains;
-        let [h, y, slope] = [21, 22, 23].map(|seed| data(seed, rows * dims));
+        let [h, y, energy_gradient] = [21, 22, 23].map(|seed| data(seed, rows * dims));
         let (_, low, high) = bounds(dims);
         let eps = 0.3f32;
         let mut case = Case::new(adapter, format!("leapfrog {shape:?}"));
-        let rows_of_memory = memory_rows(&[4.5, 2.5, eps, 9.0, 3.0, 0.25], &slope, dims);
+        let before =
+            Chain { energy: 4.5, kinetic: 2.5, step: eps, outside: 9.0, accepted: 3.0, acceptance: 0.25 };
+        let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
         let memory = Memory {
-            cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
-            tuner: case.input("tuner", [4], &[1.0; 4]),
+            cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+            step_adaptation: case.input(
+                "step_adaptation",
+                [StepAdaptation::WORDS],
+                &[1.0; StepAdaptation::WORDS],
+            ),
         };
-        let flight =
-            Flight { momentum: case.input("momentum", shape, &h), draft: case.input("draft", shape, &y) };
-        let gradient = case.input("gradient", shape, &slope);
+        let trajectory = LeapfrogTrajectory {
+            momentum: case.input("momentum", shape, &h),
+            proposed: case.input("proposed", shape, &y),
+        };
+        let gradient = case.input("gradient", shape, &energy_gradient);
         let borders = borders(&mut case, &low, &high);
-        leapfrog::record(&mut case.recording, gradient, borders, &memory, &flight).unwrap();
+        leapfrog::record(&mut case.recording, gradient, borders, &memory, &trajectory).unwrap();
         case.expect_kernels(&["leapfrog"]);
         let results = case.run();
         let eps = f64::from(eps);
-        let (momentum, draft) = reference::leapfrog(&wide(&h), &wide(&y), &wide(&slope), eps);
+        let (momentum, proposed) = reference::leapfrog(&wide(&h), &wide(&y), &wide(&energy_gradient), eps);
         results.expect("momentum", &results.get("momentum"), &momentum, |_: usize| 4.0 * EPS);
-        results.expect("draft", &results.get("draft"), &draft, |_: usize| 6.0 * EPS);
-        expect_outside(&results, &column(&results, dims, 3), &draft, &low, &high);
-        for (at, kept) in [(0, 4.5), (1, 2.5), (2, 0.3), (4, 3.0), (5, 0.25)] {
-            assert_eq!(column(&results, dims, at), vec![kept; rows]);
+        results.expect("proposed", &results.get("proposed"), &proposed, |_: usize| 6.0 * EPS);
+        expect_outside(&results, &column(&results, dims, |chain| chain.outside), &proposed, &low, &high);
+        for chain in chains_of(&results.get::<f32>("cache"), dims) {
+            assert_eq!(chain, Chain { outside: chain.outside, ..before });
         }
     }
 }
@@ -192,7 +240,7 @@ struct Ends {
     energy: Vec<f32>,
     gradient: Vec<f32>,
     momentum: Vec<f32>,
-    draft: Vec<f32>,
+    proposed: Vec<f32>,
     cache: Vec<f32>,
     y: Vec<f32>,
 }
@@ -202,19 +250,26 @@ impl Ends {
 
     /// Gains between about -4 and 4; every fifth row is outside the box.
     fn new(rows: usize, dims: usize) -> Self {
-        let [gradient, momentum, draft, y, old] = [31, 32, 33, 34, 35].map(|seed| data(seed, rows * dims));
+        let [gradient, momentum, proposed, y, old] = [31, 32, 33, 34, 35].map(|seed| data(seed, rows * dims));
         let (energy, before, kinetic) = (data(36, rows), data(37, rows), data(38, rows));
         let shift = dims as f32 * 0.17;
         let cache = (0..rows).flat_map(|row| {
             let outside = if row % 5 == 4 { 1.0 } else { 0.0 };
-            let columns = [2.0 * before[row] + shift, kinetic[row].abs(), Self::EPS, outside, 3.0, 9.0];
-            [&columns, &old[row * dims..(row + 1) * dims]].concat()
+            let chain = Chain {
+                energy: 2.0 * before[row] + shift,
+                kinetic: kinetic[row].abs(),
+                step: Self::EPS,
+                outside,
+                accepted: 3.0,
+                acceptance: 9.0,
+            };
+            [numbers(&chain), &old[row * dims..(row + 1) * dims]].concat()
         });
         let energy = energy.iter().map(|v| 2.0 * v).collect();
-        Self { cache: cache.collect(), energy, gradient, momentum, draft, y }
+        Self { cache: cache.collect(), energy, gradient, momentum, proposed, y }
     }
 
-    fn record(&self, case: &mut Case, decision: &Decision, heat: f32, dims: usize, packed: bool) {
+    fn record(&self, case: &mut Case, decision: &Decision, temperature: f32, dims: usize, packed: bool) {
         let rows = self.energy.len();
         let shape = [rows, 1, dims];
         case.run_state(SEED, STEP);
@@ -223,19 +278,30 @@ impl Ends {
             false => case.input("energy", [rows, 1], &self.energy),
         };
         let gradient = case.input("gradient", shape, &self.gradient);
-        let flight = Flight {
+        let trajectory = LeapfrogTrajectory {
             momentum: case.input("momentum", shape, &self.momentum),
-            draft: case.input("draft", shape, &self.draft),
+            proposed: case.input("proposed", shape, &self.proposed),
         };
         let memory = Memory {
-            cache: case.input("cache", [rows, COLUMNS + dims], &self.cache),
-            tuner: case.input("tuner", [4], &[1.0; 4]),
+            cache: case.input("cache", [rows, Chain::WORDS + dims], &self.cache),
+            step_adaptation: case.input(
+                "step_adaptation",
+                [StepAdaptation::WORDS],
+                &[1.0; StepAdaptation::WORDS],
+            ),
         };
         let y = case.input("y", shape, &self.y);
         let knob = case.recording.knob("temperature", 1.0);
-        metropolis::record(&mut case.recording, decision, knob, (energy, gradient), (&memory, &flight), y)
-            .unwrap();
-        case.turn(knob, heat);
+        metropolis::record(
+            &mut case.recording,
+            decision,
+            knob,
+            (energy, gradient),
+            (&memory, &trajectory),
+            y,
+        )
+        .unwrap();
+        case.knob(knob, temperature);
         case.expect_kernels(&["metropolis"]);
     }
 }
@@ -252,19 +318,20 @@ fn decisions_equal_the_reference(adapter: &Adapter) {
         let results = case.run();
 
         let temperature = f64::from(0.8f32 * 1.5);
-        let cached = |row: usize, at: usize| f64::from(ends.cache[row * (COLUMNS + dims) + at]);
-        let before: Vec<f64> = (0..rows).map(|row| cached(row, 0) + cached(row, 1)).collect();
-        let (slope, h) = (wide(&ends.gradient), wide(&ends.momentum));
-        let gains = gain(&before, &wide(&ends.energy), &slope, &h, f64::from(Ends::EPS));
+        let chains = chains_of(&ends.cache, dims);
+        let before: Vec<f64> =
+            chains.iter().map(|chain| f64::from(chain.energy) + f64::from(chain.kinetic)).collect();
+        let (energy_gradient, h) = (wide(&ends.gradient), wide(&ends.momentum));
+        let gains = gain(&before, &wide(&ends.energy), &energy_gradient, &h, f64::from(Ends::EPS));
         let u = uniforms("test", 5, rows);
         let (mut y, mut cache) = (wide(&ends.y), wide(&ends.cache));
         // Energies up to 15 and dims momenta below 2.
         let error = 4.0 * EPS * (15.0 + 2.0 * dims as f64) / temperature;
         let mut close = Vec::new();
         for row in 0..rows {
-            let inside = cached(row, 3) == 0.0;
-            let first = row * (COLUMNS + dims);
-            cache[first + 5] = if inside { chance(gains[row], temperature) } else { 0.0 };
+            let inside = chains[row].outside == 0.0;
+            let first = row * (Chain::WORDS + dims);
+            cache[first + ACCEPTANCE] = if inside { acceptance(gains[row], temperature) } else { 0.0 };
             if (gains[row] / temperature - u[row].ln()).abs() < error {
                 close.push(row);
             }
@@ -272,20 +339,20 @@ fn decisions_equal_the_reference(adapter: &Adapter) {
             seen[usize::from(accepted)] += 1;
             if accepted {
                 y[row * dims..(row + 1) * dims]
-                    .copy_from_slice(&wide(&ends.draft)[row * dims..(row + 1) * dims]);
-                cache[first] = f64::from(ends.energy[row]);
-                cache[first + 4] += if count == Count::Yes { 1.0 } else { 0.0 };
-                cache[first + COLUMNS..first + COLUMNS + dims]
-                    .copy_from_slice(&slope[row * dims..(row + 1) * dims]);
+                    .copy_from_slice(&wide(&ends.proposed)[row * dims..(row + 1) * dims]);
+                cache[first + ENERGY] = f64::from(ends.energy[row]);
+                cache[first + ACCEPTED] += if count == Count::Yes { 1.0 } else { 0.0 };
+                cache[first + Chain::WORDS..first + Chain::WORDS + dims]
+                    .copy_from_slice(&energy_gradient[row * dims..(row + 1) * dims]);
             }
         }
         assert!(close.len() * 50 <= rows, "{} of {rows} decisions are ties", close.len());
         let skipped = |row: usize| if close.contains(&row) { 10.0 } else { 0.0 };
         results.expect("y", &results.get("y"), &y, |at: usize| skipped(at / dims));
-        // The chance: the gain's error and that of the exponential.
+        // The acceptance: the gain's error and that of the exponential.
         results.expect("cache", &results.get("cache"), &cache, |at: usize| {
-            let of_chance = if at % (COLUMNS + dims) == 5 { error + 8e-6 } else { 0.0 };
-            skipped(at / (COLUMNS + dims)) + of_chance
+            let of_chance = if at % (Chain::WORDS + dims) == ACCEPTANCE { error + 8e-6 } else { 0.0 };
+            skipped(at / (Chain::WORDS + dims)) + of_chance
         });
     }
     assert!(seen.iter().all(|&count| count > 100), "both decisions are met: {seen:?}");
@@ -296,13 +363,13 @@ fn trajectories_that_fail_are_rejected(adapter: &Adapter) {
     let mut ends = Ends::new(8, dims);
     // Far downhill: accepted for certain, were there nothing else.
     ends.energy = vec![-500.0; 8];
-    ends.cache.iter_mut().skip(3).step_by(COLUMNS + dims).for_each(|outside| *outside = 0.0);
+    ends.cache.iter_mut().skip(OUTSIDE).step_by(Chain::WORDS + dims).for_each(|outside| *outside = 0.0);
     ends.energy[1] = f32::NAN;
     ends.energy[2] = f32::NEG_INFINITY;
     ends.gradient[3 * dims + 1] = f32::NAN;
     ends.gradient[4 * dims] = 1e16;
     ends.momentum[5 * dims] = f32::INFINITY;
-    ends.draft[6 * dims + 1] = f32::NAN;
+    ends.proposed[6 * dims + 1] = f32::NAN;
     let decision =
         Decision { stream: u32::from(stream_id("test")), inner: 0, temperature: 1.0, count: Count::Yes };
     let mut case = Case::new(adapter, "metropolis with faults");
@@ -312,11 +379,16 @@ fn trajectories_that_fail_are_rejected(adapter: &Adapter) {
     for row in 0..8 {
         let accepted = row == 0 || row == 7;
         let at = row * dims..(row + 1) * dims;
-        let expected = if accepted { &ends.draft[at.clone()] } else { &ends.y[at.clone()] };
+        let expected = if accepted { &ends.proposed[at.clone()] } else { &ends.y[at.clone()] };
         assert_eq!(&y[at], expected, "{}: row {row}", adapter.name);
-        let (count, chance) = if accepted { (4.0, 1.0) } else { (3.0, 0.0) };
-        assert_eq!(column(&results, dims, 4)[row], count, "{}: row {row}", adapter.name);
-        assert_eq!(column(&results, dims, 5)[row], chance, "{}: row {row}", adapter.name);
+        let (count, acceptance) = if accepted { (4.0, 1.0) } else { (3.0, 0.0) };
+        assert_eq!(column(&results, dims, |chain| chain.accepted)[row], count, "{}: row {row}", adapter.name);
+        assert_eq!(
+            column(&results, dims, |chain| chain.acceptance)[row],
+            acceptance,
+            "{}: row {row}",
+            adapter.name
+        );
     }
 }
 
@@ -334,12 +406,12 @@ fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
         let value = case.input("y", shape, &y);
         let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
         case.output("cache", memory.cache);
-        case.output("tuner", memory.tuner);
+        case.output("step_adaptation", memory.step_adaptation);
         case.expect_kernels(&["begin_chains"]);
         let results = case.run();
         let expected = reference::begin_chains(&wide(&energies), &wide(&slopes));
         results.expect("cache", &results.get("cache"), &expected, |_: usize| 0.0);
-        assert_eq!(results.get::<f32>("tuner"), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(results.get::<f32>("step_adaptation"), numbers(&at_start()));
         assert_eq!(results.get::<f32>("y"), y);
     }
     // What is not finite about a start shows in it.
@@ -360,11 +432,15 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
         let mut case = Case::new(adapter, format!("adapt {rows} rows, {steps} steps"));
         let rows_of_memory: Vec<f32> = chances
             .iter()
-            .flat_map(|&chance| [vec![9.0; 5], vec![chance], vec![7.0; dims]].concat())
+            .flat_map(|&acceptance| {
+                let chain =
+                    Chain { energy: 9.0, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 9.0, acceptance };
+                [numbers(&chain).to_vec(), vec![7.0; dims]].concat()
+            })
             .collect();
         let memory = Memory {
-            cache: case.input("cache", [rows, COLUMNS + dims], &rows_of_memory),
-            tuner: case.input("tuner", [4], &[1.0, 0.0, 0.0, 0.0]),
+            cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+            step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&at_start())),
         };
         for index in 0..steps {
             adapt_step::record(&mut case.recording, &memory, 0.6, (index, steps)).unwrap();
@@ -372,14 +448,16 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
         case.expect_kernels(&vec!["adapt_step"; steps]);
         let results = case.run();
         let acceptance = wide(&chances).iter().sum::<f64>() / rows as f64;
-        let mut tuner = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
+        let mut step_adaptation = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
         for t in 1..=steps {
-            tuner = reference::adapt_step(tuner, acceptance, 0.6, t, steps);
+            step_adaptation = reference::adapt_step(step_adaptation, acceptance, 0.6, t, steps);
         }
-        let expected = [tuner.factor, tuner.log_mean, tuner.deficit, acceptance];
-        // The deficit is multiplied by up to 20 sqrt(12), its logarithm's error is relative to the factor.
-        let bound = [1e-4 * tuner.factor, 3e-5, 1e-6, 1e-6];
-        results.expect("tuner", &results.get("tuner"), &expected, &bound[..]);
+        let expected =
+            [step_adaptation.factor, step_adaptation.log_mean, step_adaptation.deficit, acceptance];
+        // The deficit is multiplied by up to 20 sqrt(12), its logarithm's error is relative to the
+        // factor.
+        let bound = [1e-4 * step_adaptation.factor, 3e-5, 1e-6, 1e-6];
+        results.expect("step_adaptation", &results.get("step_adaptation"), &expected, &bound[..]);
     }
 }
 
@@ -399,7 +477,7 @@ fn chains_are_clipped_and_columns_kept(adapter: &Adapter) {
         keep_sample::record(&mut case.recording, value, columns.clone(), some, 0).unwrap();
         case.expect_kernels(&["clip_chains", "keep_sample", "keep_sample"]);
         let results = case.run();
-        let expected = reference::clip_chains(&wide(&y), &low, &high);
+        let expected = gibbs_reference::math::clip_chains(&wide(&y), &low, &high);
         assert!(rows < 9 || expected != wide(&y), "nothing was clipped");
         results.expect("y", &results.get("y"), &expected, |_: usize| 0.0);
         let n = rows * dims;
@@ -410,7 +488,7 @@ fn chains_are_clipped_and_columns_kept(adapter: &Adapter) {
     }
     let mut case = Case::new(adapter, "clip a fault");
     let value = case.input("y", [1, 3, 1], &[f32::NAN, 5.0, f32::INFINITY]);
-    clip_chains::record(&mut case.recording, value, &UniformBox::new(&[0.0], &[1.0]).unwrap()).unwrap();
+    clip_chains::record(&mut case.recording, value, &Bounds::new(&[0.0], &[1.0]).unwrap()).unwrap();
     let y: Vec<f32> = case.run().get("y");
     assert!(!y[0].is_finite() && y[1] == 1.0 && !y[2].is_finite(), "{}: {y:?}", adapter.name);
 }
@@ -423,19 +501,21 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
         // Up to 300 apart, and a shift that would overflow or underflow were it not taken out.
         for (scale, shift) in [(2.0, 0.0), (150.0, 4e4), (1e37, -2e38)] {
             let energies: Vec<f32> = data(61, contexts * samples).iter().map(|v| scale * v + shift).collect();
-            let mut case = Case::new(adapter, format!("cumulate {contexts} x {samples}, {scale}"));
+            let mut case = Case::new(adapter, format!("cumulative_weights {contexts} x {samples}, {scale}"));
             let energy = match index % 2 {
                 0 => case.input("energy", [contexts * samples, 1], &energies),
                 _ => case.packed("energy", contexts * samples, 1, &energies),
             };
             let knob = case.recording.knob("temperature", 1.0);
-            let sums = cumulate::record(&mut case.recording, energy, knob, [contexts, samples]).unwrap();
-            case.turn(knob, 1.5);
+            let sums =
+                cumulative_weights::record(&mut case.recording, energy, knob, [contexts, samples]).unwrap();
+            case.knob(knob, 1.5);
             case.output("sums", sums);
-            case.expect_kernels(&["cumulate"]);
+            case.expect_kernels(&["cumulative_weights"]);
             let results = case.run();
-            let expected = reference::cumulate(&wide(&energies), samples, 1.5);
-            // Sums of a lane's share and over 256 lanes; the exponential, and its argument's rounding, up to 87.
+            let expected = reference::cumulative_weights(&wide(&energies), samples, 1.5);
+            // Sums of a lane's share and over 256 lanes; the exponential, and its argument's
+            // rounding, up to 87.
             let relative = EPS * (samples as f64 / 256.0 + 256.0 + 90.0) + 8e-6;
             results
                 .expect("sums", &results.get("sums"), &expected, |at: usize| relative * expected[at] + 1e-30);
@@ -451,15 +531,15 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
         energies[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 2 + usize::from(at % 5 == 0)];
         masked[at] = f64::INFINITY;
     }
-    let mut case = Case::new(adapter, "cumulate with faults");
+    let mut case = Case::new(adapter, "cumulative_weights with faults");
     let energy = case.input("energy", [700, 1], &energies);
     let knob = case.recording.knob("temperature", 1.0);
-    let sums = cumulate::record(&mut case.recording, energy, knob, [1, 700]).unwrap();
-    case.turn(knob, 1.0);
+    let sums = cumulative_weights::record(&mut case.recording, energy, knob, [1, 700]).unwrap();
+    case.knob(knob, 1.0);
     case.output("sums", sums);
     let results = case.run();
     let found: Vec<f32> = results.get("sums");
-    let expected = reference::cumulate(&masked, 700, 1.0);
+    let expected = reference::cumulative_weights(&masked, 700, 1.0);
     results.expect("sums", &found, &expected, |at: usize| 5e-5 * expected[at] + 1e-30);
     for at in (1..700).filter(|&at| masked[at].is_infinite()) {
         assert_eq!(
@@ -477,8 +557,10 @@ fn samples_are_drawn_as_in_the_reference(adapter: &Adapter) {
         let rows = contexts * samples;
         let y: Vec<f32> = data(63, rows * dims).iter().map(|v| 1.2 * v).collect();
         let energies = data(64, rows);
-        let sums: Vec<f32> =
-            reference::cumulate(&wide(&energies), samples, 0.3).iter().map(|sum| *sum as f32).collect();
+        let sums: Vec<f32> = reference::cumulative_weights(&wide(&energies), samples, 0.3)
+            .iter()
+            .map(|sum| *sum as f32)
+            .collect();
         let (bounds, low, high) = bounds(dims);
         for (share, scale) in [(0.0, 1.0), (0.25, 0.5)] {
             let round = Round {
@@ -495,7 +577,7 @@ fn samples_are_drawn_as_in_the_reference(adapter: &Adapter) {
             let out = case.poisoned("out", DType::F32, shape);
             let knob = case.recording.knob("step_scale", 1.0);
             resample::record(&mut case.recording, &round, knob, &bounds, cumulative, (value, out)).unwrap();
-            case.turn(knob, scale);
+            case.knob(knob, scale);
             case.expect_kernels(&["resample"]);
             let results = case.run();
             let u = uniforms("pick", 4, rows);
@@ -515,7 +597,7 @@ fn samples_are_drawn_as_in_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Whether the rounding of `u * total` may pick a neighbour.
+/// Whether the rounding of `u * total` may pick a neighbor.
 fn close_to_a_border(sums: &[f32], samples: usize, row: usize, u: f64) -> bool {
     let sums = &sums[row / samples * samples..][..samples];
     let total = f64::from(sums[samples - 1]);
@@ -530,16 +612,17 @@ fn a_context_without_a_finite_energy_shows(adapter: &Adapter) {
     let out = case.poisoned("out", DType::F32, [2, 3, 1]);
     let recording = &mut case.recording;
     let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
-    let sums = cumulate::record(recording, energy, knobs[1], [2, 3]).unwrap();
+    let sums = cumulative_weights::record(recording, energy, knobs[1], [2, 3]).unwrap();
     let round = Round { picks: 1, stream: 2, inner: 0, noise: 0.0 };
-    let bounds = UniformBox::new(&[0.0], &[1.0]).unwrap();
+    let bounds = Bounds::new(&[0.0], &[1.0]).unwrap();
     resample::record(recording, &round, knobs[0], &bounds, sums, (y, out)).unwrap();
     let out: Vec<f32> = case.run().get("out");
     assert!(out[..3].iter().all(|v| !v.is_finite()), "{}: {out:?}", adapter.name);
     assert_eq!(out[3..], [0.4; 3], "{}", adapter.name);
 }
 
-/// An energy whose values and gradients are given tensors, wherever it is asked: chains meet known numbers.
+/// An energy whose values and gradients are given tensors, wherever it is asked: chains meet known
+/// numbers.
 struct Given {
     shape: [usize; 3],
 }
@@ -559,8 +642,8 @@ impl Energy for Given {
     }
 }
 
-/// One chain as the reference runs it on [`Given`]: positions after every counted step, the accepted count, and whether a
-/// decision or a border was within rounding.
+/// One chain as the reference runs it on [`Given`]: positions after every counted step, the
+/// accepted count, and whether a decision or a border was within rounding.
 struct Replay {
     y: Vec<Vec<f64>>,
     accepted: Vec<f64>,
@@ -572,108 +655,119 @@ fn replay(
     chain: &Hamiltonian,
     eps: impl Fn(f64) -> f64,
     start: &[f64],
-    slope: &[f64],
+    energy_gradient: &[f64],
     dims: usize,
 ) -> Replay {
     let rows = start.len() / dims;
     let bounds = chain.bounds.as_ref().unwrap();
     let (low, high) = (wide(bounds.low()), wide(bounds.high()));
-    let mut y = reference::clip_chains(start, &low, &high);
+    let mut y = gibbs_reference::math::clip_chains(start, &low, &high);
     let mut all = Replay { y: Vec::new(), accepted: vec![0.0; rows], close: vec![false; rows], factor: 1.0 };
-    let mut tuner = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
-    for inner in 0..chain.warm_up + chain.steps {
-        let index = inner.saturating_sub(chain.warm_up);
-        let eps = eps(chain.sizes.at(index, chain.steps) * tuner.factor);
-        let heat = chain.temperatures.at(index, chain.steps);
+    let mut step_adaptation = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
+    for inner in 0..chain.warmup + chain.steps {
+        let index = inner.saturating_sub(chain.warmup);
+        let eps = eps(chain.step_sizes.at(index, chain.steps) * step_adaptation.factor);
+        let temperature = chain.temperatures.at(index, chain.steps);
         let n = noise("test/momentum", inner, rows, dims);
-        let begun = reference::launch(&y, slope, &n, dims, eps, heat);
-        let (mut h, mut draft) = (begun.momentum, begun.draft);
+        let begun = reference::begin_leapfrog(&y, energy_gradient, &n, dims, eps, temperature);
+        let (mut h, mut proposed) = (begun.momentum, begun.proposed);
         for _ in 1..chain.leapfrogs {
-            (h, draft) = reference::leapfrog(&h, &draft, slope, eps);
+            (h, proposed) = reference::leapfrog(&h, &proposed, energy_gradient, eps);
         }
-        let beyond = outside(&draft, &low, &high);
-        let gains = gain(&begun.kinetic, &vec![0.0; rows], slope, &h, eps);
+        let beyond = outside(&proposed, &low, &high);
+        let gains = gain(&begun.kinetic, &vec![0.0; rows], energy_gradient, &h, eps);
         let u = uniforms("test/accept", inner, rows);
         let mut chances = 0.0;
         for row in 0..rows {
             let at = row * dims..(row + 1) * dims;
             let edge = |j: usize| {
-                let v = draft[row * dims + j];
+                let v = proposed[row * dims + j];
                 (v - low[j]).abs() < 1e-4 || (v - high[j]).abs() < 1e-4
             };
-            all.close[row] |= (gains[row] / heat - u[row].ln()).abs() < 1e-4 || (0..dims).any(edge);
-            chances += if beyond[row] { 0.0 } else { chance(gains[row], heat) };
-            if !beyond[row] && reference::metropolis(gains[row], heat, u[row]) {
-                y[at.clone()].copy_from_slice(&draft[at]);
-                all.accepted[row] += f64::from(u8::from(inner >= chain.warm_up));
+            all.close[row] |= (gains[row] / temperature - u[row].ln()).abs() < 1e-4 || (0..dims).any(edge);
+            chances += if beyond[row] { 0.0 } else { acceptance(gains[row], temperature) };
+            if !beyond[row] && reference::metropolis(gains[row], temperature, u[row]) {
+                y[at.clone()].copy_from_slice(&proposed[at]);
+                all.accepted[row] += f64::from(u8::from(inner >= chain.warmup));
             }
         }
-        match inner < chain.warm_up {
+        match inner < chain.warmup {
             true => {
                 let mean = chances / rows as f64;
-                tuner = reference::adapt_step(tuner, mean, chain.target, inner + 1, chain.warm_up);
+                step_adaptation = reference::adapt_step(
+                    step_adaptation,
+                    mean,
+                    chain.target_acceptance,
+                    inner + 1,
+                    chain.warmup,
+                );
             }
             false => all.y.push(y.clone()),
         }
     }
-    all.factor = tuner.factor;
+    all.factor = step_adaptation.factor;
     all
 }
 
 fn whole_chains_equal_the_reference(adapter: &Adapter) {
-    let sizes = Anneal::Geometric { first: 0.05, last: 0.01 };
-    let temperatures = Anneal::Polynomial { first: 2.0, last: 0.5, power: 2.0 };
-    for (shape, leapfrogs, warm_up) in
+    let step_sizes = StepSchedule::Geometric { first: 0.05, last: 0.01 };
+    let temperatures = StepSchedule::Polynomial { first: 2.0, last: 0.5, power: 2.0 };
+    for (shape, leapfrogs, warmup) in
         [([7, 9, 3], 1, 0), ([7, 9, 3], 1, 3), ([1, 65, 2], 3, 0), ([5, 13, 5], 3, 2)]
     {
         let dims = shape[2];
         let n: usize = shape.iter().product();
         // Some starts outside the box.
         let start: Vec<f32> = data(71, n).iter().map(|v| 1.3 * v).collect();
-        let slope = data(72, n);
+        let energy_gradient = data(72, n);
         let (bounds, ..) = bounds(dims);
-        let chain = Hamiltonian {
-            steps: 4,
-            leapfrogs,
-            sizes,
-            temperatures,
-            warm_up,
-            target: 0.7,
-            bounds: Some(bounds),
-        };
+        let chain = Hamiltonian::default()
+            .with_steps(4)
+            .with_leapfrogs(leapfrogs)
+            .with_step_sizes(step_sizes)
+            .with_temperatures(temperatures)
+            .with_warmup(warmup)
+            .with_target_acceptance(0.7)
+            .with_bounds(bounds);
         let mut case =
-            Case::new(adapter, format!("chains {shape:?}, {leapfrogs} leapfrogs, warm-up {warm_up}"));
+            Case::new(adapter, format!("chains {shape:?}, {leapfrogs} leapfrogs, warm-up {warmup}"));
         case.run_state(SEED, STEP);
-        case.input("gradient", shape, &slope);
+        case.input("gradient", shape, &energy_gradient);
         case.input("energy", [n / dims, 1], &data(73, n / dims));
         let y = case.input("y", shape, &start);
         let trace = case.poisoned("trace", DType::F32, [2, shape[0], shape[1], dims]);
         let energy = Given { shape };
-        let trace = Some(Trace { value: trace, thin: 2 });
-        let walk = Walk { energy: &energy, context: None, y, stream: "test", trace };
+        let trace = Some(SampleTrace { value: trace, thin: 2 });
+        let inputs = ChainInputs { energy: &energy, context: None, y, stream: "test", trace };
         let adjusted = leapfrogs == 1;
         let walked = match adjusted {
             true => {
-                let Hamiltonian { steps, bounds, target, .. } = chain.clone();
-                Mala { steps, sizes, temperatures, warm_up, target, bounds }
-                    .record(&mut case.recording, &walk)
+                let Hamiltonian { steps, bounds, target_acceptance, .. } = chain.clone();
+                Mala::default()
+                    .with_steps(steps)
+                    .with_step_sizes(step_sizes)
+                    .with_temperatures(temperatures)
+                    .with_warmup(warmup)
+                    .with_target_acceptance(target_acceptance)
+                    .with_bounds(bounds)
+                    .record(&mut case.recording, &inputs)
                     .unwrap()
             }
-            false => chain.record(&mut case.recording, &walk).unwrap(),
+            false => chain.record(&mut case.recording, &inputs).unwrap(),
         };
         case.output("accepted", walked.accepted.unwrap());
-        case.output("tuner", walked.tuner.unwrap());
+        case.output("step_adaptation", walked.step_adaptation.unwrap());
         for knob in [walked.step_scale, walked.temperature] {
-            case.turn(knob, 1.0);
+            case.knob(knob, 1.0);
         }
         let mut stems = vec!["clip_chains", "begin_chains"];
-        for step in 0..warm_up + 4 {
-            stems.push("launch");
+        for step in 0..warmup + 4 {
+            stems.push("begin_leapfrog");
             stems.extend(vec!["leapfrog"; leapfrogs - 1]);
             stems.push("metropolis");
             match step {
-                _ if step < warm_up => stems.push("adapt_step"),
-                _ if (step - warm_up) % 2 == 1 => stems.push("keep_sample"),
+                _ if step < warmup => stems.push("adapt_step"),
+                _ if (step - warmup) % 2 == 1 => stems.push("keep_sample"),
                 _ => {}
             }
         }
@@ -681,7 +775,7 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
         case.expect_kernels(&stems);
         let results = case.run();
         let eps = |size: f64| if adjusted { (2.0 * size).sqrt() } else { size };
-        let expected = replay(&chain, eps, &wide(&start), &wide(&slope), dims);
+        let expected = replay(&chain, eps, &wide(&start), &wide(&energy_gradient), dims);
         let ties = expected.close.iter().filter(|&&tie| tie).count();
         let rows = n / dims;
         assert!(ties * 10 <= rows, "{ties} of {rows} chains met a tie");
@@ -697,45 +791,45 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
         results.expect("accepted", &results.get("accepted"), &expected.accepted, of_row);
         let total: f64 = expected.accepted.iter().sum();
         assert!(total > 0.0 && total < 4.0 * rows as f64, "both decisions are met");
-        let factor = results.get::<f32>("tuner")[0];
+        let factor = results.get::<f32>("step_adaptation")[0];
         results.expect("factor", &[factor], &[expected.factor], |_: usize| 2e-3 * expected.factor);
     }
 }
 
 fn rounds_of_resampling_end_where_the_chains_are(adapter: &Adapter) {
-    for iterations in [1, 2, 3] {
+    for steps in [1, 2, 3] {
         let shape = [3, 65, 2];
         let rows = shape[0] * shape[1];
         let y: Vec<f32> = data(81, rows * 2).iter().map(|v| 1.4 * v).collect();
         let energies = data(82, rows);
         let (bounds, low, high) = bounds(2);
-        let mut case = Case::new(adapter, format!("dfo, {iterations} rounds"));
+        let mut case = Case::new(adapter, format!("dfo, {steps} rounds"));
         case.run_state(SEED, STEP);
         case.input("energy", [rows, 1], &energies);
         let value = case.input("y", shape, &y);
         let energy = Given { shape };
-        let walk = Walk { energy: &energy, context: None, y: value, stream: "test", trace: None };
-        let dfo = Dfo { iterations, noise: 0.5, shrink: 0.25, bounds };
-        let walked = dfo.record(&mut case.recording, &walk).unwrap();
-        case.turn(walked.step_scale, 1.0);
-        case.turn(walked.temperature, 1.0);
+        let inputs = ChainInputs { energy: &energy, context: None, y: value, stream: "test", trace: None };
+        let dfo = DerivativeFreeOptimizer::new(bounds).with_steps(steps).with_noise(0.5).with_shrink(0.25);
+        let walked = dfo.record(&mut case.recording, &inputs).unwrap();
+        case.knob(walked.step_scale, 1.0);
+        case.knob(walked.temperature, 1.0);
         let mut stems = vec!["clip_chains"];
-        stems.extend(["cumulate", "resample"].repeat(iterations));
-        if iterations % 2 == 1 {
+        stems.extend(["cumulative_weights", "resample"].repeat(steps));
+        if steps % 2 == 1 {
             stems.push("keep_sample");
         }
         case.expect_kernels(&stems);
         let results = case.run();
-        let mut expected = reference::clip_chains(&wide(&y), &low, &high);
-        let sums = reference::cumulate(&wide(&energies), shape[1], 1.0);
-        let narrow: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
+        let mut expected = gibbs_reference::math::clip_chains(&wide(&y), &low, &high);
+        let sums = reference::cumulative_weights(&wide(&energies), shape[1], 1.0);
+        let fusable: Vec<f32> = sums.iter().map(|sum| *sum as f32).collect();
         // A tie moves all that descends from its sample.
         let mut close = vec![false; rows];
-        for round in 0..iterations {
+        for round in 0..steps {
             let u = uniforms("test/pick", round, rows);
             let picked = pick(&sums, shape[1], &u);
             let near = |row: usize| {
-                let row_sums = &narrow[row / 65 * 65..][..65];
+                let row_sums = &fusable[row / 65 * 65..][..65];
                 row_sums.iter().any(|&sum| (f64::from(sum) - u[row] * f64::from(row_sums[64])).abs() < 1e-3)
             };
             close = (0..rows).map(|row| close[row / 65 * 65 + picked[row]] || near(row)).collect();

@@ -3,9 +3,9 @@
 use std::iter::repeat_n;
 
 use gibbs::Error;
-use gibbs::energy::{Labelled, Labels, contrastive};
 use gibbs::gpu::{Column, DType, DeviceClass, Recording, Shape};
-use gibbs_reference::energy::contrastive as reference;
+use gibbs::loss::{EnergyTargets, Labels, contrastive_energy_prediction};
+use gibbs_reference::loss::contrastive_energy_prediction as reference;
 
 use crate::EPS;
 use crate::common::{Adapter, CLASSES, Case, Results, data, every_adapter, wide};
@@ -45,7 +45,7 @@ const FIRST: usize = 3;
 const STRIDE: usize = 2;
 
 /// Adds the rows of a network and a column among other numbers.
-pub fn labelled(case: &mut Case, energy: &[f32], output: &[f32], beta: f64, packed: bool) -> Labelled {
+pub fn labeled(case: &mut Case, energy: &[f32], output: &[f32], beta: f64, packed: bool) -> EnergyTargets {
     let rows = output.len();
     let output = match packed {
         true => case.packed("output", rows, 1, output),
@@ -57,7 +57,7 @@ pub fn labelled(case: &mut Case, energy: &[f32], output: &[f32], beta: f64, pack
     }
     let value = case.input("energy", [spread.len()], &spread);
     let energies = Column { value, first: FIRST, stride: STRIDE, count: rows };
-    Labelled { output, energies, beta }
+    EnergyTargets { output, energies, beta }
 }
 
 fn run(
@@ -82,24 +82,26 @@ fn run_tuned(
 ) -> Results {
     let name = format!("contrastive {label} {labels:?} {shape:?} beta {beta} {class:?}");
     let mut case = Case::tuned(adapter, class, name);
-    let labelled = labelled(&mut case, energy, output, beta, shape.0 % 2 == 1);
-    let written = contrastive::record(&mut case.recording, labels, shape, &labelled).unwrap();
+    let labeled = labeled(&mut case, energy, output, beta, shape.0 % 2 == 1);
+    let written =
+        contrastive_energy_prediction::record(&mut case.recording, labels, shape, &labeled).unwrap();
     case.output("loss", written.loss);
-    case.output("seed", written.seed);
+    case.output("output_gradient", written.output_gradient);
     case.output("ess", written.ess);
-    case.expect_kernels(&["contrastive"]);
+    case.expect_kernels(&["contrastive_energy_prediction"]);
     case.run()
 }
 
 fn reference_of(labels: Labels) -> Option<f64> {
     match labels {
-        Labels::Normalised => None,
-        Labels::Unnormalised { reference } => Some(reference),
+        Labels::Normalized => None,
+        Labels::Unnormalized { reference } => Some(reference),
     }
 }
 
-/// Compares with the reference. Relative errors of labels and shares in units: `exp` of an argument `x` is within
-/// `3 + 2 |x|`, and `x` within 1 of itself per operation that made it; sums add the root of their terms.
+/// Compares with the reference. Relative errors of labels and shares in units: `exp` of an argument
+/// `x` is within `3 + 2 |x|`, and `x` within 1 of itself per operation that made it; sums add the
+/// root of their terms.
 fn check(
     adapter: &Adapter,
     label: &str,
@@ -124,7 +126,7 @@ fn compare(
     let (groups, size) = shape;
     let (energy, output) = (wide(energy), wide(output));
     let fixed = reference_of(labels);
-    let expected = reference::contrastive(&energy, &output, size, beta, fixed);
+    let expected = reference::contrastive_energy_prediction(&energy, &output, size, beta, fixed);
     let sum = (size as f64).sqrt() + 8.0;
     let (mut losses, mut seeds, mut esses) = (Vec::new(), Vec::new(), Vec::new());
     for b in 0..groups {
@@ -157,8 +159,8 @@ fn compare(
     }
     results.expect("loss", &results.get("loss"), &expected.loss, &losses[..]);
     results.expect("ess", &results.get("ess"), &expected.ess, &esses[..]);
-    let seed = results.packed("seed");
-    results.expect("seed", &seed, &expected.seed, &seeds[..]);
+    let seed = results.packed("output_gradient");
+    results.expect("output_gradient", &seed, &expected.output_gradient, &seeds[..]);
     for (b, row) in seed.chunks_exact(size).enumerate() {
         let total: f64 = row.iter().map(|v| f64::from(*v)).sum();
         let bound: f64 = seeds[b * size..(b + 1) * size].iter().sum();
@@ -166,7 +168,7 @@ fn compare(
     }
 }
 
-const BOTH: [Labels; 2] = [Labels::Normalised, Labels::Unnormalised { reference: -0.75 }];
+const BOTH: [Labels; 2] = [Labels::Normalized, Labels::Unnormalized { reference: -0.75 }];
 
 fn contrastive_equals_the_reference(adapter: &Adapter) {
     for (index, shape) in SHAPES.into_iter().enumerate() {
@@ -181,7 +183,8 @@ fn contrastive_equals_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Sums and differences of these are exact in f32, so that the reference decides ties as the device does.
+/// Sums and differences of these are exact in f32, so that the reference decides ties as the device
+/// does.
 fn contrastive_stands_energies_far_apart(adapter: &Adapter) {
     for shape in [(3, 2), (5, 17), (7, 65), (3, 257)] {
         let n = shape.0 * shape.1;
@@ -189,13 +192,13 @@ fn contrastive_stands_energies_far_apart(adapter: &Adapter) {
             let pick = |seed| data(seed, n).iter().map(|v| values[(v.abs() * 3.0) as usize % 3]).collect();
             let (energy, output): (Vec<f32>, Vec<f32>) = (pick(43), pick(44));
             for beta in [1.0, 1024.0] {
-                check(adapter, "huge", Labels::Normalised, shape, (&energy, &output), beta);
+                check(adapter, "huge", Labels::Normalized, shape, (&energy, &output), beta);
             }
         }
         // From certain to hopeless in steps of 16.
         let energy: Vec<f32> = (0..n).map(|at| 16.0 * ((at * 7 % 23) as f32)).collect();
         let output: Vec<f32> = (0..n).map(|at| 8.0 * ((at * 5 % 19) as f32 - 9.0)).collect();
-        for labels in [Labels::Normalised, Labels::Unnormalised { reference: 32.0 }] {
+        for labels in [Labels::Normalized, Labels::Unnormalized { reference: 32.0 }] {
             check(adapter, "apart", labels, shape, (&energy, &output), 0.5);
         }
     }
@@ -204,18 +207,23 @@ fn contrastive_stands_energies_far_apart(adapter: &Adapter) {
 fn c3_the_contrastive_loss_has_its_published_numbers(adapter: &Adapter) {
     // To f = -output: loss, gradient.
     let known = [
-        (Labels::Normalised, 0.861540701, [-0.118691569, 0.086770489, 0.031921079]),
-        (Labels::Unnormalised { reference: 0.0 }, 1.295080667, [-0.178418913, 0.130434677, 0.047984236]),
+        (Labels::Normalized, 0.861540701, [-0.118691569, 0.086770489, 0.031921079]),
+        (Labels::Unnormalized { reference: 0.0 }, 1.295080667, [-0.178418913, 0.130434677, 0.047984236]),
     ];
     for (labels, loss, gradient) in known {
         let results = run(adapter, "c3", labels, (1, 3), (&[0.0, 1.0, 2.0], &[-0.5, 0.0, 1.0]), 1.0);
         results.expect("loss", &results.get("loss"), &[loss], |_: usize| 1e-6);
-        results.expect("gradient", &results.packed("seed"), &gradient.map(|g: f64| -g), |_: usize| 3e-7);
+        results.expect(
+            "gradient",
+            &results.packed("output_gradient"),
+            &gradient.map(|g: f64| -g),
+            |_: usize| 3e-7,
+        );
     }
 }
 
-/// The gradient of E_t stays, because outputs are learnt up to a constant: loss and gradient see neither constant, but for the
-/// scale of unnormalised labels.
+/// The gradient of E_t stays, because outputs are learnt up to a constant: loss and gradient see
+/// neither constant, but for the scale of unnormalized labels.
 fn c10_constants_of_energies_and_outputs(adapter: &Adapter) {
     for shape in [(5, 7), (3, 65)] {
         let n = shape.0 * shape.1;
@@ -227,7 +235,7 @@ fn c10_constants_of_energies_and_outputs(adapter: &Adapter) {
         for labels in BOTH {
             let read = |energy: &[f32], output: &[f32]| {
                 let results = run(adapter, "c10", labels, shape, (energy, output), beta);
-                let both = [results.get("loss"), results.packed("seed")].concat();
+                let both = [results.get("loss"), results.packed("output_gradient")].concat();
                 (results, both)
             };
             let (_, plain) = read(&energy, &output);
@@ -248,14 +256,14 @@ fn labels_that_underflow_leave_nothing(adapter: &Adapter) {
         // The middle group reaches the reference.
         let energy: Vec<f32> =
             data(47, n).iter().enumerate().map(|(at, v)| v.abs() + f32::from(at / shape.1 != 1)).collect();
-        let labels = Labels::Unnormalised { reference: 0.0 };
+        let labels = Labels::Unnormalized { reference: 0.0 };
         let results = run(adapter, "underflow", labels, shape, (&energy, &data(48, n)), 1e4);
-        let (loss, seed): (Vec<f32>, _) = (results.get("loss"), results.packed("seed"));
+        let (loss, seed): (Vec<f32>, _) = (results.get("loss"), results.packed("output_gradient"));
         assert_eq!((loss[0], loss[2]), (0.0, 0.0));
         assert!(seed[..shape.1].iter().chain(&seed[2 * shape.1..]).all(|&seed| seed == 0.0));
         assert!(results.get::<f32>("ess").iter().all(|&ess| (1.0..1.001).contains(&ess)));
-        // Normalised labels leave the lowest energy its whole weight.
-        let results = run(adapter, "underflow", Labels::Normalised, shape, (&energy, &data(48, n)), 1e4);
+        // Normalized labels leave the lowest energy its whole weight.
+        let results = run(adapter, "underflow", Labels::Normalized, shape, (&energy, &data(48, n)), 1e4);
         assert!(results.get::<f32>("loss").iter().all(|&loss| loss > 0.1));
     }
 }
@@ -265,13 +273,13 @@ fn references_that_are_too_high_are_not_finite(adapter: &Adapter) {
         let (mut energy, output) = (data(49, 3 * size), data(50, 3 * size));
         energy[size + 1] = -63.9;
         energy[2 * size + 3] = -64.1;
-        let labels = Labels::Unnormalised { reference: 0.0 };
+        let labels = Labels::Unnormalized { reference: 0.0 };
         let results = run(adapter, "reference", labels, (3, size), (&energy, &output), 1.0);
         let finite = |values: Vec<f32>| values.iter().map(|v| v.is_finite()).collect::<Vec<_>>();
         assert_eq!(finite(results.get("loss")), [true, true, false]);
         assert_eq!(finite(results.get("ess")), [true, true, false]);
         let expected: Vec<bool> = repeat_n(true, 2 * size).chain(repeat_n(false, size)).collect();
-        assert_eq!(finite(results.packed("seed")), expected);
+        assert_eq!(finite(results.packed("output_gradient")), expected);
     }
 }
 
@@ -287,7 +295,7 @@ fn bad_values_spoil_their_group_alone(adapter: &Adapter) {
                     let finite = |values: Vec<f32>| values.iter().map(|v| v.is_finite()).collect::<Vec<_>>();
                     assert_eq!(finite(results.get("loss")), [true, false, true]);
                     assert_eq!(finite(results.get("ess")), [true, false, true]);
-                    let seeds = finite(results.packed("seed"));
+                    let seeds = finite(results.packed("output_gradient"));
                     assert!(
                         seeds.chunks(size).enumerate().all(|(b, row)| row.iter().all(|f| *f == (b != 1)))
                     );
@@ -302,13 +310,13 @@ fn groups_that_cannot_be_compared_are_refused() {
     let mut slot = |name: &str, shape: Shape| recording.slot(name, DType::F32, shape).unwrap();
     let (output, short) = (slot("output", Shape::packed(12, 1)), slot("short", [11].into()));
     let energy = slot("energy", [12].into());
-    let good = Labelled { output, energies: Column::all(&recording, energy).unwrap(), beta: 2.0 };
-    let beta = |beta| Labelled { beta, ..good };
-    let count = Labelled { energies: Column { count: 11, ..good.energies }, ..good };
-    let outside = Labelled { energies: Column { value: short, ..good.energies }, ..good };
+    let good = EnergyTargets { output, energies: Column::all(&recording, energy).unwrap(), beta: 2.0 };
+    let beta = |beta| EnergyTargets { beta, ..good };
+    let count = EnergyTargets { energies: Column { count: 11, ..good.energies }, ..good };
+    let outside = EnergyTargets { energies: Column { value: short, ..good.energies }, ..good };
     let named = |error: Error, words: &str| assert!(error.to_string().contains(words), "{error}");
-    let labels = Labels::Normalised;
-    for (shape, labelled, words) in [
+    let labels = Labels::Normalized;
+    for (shape, labeled, words) in [
         ((12, 1), good, "2 to 32768 samples"),
         ((0, 12), good, "2 to 32768 samples"),
         ((1, 40_000), good, "2 to 32768 samples"),
@@ -319,12 +327,18 @@ fn groups_that_cannot_be_compared_are_refused() {
         ((3, 4), beta(f64::NAN), "beta"),
         ((3, 4), beta(1e60), "beta"),
     ] {
-        named(contrastive::record(&mut recording, labels, shape, &labelled).unwrap_err(), words);
+        named(
+            contrastive_energy_prediction::record(&mut recording, labels, shape, &labeled).unwrap_err(),
+            words,
+        );
     }
     for reference in [f64::NAN, f64::INFINITY, -1e37] {
-        let labels = Labels::Unnormalised { reference };
-        named(contrastive::record(&mut recording, labels, (3, 4), &good).unwrap_err(), "reference");
+        let labels = Labels::Unnormalized { reference };
+        named(
+            contrastive_energy_prediction::record(&mut recording, labels, (3, 4), &good).unwrap_err(),
+            "reference",
+        );
     }
     assert!(recording.is_empty());
-    contrastive::record(&mut recording, labels, (3, 4), &good).unwrap();
+    contrastive_energy_prediction::record(&mut recording, labels, (3, 4), &good).unwrap();
 }

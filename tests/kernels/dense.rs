@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gibbs::gpu::{DType, DeviceClass, KernelVariant, Recording, Tuning, TuningFile, pad4};
-use gibbs::nn::dense_forward::{DenseForward, Start};
-use gibbs::nn::dense_input_gradient::Onward;
-use gibbs::nn::{
-    Activation, DenseOperation, Initial, Slice, dense_forward, dense_input_gradient, dense_weight_gradient,
-};
+use gibbs::nn::dense;
+use gibbs::nn::dense::dense_forward::{DenseForward, Start};
+use gibbs::nn::dense::dense_input_gradient::Epilogue;
+use gibbs::nn::{Activation, DenseOperation, Initial, ParameterSlice};
 use gibbs::testing::Bound;
 use gibbs_reference::nn as reference;
 use gibbs_reference::nn::Activation::{Gelu, Identity, Relu, Silu, Softplus, Tanh};
 use gibbs_reference::nn::DenseShape;
-use gibbs_reference::nn::dense_forward::Init;
+use gibbs_reference::nn::dense::dense_forward::Init;
 
 use crate::EPS;
 use crate::common::{Adapter, CLASSES, Case, Results, data, every_adapter, pack, wide};
@@ -29,8 +28,8 @@ every_adapter!(
 struct Layer {
     inputs: usize,
     outputs: usize,
-    weight: Slice,
-    bias: Slice,
+    weight: ParameterSlice,
+    bias: ParameterSlice,
     weights: Vec<f32>,
     biases: Vec<f32>,
     flat: Vec<f32>,
@@ -38,7 +37,7 @@ struct Layer {
 
 impl Layer {
     fn new(inputs: usize, outputs: usize) -> Self {
-        let slice = |name: &str, offset, rows| Slice {
+        let slice = |name: &str, offset, rows| ParameterSlice {
             name: name.into(),
             offset,
             rows,
@@ -47,7 +46,8 @@ impl Layer {
             fan_in: inputs,
             initial: Initial::Uniform,
         };
-        // Where a uniform buffer may begin; behind the bias, room for what it may hold beyond the matrix.
+        // Where a uniform buffer may begin; behind the bias, room for what it may hold beyond the
+        // matrix.
         let weight = slice("weight", 64, inputs);
         let bias = slice("bias", 68 + pad4(inputs) * pad4(outputs), 1);
         let (weights, biases) = (data(3, inputs * outputs), data(4, outputs));
@@ -75,7 +75,8 @@ pub const ACTIVATIONS: [(Activation, reference::Activation); 6] = [
     (Activation::Softplus, reference::Activation::Softplus),
 ];
 
-/// Rows, inputs, outputs: every width of the issue, and both sides of each border in the variant table.
+/// Rows, inputs, outputs: every width of the issue, and both sides of each border in the variant
+/// table.
 const DENSE: [(usize, usize, usize); 19] = [
     (1, 1, 1),
     (1, 257, 65),
@@ -119,7 +120,8 @@ impl Coverage {
         self.choices.insert(choices);
     }
 
-    /// Every block size and every combination of the other choices must have run, though not each with each.
+    /// Every block size and every combination of the other choices must have run, though not each
+    /// with each.
     pub fn expect_complete(&self, stem: &str) {
         let mut listed = Coverage::default();
         gibbs::kernels().iter().filter(|kernel| kernel.source.stem() == stem).for_each(|k| listed.add(k));
@@ -145,7 +147,8 @@ struct Dense {
     shape: (usize, usize, usize),
 }
 
-/// [`DENSE`] for each class of devices, for the tiled variant and for those by subgroups that the device can run, numbered.
+/// [`DENSE`] for each class of devices, for the tiled variant and for those by subgroups that the
+/// device can run, numbered.
 fn dense_cases(adapter: &Adapter, operation: DenseOperation) -> Vec<Dense> {
     let names = operation.variants(&adapter.gpu.target());
     let named = |kind: &str| -> Vec<Chosen> {
@@ -153,7 +156,8 @@ fn dense_cases(adapter: &Adapter, operation: DenseOperation) -> Vec<Dense> {
     };
     let all = CLASSES.into_iter().map(Chosen::Table).chain(named("tiled"));
     let all = all.flat_map(|chosen| DENSE.into_iter().map(move |shape| (chosen.clone(), shape)));
-    // The blocks of the others take turns: each compiles for seconds, and `every_dense_variant_equals_the_reference` runs all shapes.
+    // The blocks of the others take turns: each compiles for seconds, and
+    // `every_dense_variant_equals_the_reference` runs all shapes.
     let blocks = named("subgroup");
     let turns = blocks.iter().cycle().cloned().zip(DENSE);
     let all = all.chain(turns);
@@ -290,7 +294,7 @@ fn forward_equals_the_reference(
         }
     };
     let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope };
-    let written = dense_forward::record(&mut case.recording, input, &spec).unwrap();
+    let written = dense::record_forward(&mut case.recording, input, &spec).unwrap();
     case.output("output", written.output);
     assert_eq!(written.slope.is_some(), keep_slope);
     if let Some(slope) = written.slope {
@@ -312,8 +316,9 @@ fn shared_rows(rows: usize) -> Option<usize> {
     [41, 13, 7, 5, 293, 257, 3, 1].into_iter().find(|divisor| rows.is_multiple_of(*divisor))
 }
 
-/// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh 5e-7 and a rounding,
-/// the tails of GELU and softplus that of exp, whose argument GELU rounds first.
+/// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh
+/// 5e-7 and a rounding, the tails of GELU and softplus that of exp, whose argument GELU rounds
+/// first.
 pub fn own_error(activation: reference::Activation) -> f64 {
     match activation {
         Identity | Relu => 0.0,
@@ -338,8 +343,9 @@ pub fn expect_activated(
     if !keep_slope {
         return;
     }
-    // act'' is at most 0.5 for SiLU, 0.77 for tanh, 0.8 for GELU and 0.25 for softplus. ReLU's slope jumps: a sum within its error of 0 may fall on
-    // either side of the kink, of which there must be few.
+    // act'' is at most 0.5 for SiLU, 0.77 for tanh, 0.8 for GELU and 0.25 for softplus. ReLU's
+    // slope jumps: a sum within its error of 0 may fall on either side of the kink, of which there
+    // must be few.
     let unclear = |at: usize| activation == Relu && expected.sum[at].abs() <= sums[at];
     let count = (0..sums.len()).filter(|&at| unclear(at)).count();
     assert!(count * 1000 <= sums.len(), "{count} of {} sums are too close to the kink", sums.len());
@@ -368,13 +374,14 @@ fn activations_are_finite_far_out(adapter: &Adapter) {
         case.recording.allow_uniform(parameters).unwrap();
         let start = Start::Bias(&layer.bias);
         let spec = DenseForward { parameters, weight: &layer.weight, start, activation, keep_slope: true };
-        let written = dense_forward::record(&mut case.recording, h, &spec).unwrap();
+        let written = dense::record_forward(&mut case.recording, h, &spec).unwrap();
         case.output("output", written.output);
         case.output("slope", written.slope.unwrap());
         let results = case.run();
         let values: Vec<f64> = wide(&sums).into_iter().map(|z| expected.value(z)).collect();
         let slopes: Vec<f64> = wide(&sums).into_iter().map(|z| expected.slope(z)).collect();
-        // Below -87 the sigmoid stops at exp(-87) = 1.6e-38: 1e30 of that is 1.7e-8, where the limit is 0.
+        // Below -87 the sigmoid stops at exp(-87) = 1.6e-38: 1e30 of that is 1.7e-8, where the
+        // limit is 0.
         let bound = Bound::relative(own_error(expected), 2e-8);
         results.expect("output", &results.packed("output"), &values, bound);
         results.expect("slope", &results.packed_inside("slope"), &slopes, Bound::relative(4e-6, 1e-6));
@@ -383,7 +390,7 @@ fn activations_are_finite_far_out(adapter: &Adapter) {
 
 /// A slope and a skip that a gradient meets, or neither.
 pub struct Way {
-    pub onward: Onward,
+    pub epilogue: Epilogue,
     slope: Option<Vec<f64>>,
     skip: Option<Vec<f64>>,
 }
@@ -395,7 +402,7 @@ impl Way {
             (values.as_ref().map(|values| case.packed(name, rows, width, values)), values.map(|v| wide(&v)))
         };
         let ((slope_value, slope), (skip_value, skip)) = (one("slope", 8, slope), one("skip", 22, skip));
-        Self { onward: Onward { slope: slope_value, skip: skip_value }, slope, skip }
+        Self { epilogue: Epilogue { slope: slope_value, skip: skip_value }, slope, skip }
     }
 
     /// Compares `out` with the gradient in front of both, a sum of so many terms.
@@ -432,7 +439,7 @@ fn input_gradient_equals_the_reference(
     case.recording.allow_uniform(parameters).unwrap();
     let way = Way::new(&mut case, rows, inputs, with_slope, with_skip);
     let recording = &mut case.recording;
-    let out = dense_input_gradient::record(recording, seed, parameters, &layer.weight, way.onward).unwrap();
+    let out = dense::record_input_gradient(recording, seed, parameters, &layer.weight, way.epilogue).unwrap();
     case.output("out", out);
     dense.check(&case, DenseOperation::InputGradient, coverage);
     let results = case.run();
@@ -468,7 +475,7 @@ fn weight_gradient_equals_the_reference(
         let partials = case.poisoned("partials", DType::F32, [splits, length]);
         let bias = with_bias.then_some(&layer.bias);
         let recording = &mut case.recording;
-        dense_weight_gradient::record(recording, input, seed, &layer.weight, bias, partials).unwrap();
+        dense::record_weight_gradient(recording, input, seed, &layer.weight, bias, partials).unwrap();
         dense.check(&case, DenseOperation::WeightGradient, coverage);
         let results = case.run();
 

@@ -1,20 +1,20 @@
 //! Floor 5: exact scores and energies, likelihoods.
 
-use gibbs::diffusion::flow_stage::{Flow, Place, Stage};
 use gibbs::diffusion::{
-    EnergyScore, FiniteEnergy, FiniteScore, FlowMethod, IntermediateEnergy, Likelihood, LikelihoodOptions,
-    MixtureScore, NoiseLevel, NoiseSchedule, Probe, Score, ScoreNetwork, Trace, combine, flow_density,
-    flow_probe, flow_stage, flow_trace,
+    Divergence, EmpiricalEnergy, EmpiricalScore, EnergyScore, FlowMethod, IntermediateEnergy, Likelihood,
+    LikelihoodOptions, MixtureScore, NoiseLevel, NoiseSchedule, Score, ScoreNetwork, combine,
 };
-use gibbs::gpu::random::stream_id;
+use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{DType, RunState, Shape, Value};
-use gibbs::nn::{
-    ACTION, Activation, CONTEXT, Gradient, Input, Model, Network, ShaderEnergy, ShaderEnergyOptions, TIME,
-};
+use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Model, Network, TIME};
+use gibbs::ode::flow_stage::{Flow, Place, Stage};
+use gibbs::ode::{Probe, flow_density, flow_divergence, flow_probe, flow_stage};
+use gibbs_reference::compose;
 use gibbs_reference::compose::likelihood::{HEUN, RUNGE_KUTTA_4};
-use gibbs_reference::compose::{self, Block, flow_log_density};
+use gibbs_reference::compose::{Block, flow_log_density};
 use gibbs_reference::diffusion as reference;
-use gibbs_reference::gpu::random::{Draw, normal, uniform};
+use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
 use gibbs_reference::nn::Summed;
 
 use crate::common::{Adapter, Bound, Case, compare, data, every_adapter, wide};
@@ -175,7 +175,13 @@ fn a_mixture_far_away_points_at_its_likeliest_component(adapter: &Adapter) {
 }
 
 /// Energy, gradient and noise of one case on the device.
-fn run_finite(case: &mut Case, energy: &FiniteEnergy, score: &FiniteScore, x: Value, level: &NoiseLevel) {
+fn run_finite(
+    case: &mut Case,
+    energy: &EmpiricalEnergy,
+    score: &EmpiricalScore,
+    x: Value,
+    level: &NoiseLevel,
+) {
     let recording = &mut case.recording;
     let value = energy.record_value(recording, None, x, level).unwrap();
     let gradient = energy.record_gradient(recording, None, x, level).unwrap();
@@ -183,7 +189,7 @@ fn run_finite(case: &mut Case, energy: &FiniteEnergy, score: &FiniteScore, x: Va
     case.output("energy", value);
     case.output("gradient", gradient);
     case.output("noise", noise);
-    case.expect_kernels(&["finite_energy", "finite_energy", "finite_energy"]);
+    case.expect_kernels(&["empirical_energy", "empirical_energy", "empirical_energy"]);
 }
 
 fn finite_energies_equal_the_reference(adapter: &Adapter) {
@@ -204,8 +210,8 @@ fn finite_energies_equal_the_reference(adapter: &Adapter) {
         let (points, energies) = (data(21, count * dims), data(22, count));
         let beta = [1.0, 8.0][index % 2];
         let x: Vec<f32> = data(23, rows * dims).iter().map(|x| 1.2 * x).collect();
-        let energy = FiniteEnergy::new(dims, &wide(&points), &wide(&energies), beta).unwrap();
-        let score = FiniteScore::new(dims, &wide(&points)).unwrap();
+        let energy = EmpiricalEnergy::new(dims, &wide(&points), &wide(&energies), beta).unwrap();
+        let score = EmpiricalScore::new(dims, &wide(&points)).unwrap();
         let mut case =
             Case::new(adapter, format!("finite {rows} x {dims}, {count} points, t {}", level.time));
         let value = match index % 2 {
@@ -216,7 +222,7 @@ fn finite_energies_equal_the_reference(adapter: &Adapter) {
         let results = case.run();
         let (place, points, x) = ((level.alpha(), level.sigma()), wide(&points), wide(&x));
         let energies: Vec<f64> = energies.iter().map(|e| beta * f64::from(*e)).collect();
-        let expected = reference::finite_energy(&points, &energies, place, dims, &x);
+        let expected = reference::empirical_energy(&points, &energies, place, dims, &x);
         let bound = |magnitude: &[f64]| Bound::sum(magnitude, dims);
         results.expect("energy", &results.get("energy"), &expected.energy, bound(&expected.energy_magnitude));
         results.expect(
@@ -225,7 +231,7 @@ fn finite_energies_equal_the_reference(adapter: &Adapter) {
             &expected.gradient,
             bound(&expected.gradient_magnitude),
         );
-        let noise = reference::finite_noise(&points, place, dims, &x);
+        let noise = reference::empirical_noise(&points, place, dims, &x);
         results.expect("noise", &results.packed("noise"), &noise.value, bound(&noise.magnitude));
     }
 }
@@ -234,8 +240,8 @@ fn c15_energies_of_1000_points_are_those_of_f64(adapter: &Adapter) {
     let (count, dims, rows, beta) = (1000, 2, 129, 3.0);
     let points: Vec<f32> = data(24, count * dims).iter().map(|p| 3.0 * p).collect();
     let energies: Vec<f32> = data(25, count).iter().map(|e| -e.abs()).collect();
-    let energy = FiniteEnergy::new(dims, &wide(&points), &wide(&energies), beta).unwrap();
-    let score = FiniteScore::new(dims, &wide(&points)).unwrap();
+    let energy = EmpiricalEnergy::new(dims, &wide(&points), &wide(&energies), beta).unwrap();
+    let score = EmpiricalScore::new(dims, &wide(&points)).unwrap();
     let scaled: Vec<f64> = energies.iter().map(|e| f64::from((beta * f64::from(*e)) as f32)).collect();
     for time in [0.01, 0.05, 0.2, 0.5, 1.0] {
         let level = NoiseSchedule::default().at(time);
@@ -251,7 +257,7 @@ fn c15_energies_of_1000_points_are_those_of_f64(adapter: &Adapter) {
         run_finite(&mut case, &energy, &score, value, &level);
         let results = case.run();
         let place = (level.alpha(), level.sigma());
-        let expected = reference::finite_energy(&wide(&points), &scaled, place, dims, &wide(&x));
+        let expected = reference::empirical_energy(&wide(&points), &scaled, place, dims, &wide(&x));
         results.expect("energy", &results.get("energy"), &expected.energy, |_| 1e-4);
         // Per unit of noise, as guidance takes it.
         let sigma = level.sigma();
@@ -264,14 +270,15 @@ fn c15_energies_of_1000_points_are_those_of_f64(adapter: &Adapter) {
 fn energies_beyond_all_weights_choose_the_wanted_point(adapter: &Adapter) {
     // exp(-beta E) underflows for the second point: what is left is the first, as if it were alone.
     let (points, energies) = ([1.0, 0.5, -1.0, 0.25], [-1e4, 2e4]);
-    let energy = FiniteEnergy::new(2, &points, &energies, 1.0).unwrap();
+    let energy = EmpiricalEnergy::new(2, &points, &energies, 1.0).unwrap();
     let level = NoiseSchedule::default().at(0.5);
     let x = [0.3f32, -0.7, -1.1, 0.2];
     let mut case = Case::new(adapter, "steep energies");
     let value = case.input("x", [1, 2, 2], &x);
-    run_finite(&mut case, &energy, &FiniteScore::new(2, &points).unwrap(), value, &level);
+    run_finite(&mut case, &energy, &EmpiricalScore::new(2, &points).unwrap(), value, &level);
     let results = case.run();
-    let expected = reference::finite_energy(&points, &energies, (level.alpha(), level.sigma()), 2, &wide(&x));
+    let expected =
+        reference::empirical_energy(&points, &energies, (level.alpha(), level.sigma()), 2, &wide(&x));
     results.expect("energy", &results.get("energy"), &expected.energy, Bound::relative(1e-6, 0.0));
     results.expect("gradient", &results.packed("gradient"), &expected.gradient, Bound::relative(1e-5, 1e-5));
 }
@@ -318,9 +325,9 @@ fn energy_gradient(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> array<f32, DI
 
 fn flow_stages_equal_the_reference(adapter: &Adapter) {
     let places = [
-        (Place::First, reference::FlowPlace::First),
-        (Place::Between, reference::FlowPlace::Between),
-        (Place::Last, reference::FlowPlace::Last),
+        (Place::First, gibbs_reference::ode::FlowPlace::First),
+        (Place::Between, gibbs_reference::ode::FlowPlace::Between),
+        (Place::Last, gibbs_reference::ode::FlowPlace::Last),
     ];
     for (index, shape) in [[1, 1, 1], [7, 1, 7], [3, 21, 2], [1, 64, 4], [13, 5, 5], [1, 257, 3], [1, 7, 65]]
         .into_iter()
@@ -351,8 +358,8 @@ fn flow_stages_equal_the_reference(adapter: &Adapter) {
             case.expect_kernels(&["flow_stage"]);
             let results = case.run();
             let [weight, ahead, alpha] = [weight, ahead, alpha].map(|v| f64::from(v as f32));
-            let stage = reference::FlowStage { place: expected_place, weight, ahead, alpha };
-            let expected = reference::flow_stage(&wide(&slope), &wide(&y), &wide(&total), stage);
+            let stage = gibbs_reference::ode::FlowStage { place: expected_place, weight, ahead, alpha };
+            let expected = gibbs_reference::ode::flow_stage(&wide(&slope), &wide(&y), &wide(&total), stage);
             // Sums of three terms of size 2 at most.
             let bound = || Bound::relative(0.0, 1e-6);
             let moved: Vec<f32> = match index % 3 {
@@ -379,21 +386,22 @@ fn traces_and_densities_equal_the_reference(adapter: &Adapter) {
         let probe = case.packed("probe", rows, dims, &first);
         let plain = case.input("plain", [rows, dims], &second);
         let packed = case.packed("packed", rows, dims, &third);
-        let volume = case.recording.scratch("sums", DType::F32, [rows, 1]);
+        let log_det = case.recording.scratch("sums", DType::F32, [rows, 1]);
         let (weight, constant) = (0.7 - index as f64, 3.25);
-        flow_trace::record(&mut case.recording, probe, plain, volume, weight).unwrap();
-        flow_trace::record(&mut case.recording, plain, packed, volume, -1.5).unwrap();
-        let density = flow_density::record(&mut case.recording, packed, volume, constant).unwrap();
-        case.output("volume", volume);
+        flow_divergence::record(&mut case.recording, probe, plain, log_det, weight).unwrap();
+        flow_divergence::record(&mut case.recording, plain, packed, log_det, -1.5).unwrap();
+        let density = flow_density::record(&mut case.recording, packed, log_det, constant).unwrap();
+        case.output("log_det", log_det);
         case.output("density", density);
-        case.expect_kernels(&["flow_trace", "flow_trace", "flow_density"]);
+        case.expect_kernels(&["flow_divergence", "flow_divergence", "flow_density"]);
         let results = case.run();
         let weight = f64::from(weight as f32);
-        let begun = reference::flow_trace(&wide(&first), &wide(&second), &vec![0.0; rows], weight);
-        let sums = reference::flow_trace(&wide(&second), &wide(&third), &begun.value, -1.5);
+        let begun =
+            gibbs_reference::ode::flow_divergence(&wide(&first), &wide(&second), &vec![0.0; rows], weight);
+        let sums = gibbs_reference::ode::flow_divergence(&wide(&second), &wide(&third), &begun.value, -1.5);
         let sizes: Vec<f64> = begun.magnitude.iter().zip(&sums.magnitude).map(|(a, b)| a + b).collect();
-        results.expect("volume", &results.get("volume"), &sums.value, Bound::sum(&sizes, 2 * dims));
-        let expected = reference::flow_density(&wide(&third), &sums.value, constant);
+        results.expect("log_det", &results.get("log_det"), &sums.value, Bound::sum(&sizes, 2 * dims));
+        let expected = gibbs_reference::ode::flow_density(&wide(&third), &sums.value, constant);
         let sizes: Vec<f64> = sizes.iter().zip(&expected.magnitude).map(|(a, b)| a + b).collect();
         results.expect("density", &results.get("density"), &expected.value, Bound::sum(&sizes, 2 * dims));
     }
@@ -416,7 +424,7 @@ fn probes_equal_the_reference(adapter: &Adapter) {
                 let elements = (rows * dims.div_ceil(4)) as u32;
                 let numbers =
                     if probe == Probe::Normal { normal(draw, elements) } else { uniform(draw, elements) };
-                let expected = reference::flow_probe(&numbers, dims, probe == Probe::Normal);
+                let expected = gibbs_reference::ode::flow_probe(&numbers, dims, probe == Probe::Normal);
                 let name = format!("probe {inner}");
                 results.expect(&name, &results.packed(&name), &expected, Bound::relative(4e-7, 4e-7));
             }
@@ -431,7 +439,7 @@ const CENTRED: reference::GaussianMixture<'_> = reference::GaussianMixture {
     covariances: &[0.3, 0.12, 0.12, 0.2, 0.15, -0.05, -0.05, 0.4],
 };
 
-fn centred() -> MixtureScore {
+fn centerd() -> MixtureScore {
     MixtureScore::full(CENTRED.weights, CENTRED.means, CENTRED.covariances).unwrap()
 }
 
@@ -458,13 +466,16 @@ fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
     for (shape, schedule) in [[1, 1], [3, 7], [1, 65]].into_iter().zip(schedules.into_iter().cycle()) {
         let [contexts, samples] = shape;
         let x: Vec<f32> = data(51, contexts * samples * 2).iter().map(|x| 2.0 * x).collect();
-        let options = LikelihoodOptions { schedule, contexts, samples, ..LikelihoodOptions::default() };
-        let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let options = LikelihoodOptions::default()
+            .with_schedule(schedule)
+            .with_contexts(contexts)
+            .with_samples(samples);
+        let mut likelihood = Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
         let found = likelihood.log_density(&[], &x).unwrap();
         compare(&found, &flow_in_f64(&options, &x), |_| 1e-4).unwrap();
         let level = schedule.at(options.first_time);
         let closed: Vec<f64> =
-            wide(&x).chunks_exact(2).map(|x| centred().log_density(x, &level).unwrap()).collect();
+            wide(&x).chunks_exact(2).map(|x| centerd().log_density(x, &level).unwrap()).collect();
         compare(&found, &closed, |_| 1e-3).unwrap();
         assert!(likelihood.log_density(&[], &x[1..]).is_err() && likelihood.log_density(&[1.0], &x).is_err());
     }
@@ -472,12 +483,12 @@ fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
 
 fn likelihoods_converge_with_the_order_of_their_method(adapter: &Adapter) {
     let x = [0.3f32, -0.2, -1.1, 0.9, 1.6, 0.4, 2.5, -1.5, 0.0, -1.2];
-    let base = LikelihoodOptions { samples: x.len() / 2, ..LikelihoodOptions::default() };
-    let fine = flow_in_f64(&LikelihoodOptions { steps: 320, ..base }, &x);
+    let base = LikelihoodOptions::default().with_samples(x.len() / 2);
+    let fine = flow_in_f64(&base.with_steps(320), &x);
     for (method, steps, order) in [(FlowMethod::RungeKutta4, 20, 4.0), (FlowMethod::Heun, 40, 2.0)] {
         let error = |steps: usize| {
-            let options = LikelihoodOptions { method, steps, ..base };
-            let mut likelihood = Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+            let options = base.with_method(method).with_steps(steps);
+            let mut likelihood = Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
             let found = wide(&likelihood.log_density(&[], &x).unwrap());
             let squares: f64 = found.iter().zip(&fine).map(|(a, b)| (a - b).powi(2)).sum();
             (squares / fine.len() as f64).sqrt()
@@ -490,12 +501,12 @@ fn likelihoods_converge_with_the_order_of_their_method(adapter: &Adapter) {
 fn estimated_traces_are_right_on_average(adapter: &Adapter) {
     let samples = 257;
     let x = [1.1f32, -0.4].repeat(samples);
-    let base = LikelihoodOptions { samples, steps: 30, seed: 7, ..LikelihoodOptions::default() };
+    let base = LikelihoodOptions::default().with_samples(samples).with_steps(30).with_seed(7);
     let exact =
-        wide(&Likelihood::new(&adapter.gpu, &centred(), &base).unwrap().log_density(&[], &x).unwrap());
+        wide(&Likelihood::new(&adapter.gpu, &centerd(), &base).unwrap().log_density(&[], &x).unwrap());
     for draws in [Probe::Rademacher, Probe::Normal] {
-        let options = LikelihoodOptions { trace: Trace::Hutchinson { probes: 3, draws }, ..base };
-        let make = || Likelihood::new(&adapter.gpu, &centred(), &options).unwrap();
+        let options = base.with_trace(Divergence::Hutchinson { probes: 3, draws });
+        let make = || Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
         let mut likelihood = make();
         let first = likelihood.log_density(&[], &x).unwrap();
         let second = likelihood.log_density(&[], &x).unwrap();
@@ -525,16 +536,16 @@ fn the_last_of_the_most_points_and_components_counts(adapter: &Adapter) {
     let points = spread(60_000);
     let mut energies = vec![0.0; 60_000];
     energies[59_999] = -4.0;
-    let energy = FiniteEnergy::new(2, &points, &energies, 1.0).unwrap();
-    let score = FiniteScore::new(2, &points).unwrap();
+    let energy = EmpiricalEnergy::new(2, &points, &energies, 1.0).unwrap();
+    let score = EmpiricalScore::new(2, &points).unwrap();
     let mut case = Case::new(adapter, "60000 points");
     let value = case.input("x", [1, 3, 2], &x);
     run_finite(&mut case, &energy, &score, value, &level);
     let results = case.run();
-    let expected = reference::finite_energy(&points, &energies, place, 2, &wide(&x));
+    let expected = reference::empirical_energy(&points, &energies, place, 2, &wide(&x));
     assert!(expected.energy[0] < -3.9, "the last point decides at the first row");
     results.expect("energy", &results.get("energy"), &expected.energy, |_| 2e-3);
-    let noise = reference::finite_noise(&points, place, 2, &wide(&x));
+    let noise = reference::empirical_noise(&points, place, 2, &wide(&x));
     results.expect("noise", &results.packed("noise"), &noise.value, |_| 1e-3);
 
     let count = 3120;
@@ -561,11 +572,11 @@ fn the_last_of_the_most_points_and_components_counts(adapter: &Adapter) {
 fn faults_show_in_scores_and_energies(adapter: &Adapter) {
     let x = [0.3f32, 0.1, f32::NAN, 0.2, 0.5, f32::INFINITY, -0.4, 0.6];
     let points = [1.0, -0.5, 0.25, 0.5];
-    let energy = FiniteEnergy::new(2, &points, &[0.5, -1.0], 1.0).unwrap();
+    let energy = EmpiricalEnergy::new(2, &points, &[0.5, -1.0], 1.0).unwrap();
     let mut case = Case::new(adapter, "faults");
     let value = case.input("x", [1, 4, 2], &x);
     let level = NoiseSchedule::default().at(0.3);
-    run_finite(&mut case, &energy, &FiniteScore::new(2, &points).unwrap(), value, &level);
+    run_finite(&mut case, &energy, &EmpiricalScore::new(2, &points).unwrap(), value, &level);
     let mixture = MixtureScore::isotropic(&[0.4, 0.6], &points, &[0.5, 0.2]).unwrap();
     let noise = mixture.record_noise(&mut case.recording, None, value, &level).unwrap();
     case.output("mixture", noise);
@@ -603,14 +614,12 @@ fn likelihoods_of_a_conditional_network_equal_the_reference(adapter: &Adapter) {
     let twin = compose::Network { layers }.with_parameters(&parameters);
 
     let (context, x) = (data(71, contexts * width), data(72, contexts * samples * 2));
-    let options = LikelihoodOptions {
-        contexts,
-        context_width: width,
-        samples,
-        steps: 20,
-        first_time: 0.01,
-        ..LikelihoodOptions::default()
-    };
+    let options = LikelihoodOptions::default()
+        .with_contexts(contexts)
+        .with_context_width(width)
+        .with_samples(samples)
+        .with_steps(20)
+        .with_first_time(0.01);
     let score = ScoreNetwork::new(model).unwrap();
     let mut likelihood = Likelihood::new(&adapter.gpu, &score, &options).unwrap();
     let found = likelihood.log_density(&context, &x).unwrap();
@@ -639,7 +648,8 @@ fn likelihoods_of_a_conditional_network_equal_the_reference(adapter: &Adapter) {
         product,
     );
     compare(&found, &expected, |_| 1e-3).unwrap();
-    // The trace alone, which a bounded network makes small beside the change of scale, is compared too.
+    // The trace alone, which a bounded network makes small beside the change of scale, is compared
+    // too.
     let still = flow_log_density(
         &RUNGE_KUTTA_4,
         ((lambdas[0], lambdas[1]), options.steps),

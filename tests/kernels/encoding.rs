@@ -1,9 +1,8 @@
-//! Inputs of networks: packing, normalisation, Fourier features, and their gradients.
+//! Inputs of networks: packing, normalization, Fourier features, and their gradients.
 
 use gibbs::gpu::Shape;
-use gibbs::nn::{
-    Affine, Fourier, FourierColumns, fourier_features, fourier_gradient, pack_inputs, unpack_gradient,
-};
+use gibbs::nn::passes::{fourier_features, fourier_gradient, pack_inputs, unpack_gradient};
+use gibbs::nn::{Fourier, FourierColumns, Normalizer};
 use gibbs::testing::Bound;
 use gibbs_reference::nn as reference;
 
@@ -12,35 +11,36 @@ use crate::EPS;
 use crate::common::{Adapter, Case, data, every_adapter, wide};
 
 every_adapter!(
-    pack_inputs_normalises_and_zeroes_its_padding,
+    pack_inputs_normalizes_and_zeroes_its_padding,
     unpack_gradient_scales,
     fourier_features_keep_their_accuracy,
     c19_fourier_features_of_diffusion_times,
     fourier_features_are_finite_for_every_finite_input,
-    fourier_features_normalise_and_keep_the_input,
+    fourier_features_normalize_and_keep_the_input,
     fourier_gradient_equals_the_reference,
 );
 
-fn affine(width: usize) -> Affine {
+fn normalizer(width: usize) -> Normalizer {
     let scale = data(71, width).iter().map(|v| 1.5 + v).collect();
-    Affine { shift: data(70, width), scale }
+    Normalizer { shift: data(70, width), scale }
 }
 
-fn pack_inputs_normalises_and_zeroes_its_padding(adapter: &Adapter) {
+fn pack_inputs_normalizes_and_zeroes_its_padding(adapter: &Adapter) {
     for (rows, width) in SHAPES {
-        let affine = affine(width);
+        let normalizer = normalizer(width);
         let values = data(1, rows * width);
         let mut case = Case::new(adapter, format!("pack {rows}x{width}"));
         let x = case.input("x", [rows, width], &values);
-        let out = pack_inputs::record(&mut case.recording, x, &affine).unwrap();
+        let out = pack_inputs::record(&mut case.recording, x, &normalizer).unwrap();
         case.output("out", out);
         case.expect_kernels(&["pack_inputs"]);
         let results = case.run();
-        let expected = reference::pack_inputs(&wide(&values), &wide(&affine.shift), &wide(&affine.scale));
+        let expected =
+            reference::pack_inputs(&wide(&values), &wide(&normalizer.shift), &wide(&normalizer.scale));
         // A difference and a product.
         let bound = |at: usize| {
             let j = at % width;
-            2.0 * EPS * f64::from((values[at].abs() + affine.shift[j].abs()) * affine.scale[j])
+            2.0 * EPS * f64::from((values[at].abs() + normalizer.shift[j].abs()) * normalizer.scale[j])
         };
         results.expect("out", &results.packed("out"), &expected, bound);
     }
@@ -48,16 +48,16 @@ fn pack_inputs_normalises_and_zeroes_its_padding(adapter: &Adapter) {
 
 fn unpack_gradient_scales(adapter: &Adapter) {
     for (rows, width) in SHAPES {
-        let affine = affine(width);
+        let normalizer = normalizer(width);
         let values = data(2, rows * width);
         let mut case = Case::new(adapter, format!("unpack {rows}x{width}"));
         let dz = case.packed("dz", rows, width, &values);
         let shape = Shape::new([rows, 1, width]);
-        let out = unpack_gradient::record(&mut case.recording, dz, &affine, shape).unwrap();
+        let out = unpack_gradient::record(&mut case.recording, dz, &normalizer, shape).unwrap();
         case.output("dx", out);
         case.expect_kernels(&["unpack_gradient"]);
         let results = case.run();
-        let expected = reference::unpack_gradient(&wide(&values), &wide(&affine.scale));
+        let expected = reference::unpack_gradient(&wide(&values), &wide(&normalizer.scale));
         results.expect("dx", &results.get("dx"), &expected, Bound::relative(EPS, 0.0));
     }
 }
@@ -90,7 +90,7 @@ fn fourier_features_keep_their_accuracy(adapter: &Adapter) {
     ] {
         let fourier = Fourier { frequencies: frequencies(width, count), ..Fourier::new(vec![0.0; count]) };
         let values = times(rows, width);
-        let identity = Affine::identity(width);
+        let identity = Normalizer::identity(width);
         let mut case = Case::new(adapter, format!("Fourier features {rows}x{width}x{count}"));
         let x = case.input("x", [rows, width], &values);
         let out = fourier_features::record(&mut case.recording, x, &identity, &fourier).unwrap();
@@ -116,7 +116,7 @@ fn c19_fourier_features_of_diffusion_times(adapter: &Adapter) {
     assert!(fourier.frequencies.iter().all(|frequency| frequency.abs() <= 100.0));
     let mut case = Case::new(adapter, "Fourier features of times");
     let x = case.input("x", [values.len(), 1], &values);
-    let out = fourier_features::record(&mut case.recording, x, &Affine::identity(1), &fourier).unwrap();
+    let out = fourier_features::record(&mut case.recording, x, &Normalizer::identity(1), &fourier).unwrap();
     case.output("out", out);
     let results = case.run();
     let expected =
@@ -130,15 +130,16 @@ fn fourier_features_are_finite_for_every_finite_input(adapter: &Adapter) {
     let fourier = Fourier::new(values.clone());
     let mut case = Case::new(adapter, "Fourier features far out");
     let x = case.input("x", [values.len(), 1], &values);
-    let out = fourier_features::record(&mut case.recording, x, &Affine::identity(1), &fourier).unwrap();
+    let out = fourier_features::record(&mut case.recording, x, &Normalizer::identity(1), &fourier).unwrap();
     case.output("out", out);
-    // Products of 1e36 and more overflow in the normaliser: any finite feature will do.
-    let wild = Affine { shift: vec![-f32::MAX], scale: vec![1e36] };
+    // Products of 1e36 and more overflow in the normalizer: any finite feature will do.
+    let wild = Normalizer { shift: vec![-f32::MAX], scale: vec![1e36] };
     let out = fourier_features::record(&mut case.recording, x, &wild, &fourier).unwrap();
     case.output("wild", out);
     let stray = case.input("stray", [3, 2], &[1.0, 0.5, f32::NAN, 0.5, 0.5, f32::INFINITY]);
-    let narrow = Fourier { frequencies: vec![1.0, 2.0], ..Fourier::new(vec![0.0; 1]) };
-    let out = fourier_features::record(&mut case.recording, stray, &Affine::identity(2), &narrow).unwrap();
+    let fusable = Fourier { frequencies: vec![1.0, 2.0], ..Fourier::new(vec![0.0; 1]) };
+    let out =
+        fourier_features::record(&mut case.recording, stray, &Normalizer::identity(2), &fusable).unwrap();
     case.output("strays", out);
     let results = case.run();
     // Exact at any size: products of two f32 are exact in f64, and so is their remainder.
@@ -152,21 +153,21 @@ fn fourier_features_are_finite_for_every_finite_input(adapter: &Adapter) {
     assert_eq!(finite, [true, false, false], "{}: a non-finite input must show", adapter.name);
 }
 
-fn fourier_features_normalise_and_keep_the_input(adapter: &Adapter) {
+fn fourier_features_normalize_and_keep_the_input(adapter: &Adapter) {
     for (rows, width) in SHAPES.into_iter().filter(|(_, width)| *width < 100) {
-        let affine = affine(width);
+        let normalizer = normalizer(width);
         let count = 1 + rows % 5;
         let fourier = Fourier::gaussian(width, count, 2.0, 9).with_columns(FourierColumns::FeaturesAndInput);
         let values = data(74, rows * width);
         let mut case = Case::new(adapter, format!("Fourier features with input {rows}x{width}x{count}"));
         let x = case.input("x", [rows, 1, width], &values);
-        let out = fourier_features::record(&mut case.recording, x, &affine, &fourier).unwrap();
+        let out = fourier_features::record(&mut case.recording, x, &normalizer, &fourier).unwrap();
         case.output("out", out);
         let results = case.run();
         let matrix = wide(&fourier.frequencies);
-        let (shift, scale) = (wide(&affine.shift), wide(&affine.scale));
+        let (shift, scale) = (wide(&normalizer.shift), wide(&normalizer.scale));
         let expected = reference::fourier_features(&wide(&values), &shift, &scale, &matrix, width);
-        // The normaliser's difference and product round, and the frequency multiplies that.
+        // The normalizer's difference and product round, and the frequency multiplies that.
         let rounding = |i: usize, row: usize| {
             2.0 * EPS * (wide(&values)[row * width + i].abs() + shift[i].abs()) * scale[i]
         };
@@ -186,7 +187,7 @@ fn fourier_features_normalise_and_keep_the_input(adapter: &Adapter) {
 
 fn fourier_gradient_equals_the_reference(adapter: &Adapter) {
     for (index, (rows, width)) in SHAPES.into_iter().enumerate() {
-        let affine = affine(width);
+        let normalizer = normalizer(width);
         let count = [1, 7, 64, 33, 5, 65, 2, 257, 3][index];
         let columns = [FourierColumns::Features, FourierColumns::FeaturesAndInput][index % 2];
         let kept = if index % 2 == 0 { 0 } else { width };
@@ -198,11 +199,11 @@ fn fourier_gradient_equals_the_reference(adapter: &Adapter) {
         let given = case.packed("features", rows, encoded, &features);
         let shape = Shape::new([rows, 1, width]);
         let recording = &mut case.recording;
-        let dx = fourier_gradient::record(recording, seed, given, &affine, &fourier, shape).unwrap();
+        let dx = fourier_gradient::record(recording, seed, given, &normalizer, &fourier, shape).unwrap();
         case.output("dx", dx);
         case.expect_kernels(&["fourier_gradient"]);
         let results = case.run();
-        let (scale, matrix) = (wide(&affine.scale), wide(&fourier.frequencies));
+        let (scale, matrix) = (wide(&normalizer.scale), wide(&fourier.frequencies));
         let expected = reference::fourier_gradient(&wide(&dz), &wide(&features), &scale, &matrix, kept);
         let bound = Bound::sum(&expected.magnitude, 2 * count + 4);
         results.expect("dx", &results.get("dx"), &expected.value, bound);

@@ -1,10 +1,10 @@
 //! Floor 2: analytic and user-written energies.
 
+use gibbs::energy::{Energy, Gradient, MixtureEnergy, QuadraticEnergy, ShaderEnergy, ShaderEnergyOptions};
 use gibbs::gpu::Value;
-use gibbs::nn::{Energy, Gradient, MixtureEnergy, QuadraticEnergy, ShaderEnergy, ShaderEnergyOptions};
 use gibbs::testing::Bound;
-use gibbs_reference::nn as reference;
-use gibbs_reference::nn::{DiagonalMixture, EnergyAndGradient, Quadratic, difference_step};
+use gibbs_reference::energy::{DiagonalMixture, Quadratic, difference_step};
+use gibbs_reference::nn::EnergyAndGradient;
 
 use crate::EPS;
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -32,7 +32,8 @@ const SHAPES: [(usize, usize, usize, usize); 9] = [
     (1, 63, 5, 1),
 ];
 
-/// Records what an energy is asked for, with its outputs named `energy` and `gradient`, and runs it.
+/// Records what an energy is asked for, with its outputs named `energy` and `gradient`, and runs
+/// it.
 fn run(
     mut case: Case,
     energy: &dyn Energy,
@@ -70,7 +71,8 @@ fn run(
     case.run()
 }
 
-/// The energy in every mode against the reference; programs of many registers compile slowly, so those take both at once.
+/// The energy in every mode against the reference; programs of many registers compile slowly, so
+/// those take both at once.
 fn check(
     adapter: &Adapter,
     label: &str,
@@ -125,7 +127,7 @@ fn quadratic_energies_equal_the_reference(adapter: &Adapter) {
             let energy = energy.unwrap();
             let energy = if width > 0 { energy.following(&slope).unwrap() } else { energy };
             let model = Quadratic { mean: &mean, slope: &slope, inverse_covariance: matrix };
-            let expected = reference::quadratic_energy(model, &wide(&x), &wide(&y));
+            let expected = gibbs_reference::energy::quadratic_energy(model, &wide(&x), &wide(&y));
             let label = format!("quadratic {form} {contexts}x{chains}, {dims} dims, width {width}");
             let to = (&expected, 2 * dims + width, "quadratic_energy");
             check(adapter, &label, &energy, (&x, width), (&y, [contexts, chains, dims]), to);
@@ -149,7 +151,7 @@ fn mixture_energies_equal_the_reference(adapter: &Adapter) {
         let y: Vec<f32> = data(34, contexts * chains * dims).iter().map(|v| 2.5 * v).collect();
         let energy = MixtureEnergy::diagonal(&weights, &means, &stds).unwrap();
         let model = DiagonalMixture { weights: &weights, means: &means, stds: &stds };
-        let expected = reference::mixture_energy(model, &wide(&y));
+        let expected = gibbs_reference::energy::mixture_energy(model, &wide(&y));
         let label = format!("mixture of {components}, {contexts}x{chains}, {dims} dims");
         let to = (&expected, 2 * dims + components, "mixture_energy");
         check(adapter, &label, &energy, (&[], 0), (&y, [contexts, chains, dims]), to);
@@ -161,7 +163,8 @@ fn mixture_energies_equal_the_reference(adapter: &Adapter) {
 }
 
 fn mixtures_are_finite_far_from_all_modes(adapter: &Adapter) {
-    // Far out the widest component alone counts: dE/dy = (y - mean) / std^2, whatever the narrow ones say.
+    // Far out the widest component alone counts: dE/dy = (y - mean) / std^2, whatever the narrow
+    // ones say.
     let (weights, stds) = ([0.5, 0.3, 0.2], [0.25, 2.0, 0.5]);
     let means = wide(&data(36, 9));
     let energy = MixtureEnergy::isotropic(&weights, &means, &stds).unwrap();
@@ -242,7 +245,7 @@ fn cost_energy(width: usize, dims: usize, gradient: Gradient) -> ShaderEnergy {
 fn cost_reference((x, width): (&[f32], usize), (y, dims): (&[f32], usize)) -> EnergyAndGradient {
     let (x, y) = (wide(x), wide(y));
     let of = |sizes: bool| {
-        reference::shader_energy(
+        gibbs_reference::energy::shader_energy(
             (&x, width),
             (&y, dims),
             |x, y| cost(x, y, sizes).0,
@@ -272,8 +275,9 @@ fn differences_equal_the_gradient(adapter: &Adapter) {
         let mut expected = cost_reference((&x, width), (&y, dims));
         let cost = |x: &[f64], y: &[f64]| cost(x, y, false).0;
         expected.gradient =
-            reference::shader_differences((&wide(&x), width), (&wide(&y), dims), step, cost).1;
-        // The rounding of two energies over 2 h. The cubic has third derivatives of mixed variables only: no other error.
+            gibbs_reference::energy::shader_differences((&wide(&x), width), (&wide(&y), dims), step, cost).1;
+        // The rounding of two energies over 2 h. The cubic has third derivatives of mixed variables
+        // only: no other error.
         for (at, size) in expected.gradient_magnitude.iter_mut().enumerate() {
             *size += expected.energy_magnitude[at / dims] / difference_step(step, f64::from(y[at]));
         }
@@ -333,7 +337,7 @@ fn tensors_numbers_and_knobs_reach_the_users_text(adapter: &Adapter) {
     let point = case.input("y", [1, rows, dims], &y);
     let weight = energy.knob(&mut case.recording, "weight").unwrap();
     // `shift` stays what it was at first.
-    case.turn(weight, 0.75);
+    case.knob(weight, 0.75);
     let results = run(case, &energy, 2, None, point, "shader_differences");
     let slope = |k: usize| order.get(k).map_or(0.0, |&at| 0.75 * f64::from(weights[at as usize]));
     let shift: f64 = wide(&offsets).iter().map(|v| 2.0 * v).sum();
@@ -341,7 +345,8 @@ fn tensors_numbers_and_knobs_reach_the_users_text(adapter: &Adapter) {
         .chunks_exact(dims)
         .map(|y| -0.3 - 1.5 - 1.0 + shift + (0..4).map(|k| slope(k) * y[k]).sum::<f64>())
         .collect();
-    // At most fifteen roundings of sums below 16, and for differences those of two energies over 2 h.
+    // At most fifteen roundings of sums below 16, and for differences those of two energies over 2
+    // h.
     results.expect("energy", &results.get("energy"), &values, |_: usize| 100.0 * EPS);
     let slopes: Vec<f64> = (0..rows * dims).map(|at| slope(at % dims)).collect();
     results.expect("gradient", &results.get("gradient"), &slopes, |_: usize| 100.0 * EPS / step);

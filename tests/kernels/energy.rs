@@ -1,7 +1,9 @@
 //! Floor 4: the ranking losses.
 
-use gibbs::energy::{Objective, ranking_nce};
-use gibbs_reference::energy::{ranking_nce as reference, ranking_nce::RankingNce};
+use gibbs::gpu::MAX_MAGNITUDE;
+use gibbs::loss::{RankingObjective, ranking_nce};
+use gibbs_reference::loss::ranking_nce as reference;
+use gibbs_reference::loss::ranking_nce::RankingNce;
 
 use crate::EPS;
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -19,7 +21,7 @@ const SHAPES: [(usize, usize); 9] =
 fn run(
     adapter: &Adapter,
     label: &str,
-    objective: Objective,
+    objective: RankingObjective,
     energy: &[f32],
     log_q: &[f32],
     shape: (usize, usize),
@@ -35,14 +37,15 @@ fn run(
     let log_q = case.input("log_q", [contexts, candidates], log_q);
     let written = ranking_nce::record(&mut case.recording, objective, energy, log_q).unwrap();
     case.output("loss", written.loss);
-    case.output("seed", written.seed);
+    case.output("output_gradient", written.output_gradient);
     case.output("ess", written.ess);
     case.expect_kernels(&["ranking_nce"]);
     case.run()
 }
 
-/// Compares with the reference. An error `e` of a logit is a relative error `e` of its weight; `exp` of an argument `x`
-/// is within `3 + 2 |x|` units, `log` within 4. `exact` says that the logits have no rounding error.
+/// Compares with the reference. An error `e` of a logit is a relative error `e` of its weight;
+/// `exp` of an argument `x` is within `3 + 2 |x|` units, `log` within 4. `exact` says that the
+/// logits have no rounding error.
 fn expect(
     results: &Results,
     expected: &RankingNce,
@@ -77,8 +80,8 @@ fn expect(
     }
     results.expect("loss", &results.get("loss"), &expected.loss, &losses[..]);
     results.expect("ess", &results.get("ess"), &expected.ess, &esses[..]);
-    let seed = results.packed("seed");
-    results.expect("seed", &seed, &expected.energy_grad, &seeds[..]);
+    let seed = results.packed("output_gradient");
+    results.expect("output_gradient", &seed, &expected.energy_grad, &seeds[..]);
     for (b, row) in seed.chunks_exact(candidates).enumerate() {
         let sum: f64 = row.iter().map(|v| f64::from(*v)).sum();
         let bound: f64 = seeds[b * candidates..(b + 1) * candidates].iter().sum();
@@ -88,8 +91,8 @@ fn expect(
 
 fn check(adapter: &Adapter, label: &str, energy: &[f32], log_q: &[f32], shape: (usize, usize), exact: bool) {
     let (contexts, candidates) = shape;
-    for objective in [Objective::Rnce, Objective::InfoNce] {
-        let correction = objective == Objective::Rnce;
+    for objective in [RankingObjective::Rnce, RankingObjective::InfoNce] {
+        let correction = objective == RankingObjective::Rnce;
         let (wide_energy, wide_q) = (wide(energy), wide(log_q));
         let expected = reference(&wide_energy, &wide_q, contexts, candidates, correction);
         let q = |at: usize| if correction { wide_q[at] } else { 0.0 };
@@ -112,21 +115,24 @@ fn ranking_equals_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Sums and differences of these are exact in f32, so that the reference decides ties as the device does.
+/// Sums and differences of these are exact in f32, so that the reference decides ties as the device
+/// does.
 fn ranking_stands_huge_energies_and_densities(adapter: &Adapter) {
     for shape in [(3, 2), (5, 17), (7, 65), (3, 257)] {
         let n = shape.0 * shape.1;
-        for (label, values) in [
-            ("both signs", [1e30f32, -1e30, 0.0]),
-            ("high", [1e30, 1e30, 0.0]),
-            ("low", [-1e30, -1e30, 0.0]),
-            ("equal", [1e30, 1e30, 1e30]),
-        ] {
-            let pick = |seed| {
-                let value = |v: &f32| values[(v.abs() * 3.0) as usize % 3];
-                data(seed, n).iter().map(value).collect::<Vec<f32>>()
-            };
-            check(adapter, label, &pick(33), &pick(34), shape, true);
+        for huge in [1e30, MAX_MAGNITUDE] {
+            for (label, values) in [
+                ("both signs", [huge, -huge, 0.0]),
+                ("high", [huge, huge, 0.0]),
+                ("low", [-huge, -huge, 0.0]),
+                ("equal", [huge, huge, huge]),
+            ] {
+                let pick = |seed| {
+                    let value = |v: &f32| values[(v.abs() * 3.0) as usize % 3];
+                    data(seed, n).iter().map(value).collect::<Vec<f32>>()
+                };
+                check(adapter, label, &pick(33), &pick(34), shape, true);
+            }
         }
     }
 }

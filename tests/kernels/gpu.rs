@@ -1,14 +1,17 @@
 //! Floor 1: run state, random numbers, metrics.
 
-use gibbs::gpu::metrics::CAPACITY;
-use gibbs::gpu::random::{Distribution, stream_id};
-use gibbs::gpu::{
-    Column, DType, KernelSource, MetricsRing, RunState, StepReport, Value, random, random_words,
+use gibbs::gpu::run::metrics::CAPACITY;
+use gibbs::gpu::run::random::{Distribution, stream_id};
+use gibbs::gpu::run::{random, random_words};
+use gibbs::gpu::{Column, DType, KernelSource, MetricsRing, RunState, StepReport, Value};
+use gibbs::nn::{OptimizerStep, ScheduleRow};
+use gibbs_reference::gpu::run::advance as reference_advance;
+use gibbs_reference::gpu::run::advance::RunState as ReferenceState;
+use gibbs_reference::gpu::run::finish_step::finish_step;
+use gibbs_reference::gpu::run::metrics::{Ring, metrics};
+use gibbs_reference::gpu::run::random::{
+    Draw, normal, normal_pair, philox4x32, uniform, uniform_of_word, words,
 };
-use gibbs_reference::gpu::finish_step::finish_step;
-use gibbs_reference::gpu::metrics::{Ring, metrics};
-use gibbs_reference::gpu::random::{Draw, normal, normal_pair, philox4x32, uniform, uniform_of_word, words};
-use gibbs_reference::gpu::{advance as reference_advance, advance::RunState as ReferenceState};
 
 use crate::EPS;
 use crate::common::{Adapter, Case, POISON, adapters, data, every_adapter, wide};
@@ -56,7 +59,8 @@ fn philox_probe(@builtin(workgroup_id) group: vec3<u32>) {
 }
 ";
 
-/// Source: DEShawResearch/random123, `tests/kat_vectors`; seven rounds tell a wrong count of rounds.
+/// Source: DEShawResearch/random123, `tests/kat_vectors`; seven rounds tell a wrong count of
+/// rounds.
 fn philox_gives_its_published_answers(adapter: &Adapter) {
     let counters: [u32; 12] = [
         0,
@@ -198,7 +202,8 @@ fn normal_probe(@builtin(workgroup_id) group: vec3<u32>) {
 }
 ";
 
-/// Ends of the unit interval, quarter turns, powers of two: where polynomials and range reductions go wrong.
+/// Ends of the unit interval, quarter turns, powers of two: where polynomials and range reductions
+/// go wrong.
 fn extreme_words_give_finite_normals(adapter: &Adapter) {
     let edges: Vec<u32> = [0u32, 0x200, 0x3fff_ffff, 0x4000_0000, 0x5a82_7999, 0x7fff_ffff, 0x8000_0000]
         .into_iter()
@@ -252,7 +257,7 @@ fn metrics_write_the_mean_and_nothing_else(adapter: &Adapter) {
         case.input(MetricsRing::LATCH_SLOT, [4], &[0u32; 4]);
         let (before, after) = (index, 3);
         let mut all = data(index as u32, before + count + after);
-        // Neighbours of the range must not count, whatever they are.
+        // Neighbors of the range must not count, whatever they are.
         all[..before].fill(f32::NAN);
         all[before + count..].fill(f32::INFINITY);
         let values = case.input("values", [all.len()], &all);
@@ -309,10 +314,14 @@ fn metrics_latch_the_first_bad_step(adapter: &Adapter) {
     }
 }
 
-/// What an optimiser prepared: norm, clip, go, 0, the table's row, mean loss, bad loss.
-fn prepared(case: &mut Case, name: &str, norm: f32, loss: f32, bad: bool) -> Value {
-    let bad = f32::from(u8::from(bad));
-    case.input(name, [12], &[norm, 0.5, 1.0, 0.0, 7.0, 7.0, 7.0, 7.0, loss, bad, 7.0, 7.0])
+/// What an optimizer prepared.
+fn prepared(case: &mut Case, name: &str, norm: f32, mean_loss: f32, bad: bool) -> Value {
+    let schedule =
+        ScheduleRow { rate: 7.0, first_correction: 7.0, second_correction: 7.0, average_decay: 7.0 };
+    let bad_loss = f32::from(u8::from(bad));
+    let step = OptimizerStep { norm, clip: 0.5, go: 1.0, schedule, mean_loss, bad_loss };
+    let numbers: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&step));
+    case.input(name, [OptimizerStep::WORDS], numbers)
 }
 
 fn a_finished_step_has_its_metrics_and_its_successor(adapter: &Adapter) {

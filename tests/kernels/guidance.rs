@@ -1,22 +1,24 @@
 //! Floor 4: whole gradients of networks that learn intermediate energies, and what labels teach.
 
 use gibbs::diffusion::{
-    DiffusionSampler, EnergyAtLevel, Guidance, GuidanceNetwork, MixtureScore, NoiseSchedule, SamplingOptions,
-    Solver, SolverOptions, TimeGrid, evaluate_guided, evaluate_noise,
+    DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergyNetwork, MixtureScore, NoiseSchedule,
+    SamplingOptions, Solver, SolverOptions, TimeGrid, evaluate_guided, evaluate_noise,
 };
-use gibbs::energy::{
-    GuidanceGradient, GuidanceObjective, Labelled, Labels, Regression, TimedGroups, contrastive,
-    energy_regression, record_guidance_gradient,
-};
+use gibbs::energy::{evaluate_energy, evaluate_gradient};
+use gibbs::gpu::Points;
 use gibbs::gpu::{Bindings, Column, DType, MetricsRing, Recording, RunState, Shape, StepReport, Tensor};
+use gibbs::loss::{
+    EnergyTargets, IntermediateEnergyGradient, IntermediateEnergyLoss, Labels, Regression, TimedGroups,
+    contrastive_energy_prediction, energy_regression, record_intermediate_energy_gradient,
+};
 use gibbs::nn::{
-    ACTION, Activation, AdamOptions, CONTEXT, FlatGradient, Fourier, Input, Model, Network, Optimiser,
-    Points, TIME, WatchedLoss, evaluate_energy, evaluate_gradient,
+    ACTION, Activation, AdamOptions, CONTEXT, FlatGradient, Fourier, Input, Model, Network, Optimizer, TIME,
+    WatchedLoss,
 };
 use gibbs::{Error, Gpu};
 
 use super::inputs::encode;
-use super::network::{affine, parameters, twin};
+use super::network::{normalizer, parameters, twin};
 use crate::common::{Adapter, data, every_adapter, lavapipe, poisoned, say, wide};
 
 every_adapter!(
@@ -28,11 +30,11 @@ every_adapter!(
     long: c9_labels_have_the_bias_of_their_group_size,
 );
 
-const OBJECTIVES: [GuidanceObjective; 4] = [
-    GuidanceObjective::Contrastive { labels: Labels::Normalised },
-    GuidanceObjective::Contrastive { labels: Labels::Unnormalised { reference: -1.0 } },
-    GuidanceObjective::Mse,
-    GuidanceObjective::ExponentialMse { reference: -1.0 },
+const OBJECTIVES: [IntermediateEnergyLoss; 4] = [
+    IntermediateEnergyLoss::Contrastive { labels: Labels::Normalized },
+    IntermediateEnergyLoss::Contrastive { labels: Labels::Unnormalized { reference: -1.0 } },
+    IntermediateEnergyLoss::Mse,
+    IntermediateEnergyLoss::ExponentialMse { reference: -1.0 },
 ];
 
 /// Seven groups of nine samples in the plane, with contexts of three numbers.
@@ -46,11 +48,11 @@ struct Lesson {
     run: RunState,
     recording: Recording,
     bindings: Bindings,
-    gradient: GuidanceGradient,
+    gradient: IntermediateEnergyGradient,
 }
 
 impl Lesson {
-    fn new(gpu: &Gpu, objective: GuidanceObjective, energy: &[f32]) -> Self {
+    fn new(gpu: &Gpu, objective: IntermediateEnergyLoss, energy: &[f32]) -> Self {
         let inputs = vec![Input::new(ACTION, 2), Input::new(TIME, 1), Input::new(CONTEXT, 3)];
         let network = Network::mlp(inputs, &[16, 16], Activation::Silu, 1);
         let run = RunState::at(gpu, 5, 0).unwrap();
@@ -68,27 +70,29 @@ impl Lesson {
         let groups = TimedGroups::new(&recording, x, time, Some(context)).unwrap();
         let energies = Column::all(&recording, energy).unwrap();
         let gradient =
-            record_guidance_gradient(&mut recording, objective, &model, &groups, energies, 1.5).unwrap();
+            record_intermediate_energy_gradient(&mut recording, objective, &model, &groups, energies, 1.5)
+                .unwrap();
         Self { gpu: gpu.clone(), model, run, recording, bindings, gradient }
     }
 }
 
-/// A network that guides: a normalised point of the plane, time as waves and, if it is conditional, three numbers of a context.
-fn guiding(gpu: &Gpu, conditional: bool) -> GuidanceNetwork {
+/// A network that guides: a normalized point of the plane, time as waves and, if it is conditional,
+/// three numbers of a context.
+fn guiding(gpu: &Gpu, conditional: bool) -> IntermediateEnergyNetwork {
     let time = Input::new(TIME, 1).encoded(Fourier::geometric(0.5, 4.0, 3).with_input());
-    let mut inputs = vec![Input::normalised(ACTION, affine(71, 2)), time];
+    let mut inputs = vec![Input::normalized(ACTION, normalizer(71, 2)), time];
     if conditional {
-        inputs.push(Input::normalised(CONTEXT, affine(73, 3)));
+        inputs.push(Input::normalized(CONTEXT, normalizer(73, 3)));
     }
     let network = Network::mlp(inputs, &[33, 17], Activation::Silu, 1);
     let flat = parameters(&network.layout());
     let model = Model::zeros(gpu, "energy", network).unwrap();
     model.set_parameters(gpu, &flat).unwrap();
-    GuidanceNetwork::new(model).unwrap()
+    IntermediateEnergyNetwork::new(model).unwrap()
 }
 
-/// Value and gradient by the point, for rows that share a time and, some of them, a context; the reference's gradient is that of
-/// its own central differences.
+/// Value and gradient by the point, for rows that share a time and, some of them, a context; the
+/// reference's gradient is that of its own central differences.
 fn a_guiding_networks_gradient_equals_the_reference(adapter: &Adapter) {
     const STEP: f64 = 1e-5;
     let gpu = &adapter.gpu;
@@ -129,8 +133,8 @@ fn a_guiding_networks_gradient_equals_the_reference(adapter: &Adapter) {
                     moved.iter_mut().skip(axis).step_by(2).for_each(|v| *v += sign * STEP);
                     value(&moved)
                 };
-                // By the normalised point; the normaliser's factor goes on to the point.
-                let factor = f64::from(network.inputs[0].affine.scale[axis]) / (2.0 * STEP);
+                // By the normalized point; the normalizer's factor goes on to the point.
+                let factor = f64::from(network.inputs[0].normalizer.scale[axis]) / (2.0 * STEP);
                 for (row, (above, below)) in moved(1.0).iter().zip(moved(-1.0)).enumerate() {
                     let (found, expected) = (f64::from(slopes[2 * row + axis]), factor * (above - below));
                     let gap = (found - expected).abs();
@@ -141,22 +145,21 @@ fn a_guiding_networks_gradient_equals_the_reference(adapter: &Adapter) {
     }
 }
 
-/// One evaluation of DDIM by hand, `x' = alpha' (x - sigma eps) / alpha + sigma' eps` with `eps = eps_q + s sigma grad E_t`.
+/// One evaluation of DDIM by hand, `x' = alpha' (x - sigma eps) / alpha + sigma' eps` with
+/// `eps = eps_q + s sigma grad E_t`.
 fn one_step_goes_by_noise_and_scaled_gradient(adapter: &Adapter) {
     let gpu = &adapter.gpu;
     let energy = guiding(gpu, false);
     let score = MixtureScore::isotropic(&[0.3, 0.7], &[0.5, -0.2, -0.4, 0.6], &[0.6, 0.8]).unwrap();
     let guidance = Guidance::Intermediate(&energy);
-    let solver = SolverOptions {
-        solver: Solver::Ddim,
-        grid: TimeGrid::Time,
-        evaluations: 1,
-        last_time: 0.4,
-        ..SolverOptions::default()
-    };
+    let solver = SolverOptions::default()
+        .with_solver(Solver::Ddim)
+        .with_grid(TimeGrid::Time)
+        .with_evaluations(1)
+        .with_last_time(0.4);
     let (count, scale) = (37, 1.5);
     let options =
-        SamplingOptions { solver, samples: count, guidance_scale: scale, ..SamplingOptions::default() };
+        SamplingOptions::default().with_solver(solver).with_samples(count).with_guidance_scale(scale);
     let mut sampler = DiffusionSampler::from_points(gpu, &score, guidance, &options).unwrap();
     let x = data(77, count * 2);
     let found = sampler.sample_from(&[], &x).unwrap();
@@ -180,7 +183,7 @@ fn one_step_goes_by_noise_and_scaled_gradient(adapter: &Adapter) {
 fn a_descent_step_lowers_every_loss(adapter: &Adapter) {
     for objective in OBJECTIVES {
         let mut lesson = Lesson::new(&adapter.gpu, objective, &data(64, GROUPS * SIZE));
-        let contrastive = matches!(objective, GuidanceObjective::Contrastive { .. });
+        let contrastive = matches!(objective, IntermediateEnergyLoss::Contrastive { .. });
         assert_eq!(lesson.gradient.ess.is_some(), contrastive);
         assert_eq!(lesson.gradient.loss.count, if contrastive { GROUPS } else { GROUPS * SIZE });
         let FlatGradient::Whole(gradient) = lesson.gradient.gradient else { panic!("{objective:?}") };
@@ -219,17 +222,17 @@ fn energies_that_are_not_finite_stop_the_step(adapter: &Adapter) {
             energy[SIZE + 2] = bad.unwrap_or(0.5);
             let Lesson { gpu, model, run, mut recording, bindings, gradient } =
                 Lesson::new(&adapter.gpu, objective, &energy);
-            let optimiser = Optimiser::new(&gpu, &model, AdamOptions::default()).unwrap();
+            let optimizer = Optimizer::new(&gpu, &model, AdamOptions::default()).unwrap();
             let ring = MetricsRing::new(&gpu, &["loss", "norm"], 0).unwrap();
             let watched = WatchedLoss { losses: gradient.loss, metric: ring.slot("loss").unwrap() };
             let norm = ring.slot("norm").unwrap();
-            let prepared = optimiser
+            let prepared = optimizer
                 .record_watched_step(&mut recording, &model, gradient.gradient, norm, Some(watched))
                 .unwrap();
             let report = StepReport { prepared, loss: Some("loss"), norm: "norm" };
             ring.record_finish(&mut recording, &[report], None).unwrap();
             let before: Vec<f32> = gpu.read(model.parameters()).unwrap();
-            let all = bindings.merge(&optimiser.bindings()).merge(&ring.bindings()).merge(&run.bindings());
+            let all = bindings.merge(&optimizer.bindings()).merge(&ring.bindings()).merge(&run.bindings());
             recording.compile(&gpu, &all).unwrap().run(1).unwrap();
             let after: Vec<f32> = gpu.read(model.parameters()).unwrap();
             match bad {
@@ -253,7 +256,7 @@ fn lessons_that_do_not_fit_are_refused() {
         Model::zeros(gpu, "energy", network).unwrap()
     };
     let plain = [(ACTION, 2), (TIME, 1)];
-    let contrastive = GuidanceObjective::default();
+    let contrastive = IntermediateEnergyLoss::default();
     let refusal = |objective, model: &Model, [groups, size, dims]: [usize; 3], context: bool, energies| {
         let mut recording = Recording::new("refused");
         let mut slot = |name: &str, shape: Shape| recording.slot(name, DType::F32, shape).unwrap();
@@ -262,7 +265,7 @@ fn lessons_that_do_not_fit_are_refused() {
         let energy = slot("energies", [energies].into());
         let groups = TimedGroups::new(&recording, x, time, context).unwrap();
         let energies = Column::all(&recording, energy).unwrap();
-        record_guidance_gradient(&mut recording, objective, model, &groups, energies, 1.0)
+        record_intermediate_energy_gradient(&mut recording, objective, model, &groups, energies, 1.0)
             .map_or_else(|error| error.to_string(), |_| "recorded".into())
     };
     let good = model(&plain, 1);
@@ -270,10 +273,10 @@ fn lessons_that_do_not_fit_are_refused() {
     for (objective, model, shape, context, energies, words) in [
         (contrastive, &good, [3, 4, 2], false, 12, "recorded"),
         (contrastive, &conditional, [3, 4, 2], true, 12, "recorded"),
-        (GuidanceObjective::Mse, &good, [3, 1, 2], false, 3, "recorded"),
+        (IntermediateEnergyLoss::Mse, &good, [3, 1, 2], false, 3, "recorded"),
         (contrastive, &good, [3, 1, 2], false, 3, "2 to 32768 samples"),
         (contrastive, &good, [3, 4, 2], false, 11, "one per sample"),
-        (GuidanceObjective::Mse, &good, [3, 4, 2], false, 13, "one per sample"),
+        (IntermediateEnergyLoss::Mse, &good, [3, 4, 2], false, 13, "one per sample"),
         (contrastive, &good, [3, 4, 2], true, 12, "context"),
         (contrastive, &conditional, [3, 4, 2], false, 12, "context"),
         (contrastive, &good, [3, 4, 5], false, 12, "[.., 2]"),
@@ -296,7 +299,7 @@ struct Bins {
 const BINS: usize = 60;
 
 impl Bins {
-    fn centre(bin: usize) -> f64 {
+    fn center(bin: usize) -> f64 {
         -3.0 + 6.0 * (bin as f64 + 0.5) / BINS as f64
     }
 
@@ -309,7 +312,8 @@ impl Bins {
         ((word ^ (word >> 31)) >> 11) as f64 * 2f64.powi(-53) + 2f64.powi(-54)
     }
 
-    /// The bin of `alpha x_0 + sigma eps` for `x_0 = 1` or -1 with equal chance, and whether it was 1.
+    /// The bin of `alpha x_0 + sigma eps` for `x_0 = 1` or -1 with equal chance, and whether it
+    /// was 1.
     fn draw(&mut self) -> (usize, bool) {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         let eps = radius * (std::f64::consts::TAU * self.uniform()).cos();
@@ -319,29 +323,30 @@ impl Bins {
     }
 }
 
-/// 1-D: `x_0` is 1 or -1 with equal chance, `exp(-beta E)` is `e^3` and 1 there, `t = 0.25`, and the energy is a table over 60
-/// bins of `x_t`. The kernels give the gradients; the table follows them, each bin by its share of the labels, and the mean of
-/// its last values is what was learnt. Known: RMS errors of centred tables under `q_t`.
+/// 1-D: `x_0` is 1 or -1 with equal chance, `exp(-beta E)` is `e^3` and 1 there, `t = 0.25`, and
+/// the energy is a table over 60 bins of `x_t`. The kernels give the gradients; the table follows
+/// them, each bin by its share of the labels, and the mean of its last values is what was learnt.
+/// Known: RMS errors of centerd tables under `q_t`.
 fn c9_labels_have_the_bias_of_their_group_size() {
     let (alpha, sigma, span) = (0.723_657_19f64, 0.690_159_6f64, 3.0f64);
     let density = |bin: usize| {
-        let normal = |mean: f64| (-0.5 * ((Bins::centre(bin) - mean) / sigma).powi(2)).exp();
+        let normal = |mean: f64| (-0.5 * ((Bins::center(bin) - mean) / sigma).powi(2)).exp();
         normal(alpha) + normal(-alpha)
     };
     let mass: f64 = (0..BINS).map(density).sum();
-    let centred = |f: &dyn Fn(usize) -> f64| {
+    let centerd = |f: &dyn Fn(usize) -> f64| {
         let mean: f64 = (0..BINS).map(|bin| density(bin) / mass * f(bin)).sum();
         (0..BINS).map(|bin| f(bin) - mean).collect::<Vec<f64>>()
     };
-    let exact = centred(&|bin| {
-        let positive = 1.0 / (1.0 + (-2.0 * alpha * Bins::centre(bin) / (sigma * sigma)).exp());
+    let exact = centerd(&|bin| {
+        let positive = 1.0 / (1.0 + (-2.0 * alpha * Bins::center(bin) / (sigma * sigma)).exp());
         -(1.0 - positive + positive * span.exp()).ln()
     });
     let gpu = &lavapipe().gpu;
     let rows = 65_536;
     let output = Tensor::zeros(gpu, "output", DType::F32, [rows, 1]).unwrap();
     let energy = Tensor::zeros(gpu, "energy", DType::F32, [rows]).unwrap();
-    let seed = Tensor::zeros(gpu, "seed", DType::F32, Shape::packed(rows, 1)).unwrap();
+    let seed = Tensor::zeros(gpu, "output_gradient", DType::F32, Shape::packed(rows, 1)).unwrap();
     let bindings =
         [&output, &energy, &seed].into_iter().fold(Bindings::new(), |all, t| all.with(t.label(), t));
     // Energies -1.5 and 0 at beta 2: labels of 1 and exp(-3) with the lowest energy as reference.
@@ -351,16 +356,20 @@ fn c9_labels_have_the_bias_of_their_group_size() {
         let value = recording.slot("energy", DType::F32, [rows]).unwrap();
         let energies = Column::all(&recording, value).unwrap();
         let output_value = recording.slot("output", DType::F32, [rows, 1]).unwrap();
-        let labelled = Labelled { output: output_value, energies, beta };
+        let labeled = EnergyTargets { output: output_value, energies, beta };
         let written = match labels {
             Some(labels) => {
-                contrastive::record(&mut recording, labels, (rows / size, size), &labelled).unwrap().seed
+                contrastive_energy_prediction::record(&mut recording, labels, (rows / size, size), &labeled)
+                    .unwrap()
+                    .output_gradient
             }
             None => {
-                energy_regression::record(&mut recording, Regression::Energy, rows, &labelled).unwrap().seed
+                energy_regression::record(&mut recording, Regression::Energy, rows, &labeled)
+                    .unwrap()
+                    .output_gradient
             }
         };
-        recording.expose(written, "seed").unwrap();
+        recording.expose(written, "output_gradient").unwrap();
         let plan = recording.compile(gpu, &bindings).unwrap();
         let mut draws = Bins { state: 17, alpha, sigma };
         let (mut table, mut mean, mut weights) = (vec![0.0f64; BINS], vec![0.0; BINS], vec![0.0; BINS]);
@@ -377,9 +386,10 @@ fn c9_labels_have_the_bias_of_their_group_size() {
             for (&(bin, up), seed) in drawn.iter().zip(seeds.chunks_exact(4)) {
                 slope[bin] += f64::from(seed[0]);
                 if round == 0 {
-                    // How steeply a bin's gradient answers to its energy: its labels; in the first round all shares are equal.
+                    // How steeply a bin's gradient answers to its energy: its labels; in the first
+                    // round all shares are equal.
                     weights[bin] += match labels {
-                        Some(Labels::Normalised) => f64::from(seed[0]) + 1.0 / rows as f64,
+                        Some(Labels::Normalized) => f64::from(seed[0]) + 1.0 / rows as f64,
                         Some(_) if up => size as f64 / rows as f64,
                         Some(_) => (-span).exp() * size as f64 / rows as f64,
                         None => 1.0 / rows as f64,
@@ -394,16 +404,16 @@ fn c9_labels_have_the_bias_of_their_group_size() {
                 }
             }
         }
-        let learnt = centred(&|bin| mean[bin]);
+        let learnt = centerd(&|bin| mean[bin]);
         let squares = (0..BINS).map(|bin| density(bin) / mass * (learnt[bin] - exact[bin]).powi(2));
         squares.sum::<f64>().sqrt()
     };
-    let fixed = Labels::Unnormalised { reference: f64::from(low) };
+    let fixed = Labels::Unnormalized { reference: f64::from(low) };
     for (labels, size, known) in [
-        (Some(Labels::Normalised), 2, 0.327),
-        (Some(Labels::Normalised), 4, 0.162),
-        (Some(Labels::Normalised), 16, 0.027),
-        (Some(Labels::Normalised), 64, 0.0064),
+        (Some(Labels::Normalized), 2, 0.327),
+        (Some(Labels::Normalized), 4, 0.162),
+        (Some(Labels::Normalized), 16, 0.027),
+        (Some(Labels::Normalized), 64, 0.0064),
         (Some(fixed), 2, 0.0032),
         (Some(fixed), 16, 0.0039),
         // Not published. They are exact: what is left is noise.

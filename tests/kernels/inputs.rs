@@ -5,7 +5,7 @@ use gibbs::nn::Layer::{Activate, Norm, Residual};
 use gibbs::nn::{Activation, Encoding, Fourier, GradientMode, Input, Keep, Layer, LayerNorm, Network};
 use gibbs_reference::nn as reference;
 
-use super::network::{ACTION, CONTEXT, Model, affine, check_parameters, near, parameters, twin};
+use super::network::{ACTION, CONTEXT, Model, check_parameters, near, normalizer, parameters, twin};
 use crate::common::{Adapter, Case, data, every_adapter, wide};
 
 every_adapter!(
@@ -32,22 +32,23 @@ pub fn shared(inputs: Vec<Input>) -> Network {
     Network::mlp(vec![context, action], &[17, 9], Activation::Tanh, 2)
 }
 
-/// Both inputs: every kind of layer first and last, and the order of the concatenation turned round.
+/// Both inputs: every kind of layer first and last, and the order of the concatenation turned
+/// round.
 pub fn mixed(inputs: Vec<Input>) -> Network {
     let [context, action] = <[Input; 2]>::try_from(inputs).unwrap();
-    let affine = |outputs| dense(outputs, Activation::Identity);
+    let normalizer = |outputs| dense(outputs, Activation::Identity);
     let context = context.embedded(vec![
-        Residual(vec![affine(CONTEXT), Activate(Activation::Gelu), affine(CONTEXT)]),
+        Residual(vec![normalizer(CONTEXT), Activate(Activation::Gelu), normalizer(CONTEXT)]),
         norm(),
         Activate(Activation::Softplus),
         dense(5, Activation::Silu),
-        Residual(vec![Activate(Activation::Tanh), affine(5), Residual(vec![affine(5)])]),
+        Residual(vec![Activate(Activation::Tanh), normalizer(5), Residual(vec![normalizer(5)])]),
         Residual(vec![dense(5, Activation::Silu)]),
     ]);
     let action = action.embedded(vec![
         Residual(vec![Activate(Activation::Identity)]),
         Activate(Activation::Gelu),
-        affine(6),
+        normalizer(6),
         Activate(Activation::Tanh),
         norm(),
     ]);
@@ -99,7 +100,8 @@ fn inputs_with_layers_equal_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Cuts within contexts, at their borders and where nothing is shared; contexts that fill several ranges.
+/// Cuts within contexts, at their borders and where nothing is shared; contexts that fill several
+/// ranges.
 fn cut_into_ranges_they_equal_the_reference(adapter: &Adapter) {
     // 240 rows of 68 numbers.
     let gpu = adapter.narrow(64 << 10);
@@ -119,13 +121,14 @@ const TIMES: usize = 3;
 const CONTEXTS: usize = 5 * TIMES;
 const ROWS: usize = 7 * CONTEXTS;
 
-/// A score network: the sample first, then the time of several contexts, then the context of several samples.
+/// A score network: the sample first, then the time of several contexts, then the context of
+/// several samples.
 fn score() -> Network {
     let time = Input::new("time", 1).encoded(Fourier::gaussian(1, 16, 3.0, 4));
     let inputs = vec![
-        Input::normalised("action", affine(92, ACTION)).embedded(vec![dense(23, Activation::Identity)]),
+        Input::normalized("action", normalizer(92, ACTION)).embedded(vec![dense(23, Activation::Identity)]),
         time.embedded(vec![dense(9, Activation::Silu), dense(9, Activation::Identity)]),
-        Input::normalised("context", affine(90, CONTEXT)).embedded(vec![dense(6, Activation::Silu)]),
+        Input::normalized("context", normalizer(90, CONTEXT)).embedded(vec![dense(6, Activation::Silu)]),
     ];
     Network::mlp(inputs, &[33, 17], Activation::Silu, ACTION)
 }
@@ -176,7 +179,7 @@ fn the_noise_of_many_times_and_contexts_equals_the_reference(adapter: &Adapter) 
     check_parameters(adapter, &results, &layout, &expected.parameters);
     for (at, input) in network.inputs.iter().enumerate() {
         let name = format!("d {}", input.name);
-        let scale = wide(&input.affine.scale);
+        let scale = wide(&input.normalizer.scale);
         let dz = &expected.inputs[at];
         let dx = match &input.encoding {
             Encoding::Raw => reference::unpack_gradient(dz, &scale),
@@ -191,7 +194,7 @@ fn the_noise_of_many_times_and_contexts_equals_the_reference(adapter: &Adapter) 
 
 /// Rows of an input as the network's layers take them.
 pub fn encode(input: &Input, values: &[f32]) -> Vec<f64> {
-    let (shift, scale) = (wide(&input.affine.shift), wide(&input.affine.scale));
+    let (shift, scale) = (wide(&input.normalizer.shift), wide(&input.normalizer.scale));
     match &input.encoding {
         Encoding::Raw => reference::pack_inputs(&wide(values), &shift, &scale),
         Encoding::Fourier(fourier) => {

@@ -1,18 +1,19 @@
 //! Floor 2: norms, activations of their own, residual sums, and gradients added to others.
 
-use gibbs::gpu::random::stream_id;
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{DType, Shape, pad4};
-use gibbs::nn::layer_norm::LayerNormForward;
-use gibbs::nn::layer_norm_gradient::Normalised;
-use gibbs::nn::{
-    Activation, GradientMode, Initial, Input, LayerNorm, Network, Norms, Slice, activate_rows, add_residual,
-    initialise, layer_norm, layer_norm_gradient, layer_norm_weight_gradient, reduce_partials,
+use gibbs::nn::network::initialize;
+use gibbs::nn::passes::layer_norm::LayerNormForward;
+use gibbs::nn::passes::layer_norm_gradient::Normalized;
+use gibbs::nn::passes::{
+    activate_rows, add_residual, layer_norm, layer_norm_gradient, layer_norm_weight_gradient, reduce_partials,
 };
+use gibbs::nn::{Activation, GradientMode, Initial, Input, LayerNorm, Network, Norms, ParameterSlice};
 use gibbs::testing::Bound;
-use gibbs_reference::gpu::random::{Draw, uniform};
+use gibbs_reference::gpu::run::random::{Draw, uniform};
 use gibbs_reference::nn as reference;
-use gibbs_reference::nn::dense_forward::DenseForward;
-use gibbs_reference::nn::layer_norm::NormShape;
+use gibbs_reference::nn::dense::dense_forward::DenseForward;
+use gibbs_reference::nn::passes::layer_norm::NormShape;
 
 use super::SHAPES;
 use super::dense::{ACTIVATIONS, Coverage, Way, expect_activated, own_error};
@@ -24,11 +25,11 @@ every_adapter!(
     gelu_and_softplus_are_as_exact_as_stated,
     add_residual_equals_the_reference,
     layer_norm_equals_the_reference,
-    layer_norm_centres_before_it_squares,
+    layer_norm_centers_before_it_squares,
     layer_norm_gradient_equals_the_reference,
     layer_norm_weight_gradient_equals_the_reference,
     reduce_partials_adds_to_a_gradient,
-    initialise_sets_gains_to_one_and_their_biases_to_zero,
+    initialize_sets_gains_to_one_and_their_biases_to_zero,
 );
 
 fn activate_rows_equals_the_reference(adapter: &Adapter) {
@@ -60,8 +61,8 @@ fn activate_rows_equals_the_reference(adapter: &Adapter) {
     coverage.expect_complete("activate_rows");
 }
 
-/// On a fine grid and at the ends of f32: erf within 5e-7, hence GELU within 2.5e-7 |x|, softplus within 2e-6 of itself
-/// wherever exp is.
+/// On a fine grid and at the ends of f32: erf within 5e-7, hence GELU within 2.5e-7 |x|, softplus
+/// within 2e-6 of itself wherever exp is.
 fn gelu_and_softplus_are_as_exact_as_stated(adapter: &Adapter) {
     let grid = (-6000..=6000).map(|at| at as f32 / 400.0);
     let ends = [1e-30f32, 1e-8, 20.0, 87.5, 104.0, 1e4, 1e20, 3e38].into_iter().flat_map(|v| [v, -v]);
@@ -95,7 +96,7 @@ fn add_residual_equals_the_reference(adapter: &Adapter) {
             let mut case = Case::new(adapter, format!("residual sum {rows}x{width} {slope} {skip}"));
             let x = case.packed("x", rows, width, &values);
             let way = Way::new(&mut case, rows, width, slope, skip);
-            let out = add_residual::record(&mut case.recording, x, way.onward).unwrap();
+            let out = add_residual::record(&mut case.recording, x, way.epilogue).unwrap();
             case.output("out", out);
             case.expect_kernels(&["add_residual"]);
             coverage.add(&case.recording.kernels()[0]);
@@ -113,8 +114,8 @@ const EPSILON: f32 = 1e-3;
 /// A norm amid NaN, so that a read outside its slices shows.
 struct Norm {
     width: usize,
-    gain: Slice,
-    bias: Slice,
+    gain: ParameterSlice,
+    bias: ParameterSlice,
     gains: Vec<f32>,
     biases: Vec<f32>,
     flat: Vec<f32>,
@@ -122,7 +123,7 @@ struct Norm {
 
 impl Norm {
     fn new(width: usize) -> Self {
-        let slice = |name: &str, offset, value| Slice {
+        let slice = |name: &str, offset, value| ParameterSlice {
             name: name.into(),
             offset,
             rows: 1,
@@ -148,11 +149,11 @@ impl Norm {
     }
 
     /// The norm's input and exact moments, rounded, as a backward pass reads them.
-    fn normalised(&self, case: &mut Case, rows: usize, h: &[f32]) -> Normalised {
+    fn normalized(&self, case: &mut Case, rows: usize, h: &[f32]) -> Normalized {
         let forward = self.forward(rows, h);
         let moments: Vec<f32> =
-            forward.mean.iter().zip(&forward.inverse).flat_map(|(m, d)| [*m as f32, *d as f32]).collect();
-        Normalised {
+            forward.mean.iter().zip(&forward.rstd).flat_map(|(m, d)| [*m as f32, *d as f32]).collect();
+        Normalized {
             h: case.packed("h", rows, self.width, h),
             moments: case.input("moments", [rows, 2], &moments),
         }
@@ -215,7 +216,7 @@ fn layer_norm_equals_the_reference(adapter: &Adapter) {
                 };
                 expect_activated(&results, &expected, exact, width, keep_slope);
                 let moments: Vec<f64> =
-                    forward.mean.iter().zip(&forward.inverse).flat_map(|(m, d)| [*m, *d]).collect();
+                    forward.mean.iter().zip(&forward.rstd).flat_map(|(m, d)| [*m, *d]).collect();
                 let relative = EPS * ((width as f64).sqrt() + 8.0);
                 let bound =
                     |at: usize| relative * if at.is_multiple_of(2) { 4.5 } else { 4.0 * moments[at].powi(2) };
@@ -227,7 +228,7 @@ fn layer_norm_equals_the_reference(adapter: &Adapter) {
 }
 
 /// Far from 0 the square of the mean would swallow the variance, and a constant row has none.
-fn layer_norm_centres_before_it_squares(adapter: &Adapter) {
+fn layer_norm_centers_before_it_squares(adapter: &Adapter) {
     for class in CLASSES {
         for (rows, width) in [(5, 65), (3, 257)] {
             let norm = Norm::new(width);
@@ -247,8 +248,8 @@ fn layer_norm_centres_before_it_squares(adapter: &Adapter) {
             let written = layer_norm::record(&mut case.recording, input, &spec).unwrap();
             case.output("output", written.output);
             let results = case.run();
-            // The mean is rounded to 4.9e-4, the spacing at 4096, over a deviation of about 0.6. What a constant row
-            // leaves is the bias.
+            // The mean is rounded to 4.9e-4, the spacing at 4096, over a deviation of about 0.6.
+            // What a constant row leaves is the bias.
             results.expect(
                 "output",
                 &results.packed("output"),
@@ -272,11 +273,16 @@ fn layer_norm_gradient_equals_the_reference(adapter: &Adapter) {
                 let mut case = Case::tuned(adapter, class, label);
                 let seed = case.packed("dz", rows, width, &dz);
                 let parameters = case.input("parameters", [norm.flat.len()], &norm.flat);
-                let normalised = norm.normalised(&mut case, rows, &h);
+                let normalized = norm.normalized(&mut case, rows, &h);
                 let way = Way::new(&mut case, rows, width, slope, skip);
                 let recording = &mut case.recording;
                 let out = layer_norm_gradient::record(
-                    recording, seed, normalised, parameters, &norm.gain, way.onward,
+                    recording,
+                    seed,
+                    normalized,
+                    parameters,
+                    &norm.gain,
+                    way.epilogue,
                 );
                 case.output("out", out.unwrap());
                 case.expect_kernels(&["layer_norm_gradient"]);
@@ -304,11 +310,11 @@ fn layer_norm_weight_gradient_equals_the_reference(adapter: &Adapter) {
             let mut case =
                 Case::new(adapter, format!("norm weight gradient {rows}x{width}, {splits} splits"));
             let seed = case.packed("dz", rows, width, &dz);
-            let normalised = norm.normalised(&mut case, rows, &h);
+            let normalized = norm.normalized(&mut case, rows, &h);
             let length = norm.flat.len();
             let partials = case.poisoned("partials", DType::F32, [splits, length]);
             let (recording, slices) = (&mut case.recording, (&norm.gain, &norm.bias));
-            layer_norm_weight_gradient::record(recording, seed, normalised, slices, partials).unwrap();
+            layer_norm_weight_gradient::record(recording, seed, normalized, slices, partials).unwrap();
             case.expect_kernels(&["layer_norm_weight_gradient"]);
             let results = case.run();
 
@@ -324,11 +330,12 @@ fn layer_norm_weight_gradient_equals_the_reference(adapter: &Adapter) {
                 &ranges,
             );
             let found: Vec<f32> = results.get("partials");
-            // The rounded moments move a term by the spacing of the row's largest number over its deviation.
+            // The rounded moments move a term by the spacing of the row's largest number over its
+            // deviation.
             let rounding = |at: usize| {
                 let terms = ranges[at / width].clone();
                 terms
-                    .map(|r| 6.0 * EPS * forward.inverse[r] * f64::from(dz[r * width + at % width].abs()))
+                    .map(|r| 6.0 * EPS * forward.rstd[r] * f64::from(dz[r * width + at % width].abs()))
                     .sum::<f64>()
             };
             for (slice, sums) in [(&norm.gain, &expected.gain), (&norm.bias, &expected.bias)] {
@@ -376,15 +383,15 @@ fn reduce_partials_adds_to_a_gradient(adapter: &Adapter) {
     assert!(case.recording.is_empty());
 }
 
-fn initialise_sets_gains_to_one_and_their_biases_to_zero(adapter: &Adapter) {
+fn initialize_sets_gains_to_one_and_their_biases_to_zero(adapter: &Adapter) {
     let network = Network::preactivation(vec![Input::new("x", 3)], 7, 1, Activation::Gelu, 1)
         .with_norms(Norms::BeforeActivations(LayerNorm::default()));
     let layout = network.layout();
     let (seed, step) = (0xfeed_0000_0011, 2);
-    let mut case = Case::new(adapter, "initialise norms");
+    let mut case = Case::new(adapter, "initialize norms");
     case.run_state(seed, step);
     let parameters = case.poisoned("parameters", DType::F32, [layout.len]);
-    initialise::record(&mut case.recording, &layout, parameters, "initialise/test").unwrap();
+    initialize::record(&mut case.recording, &layout, parameters, "initialise/test").unwrap();
     let results = case.run();
     let flat: Vec<f32> = results.get("parameters");
     let names: Vec<&str> = layout.slices.iter().map(|slice| slice.name.as_str()).collect();
@@ -405,7 +412,7 @@ fn initialise_sets_gains_to_one_and_their_biases_to_zero(adapter: &Adapter) {
             let stream = u32::from(stream_id("initialise/test"));
             let uniforms =
                 uniform(Draw { seed, step, stream, inner: index as u32 }, count.div_ceil(4) as u32);
-            let expected = reference::initialise(&uniforms[..count], slice.fan_in, 1.0);
+            let expected = reference::initialize(&uniforms[..count], slice.fan_in, 1.0);
             results.expect(&slice.name, &found, &expected, |_: usize| 2.0 * EPS);
         }
         for row in 0..slice.rows {

@@ -1,5 +1,5 @@
-//! Test bodies of all kernels, for `tests/kernels.rs` and the `doctor` example. A file registers its bodies with
-//! `every_adapter!`; `#[test]` does nothing here.
+//! Test bodies of all kernels, for `tests/kernels.rs` and the `doctor` example. A file registers
+//! its bodies with `every_adapter!`; `#[test]` does nothing here.
 
 use crate::common::suite::Suite;
 
@@ -16,7 +16,8 @@ mod guidance;
 mod inputs;
 mod layers;
 mod network;
-mod optimiser;
+mod optimizer;
+mod policy;
 mod proposal;
 mod regression;
 mod rows;
@@ -38,7 +39,7 @@ pub fn suites() -> Vec<Suite> {
         encoding::suite(),
         dense::suite(),
         sums::suite(),
-        optimiser::suite(),
+        optimizer::suite(),
         network::suite(),
         inputs::suite(),
         energies::suite(),
@@ -56,5 +57,6 @@ pub fn suites() -> Vec<Suite> {
         rows::suite(),
         solvers::suite(),
         train::suite(),
+        policy::suite(),
     ]
 }

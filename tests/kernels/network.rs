@@ -1,17 +1,21 @@
 //! Kernels in concert: forward and backward passes of networks, repeated runs, checked shaders.
 
-use gibbs::energy::{Objective, ranking_nce, ranking_network};
-use gibbs::gpu::random::{Distribution, stream_id};
-use gibbs::gpu::{Column, DType, DeviceClass, Gpu, Shape, random};
-use gibbs::nn::dense_forward::{DenseForward, Start};
-use gibbs::nn::dense_input_gradient::Onward;
+use gibbs::gpu::run::random;
+use gibbs::gpu::run::random::{Distribution, stream_id};
+use gibbs::gpu::{Column, DType, DeviceClass, Gpu, Shape};
+use gibbs::loss::{RankingObjective, ranking_nce, ranking_network};
+use gibbs::nn::dense;
+use gibbs::nn::dense::dense_forward::{DenseForward, Start};
+use gibbs::nn::dense::dense_input_gradient::Epilogue;
+use gibbs::nn::passes::{add_residual, pack_inputs};
 use gibbs::nn::{
-    Activation, Affine, Encoding, FlatGradient, Fourier, GradientMode, Initial, Input, Keep, LayerNorm,
-    Network, Norms, ParameterLayout, add_residual, dense_forward, dense_weight_gradient, pack_inputs,
+    Activation, Encoding, FlatGradient, Fourier, GradientMode, Initial, Input, Keep, LayerNorm, Network,
+    Normalizer, Norms, ParameterLayout,
 };
 use gibbs::proposal::{Draws, MixtureShape, mixture_sample};
-use gibbs_reference::compose::{self, Block, InputNetwork, InputTrace, Layer, Mlp, ranking_nce_gradient};
-use gibbs_reference::energy::ranking_network as ranking_network_reference;
+use gibbs_reference::compose;
+use gibbs_reference::compose::{Block, InputNetwork, InputTrace, Layer, Mlp, ranking_nce_gradient};
+use gibbs_reference::loss::ranking_network as ranking_network_reference;
 use gibbs_reference::nn as reference;
 
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
@@ -32,7 +36,7 @@ every_adapter!(
 pub const CONTEXT: usize = 3;
 pub const ACTION: usize = 2;
 
-/// A network with two normalised inputs, its parameters, and a batch.
+/// A network with two normalized inputs, its parameters, and a batch.
 pub struct Model {
     pub network: Network,
     pub layout: ParameterLayout,
@@ -56,7 +60,8 @@ fn activation_of(activation: Activation) -> reference::Activation {
     }
 }
 
-/// The reference's layers, their parameters still 0. `width`: of the rows that go in, then of those that come out.
+/// The reference's layers, their parameters still 0. `width`: of the rows that go in, then of those
+/// that come out.
 fn blocks(layers: &[gibbs::nn::Layer], width: &mut usize) -> Vec<Block> {
     use gibbs::nn::Layer;
     let mut block = |layer: &Layer| match layer {
@@ -75,7 +80,8 @@ fn blocks(layers: &[gibbs::nn::Layer], width: &mut usize) -> Vec<Block> {
     layers.iter().map(&mut block).collect()
 }
 
-/// The reference of a network, its parameters still 0; they come in the order of the layout's slices.
+/// The reference of a network, its parameters still 0; they come in the order of the layout's
+/// slices.
 pub fn twin(network: &Network) -> InputNetwork {
     let inputs = network.inputs.iter().map(|input| {
         let layers = blocks(&input.layers, &mut input.encoded_width());
@@ -85,8 +91,8 @@ pub fn twin(network: &Network) -> InputNetwork {
     InputNetwork { inputs: inputs.collect(), joined }
 }
 
-pub fn affine(seed: u32, width: usize) -> Affine {
-    Affine { shift: data(seed, width), scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect() }
+pub fn normalizer(seed: u32, width: usize) -> Normalizer {
+    Normalizer { shift: data(seed, width), scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect() }
 }
 
 /// Parameters of either sign in equal parts, so that sums neither grow nor die from layer to layer.
@@ -144,8 +150,8 @@ impl Model {
 
     pub fn of(contexts: usize, candidates: usize, build: impl FnOnce(Vec<Input>) -> Network) -> Self {
         let network = build(vec![
-            Input::normalised("context", affine(90, CONTEXT)),
-            Input::normalised("action", affine(92, ACTION)),
+            Input::normalized("context", normalizer(90, CONTEXT)),
+            Input::normalized("action", normalizer(92, ACTION)),
         ]);
         let rows = contexts * candidates;
         let layout = network.layout();
@@ -189,9 +195,9 @@ impl Model {
     }
 
     /// The batch in the network's own units, encoded.
-    fn normalised(&self) -> (Vec<f64>, Vec<f64>) {
+    fn normalized(&self) -> (Vec<f64>, Vec<f64>) {
         let pack = |values: &[f32], input: &Input| {
-            let (shift, scale) = (wide(&input.affine.shift), wide(&input.affine.scale));
+            let (shift, scale) = (wide(&input.normalizer.shift), wide(&input.normalizer.scale));
             match &input.encoding {
                 Encoding::Raw => reference::pack_inputs(&wide(values), &shift, &scale),
                 Encoding::Fourier(fourier) => {
@@ -205,10 +211,10 @@ impl Model {
     }
 
     /// Gradients at the caller's rows from those at the encoded ones.
-    fn denormalised(&self, gradient: &Expected) -> (Vec<f64>, Vec<f64>) {
-        let (x, y) = self.normalised();
+    fn denormalized(&self, gradient: &Expected) -> (Vec<f64>, Vec<f64>) {
+        let (x, y) = self.normalized();
         let unpack = |dz: &[f64], encoded: &[f64], input: &Input| {
-            let scale = wide(&input.affine.scale);
+            let scale = wide(&input.normalizer.scale);
             match &input.encoding {
                 Encoding::Raw => reference::unpack_gradient(dz, &scale),
                 Encoding::Fourier(fourier) => {
@@ -233,7 +239,7 @@ impl Model {
 
     /// A forward pass of the reference or of one like it.
     fn pass(&self, twin: &InputNetwork) -> InputTrace {
-        let (x, y) = self.normalised();
+        let (x, y) = self.normalized();
         twin.forward(&[(&x, self.contexts), (&y, self.rows())], self.rows())
     }
 
@@ -255,14 +261,16 @@ impl Model {
         self.run_on(adapter, &adapter.gpu, 1)
     }
 
-    /// As [`Model::run`], on another device of the adapter, and with at least so many ranges of rows.
+    /// As [`Model::run`], on another device of the adapter, and with at least so many ranges of
+    /// rows.
     pub fn run_on(&self, adapter: &Adapter, gpu: &Gpu, ranges: usize) -> Results {
         let label = format!("network {}x{} {:?}", self.contexts, self.candidates, self.network.layers);
         let mut case = Case::on(adapter, gpu, gpu.capabilities().class, label);
         let parameters = case.input("parameters", [self.flat.len()], &self.flat);
         let x = case.input("x", [self.contexts, CONTEXT], &self.x);
         let y = case.input("y", [self.contexts, self.candidates, ACTION], &self.y);
-        let seed = case.packed("seed", self.contexts * self.candidates, self.outputs(), &self.seed);
+        let seed =
+            case.packed("output_gradient", self.contexts * self.candidates, self.outputs(), &self.seed);
         let recording = &mut case.recording;
         let inputs = [("action", y), ("context", x)];
         let forward = self.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
@@ -293,16 +301,18 @@ impl Model {
         let expected = self.expected(&wide(&self.seed));
         near(results, "output", &results.packed("output"), &expected.output);
         check_parameters(adapter, results, &self.layout, &expected.parameters);
-        let (dx, dy) = self.denormalised(&expected);
+        let (dx, dy) = self.denormalized(&expected);
         near(results, "dx", &results.get("dx"), &dx);
         near(results, "dy", &results.get("dy"), &dy);
     }
 }
 
-/// Fails unless the parameter gradient of a run equals the reference's, with zeros between the slices.
+/// Fails unless the parameter gradient of a run equals the reference's, with zeros between the
+/// slices.
 pub fn check_parameters(adapter: &Adapter, results: &Results, layout: &ParameterLayout, expected: &[f64]) {
     let flat: Vec<f32> = results.get("gradient");
-    // Element by element of each slice: small gradients must not hide behind those of another layer.
+    // Element by element of each slice: small gradients must not hide behind those of another
+    // layer.
     let mut rest = expected;
     for slice in &layout.slices {
         let (head, tail) = rest.split_at(slice.rows * slice.columns);
@@ -317,8 +327,8 @@ pub fn check_parameters(adapter: &Adapter, results: &Results, layout: &Parameter
     assert!(padding.iter().all(|v| *v == 0.0), "{}: padding of the gradient is not zero", adapter.name);
 }
 
-/// A few layers of sums of at most 65 terms, each with its activation's error (4e-6): 3e-5 of the largest element. A wrong
-/// term in an element is of the order of the element itself.
+/// A few layers of sums of at most 65 terms, each with its activation's error (4e-6): 3e-5 of the
+/// largest element. A wrong term in an element is of the order of the element itself.
 pub fn near(results: &Results, what: &str, found: &[f32], expected: &[f64]) {
     let largest = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
     results.expect(what, found, expected, |_: usize| 3e-5 * largest);
@@ -361,20 +371,20 @@ fn models() -> Vec<Model> {
 fn nested(inputs: Vec<Input>) -> Network {
     use gibbs::nn::Layer::{Activate, Norm, Residual};
     let dense = gibbs::nn::Layer::dense;
-    let (norm, affine) = (|| Norm(LayerNorm { epsilon: 1e-2 }), || dense(15, Activation::Identity));
+    let (norm, normalizer) = (|| Norm(LayerNorm { epsilon: 1e-2 }), || dense(15, Activation::Identity));
     let layers = vec![
-        affine(),
+        normalizer(),
         Activate(Activation::Silu),
         Residual(vec![
             norm(),
             Activate(Activation::Tanh),
             dense(7, Activation::Softplus),
-            affine(),
-            Residual(vec![Activate(Activation::Gelu), affine()]),
+            normalizer(),
+            Residual(vec![Activate(Activation::Gelu), normalizer()]),
         ]),
         norm(),
         // Two sums behind one layer, then one behind an activation, a norm and nothing.
-        Residual(vec![Residual(vec![affine()])]),
+        Residual(vec![Residual(vec![normalizer()])]),
         Residual(vec![dense(15, Activation::Tanh)]),
         Residual(vec![Residual(vec![norm()]), Activate(Activation::Tanh)]),
         Residual(vec![Activate(Activation::Identity)]),
@@ -391,8 +401,9 @@ fn networks_equal_the_reference(adapter: &Adapter) {
     }
 }
 
-/// The device's gradient of `sum_r c_r out_r` against central differences of the f64 forward pass alone, along
-/// directions that weigh every element differently. The activations are smooth: no kink to step across.
+/// The device's gradient of `sum_r c_r out_r` against central differences of the f64 forward pass
+/// alone, along directions that weigh every element differently. The activations are smooth: no
+/// kink to step across.
 fn gradients_of_a_weighted_sum_are_difference_quotients(adapter: &Adapter) {
     const STEP: f64 = 1e-5;
     for mut model in models() {
@@ -419,7 +430,7 @@ fn gradients_of_a_weighted_sum_are_difference_quotients(adapter: &Adapter) {
             );
         }
 
-        // In data units: the chain rule of the normaliser is part of it.
+        // In data units: the chain rule of the normalizer is part of it.
         for name in ["dx", "dy"] {
             let gradient = wide(&results.get::<f32>(name));
             let direction = data(202, gradient.len());
@@ -464,7 +475,7 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
     for (contexts, candidates) in [(7, 17), (5, 65)] {
         let model = Model::new(contexts, candidates, &[33, 17], Activation::Silu, 1);
         let log_q: Vec<f32> = data(97, contexts * candidates).iter().map(|v| 2.0 * v).collect();
-        for objective in [Objective::Rnce, Objective::InfoNce] {
+        for objective in [RankingObjective::Rnce, RankingObjective::InfoNce] {
             let mut case =
                 Case::new(adapter, format!("ranking gradient {contexts}x{candidates} {objective:?}"));
             let parameters = case.input("parameters", [model.flat.len()], &model.flat);
@@ -481,15 +492,15 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
                     recording,
                     parameters,
                     &forward,
-                    loss.seed,
+                    loss.output_gradient,
                     GradientMode::Overwrite,
                 )
                 .unwrap();
             case.output("loss", loss.loss);
             case.output("gradient", gradient);
             let results = case.run();
-            let (x, y) = model.normalised();
-            let correction = objective == Objective::Rnce;
+            let (x, y) = model.normalized();
+            let correction = objective == RankingObjective::Rnce;
             let expected =
                 ranking_nce_gradient(&model.mlp(), &x, &y, &wide(&log_q), contexts, candidates, correction);
             let losses = wide(&results.get::<f32>("loss"));
@@ -499,7 +510,8 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             let mut rest = &expected.gradient[..];
             for slice in &model.layout.slices {
                 let (head, tail) = rest.split_at(slice.rows * slice.columns);
-                // The last bias moves all candidates alike: its gradient is what rounding leaves of 0.
+                // The last bias moves all candidates alike: its gradient is what rounding leaves
+                // of 0.
                 let last = slice.name == "layers.2.bias";
                 let found = model.layout.extract(slice, &flat);
                 match last {
@@ -512,8 +524,9 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Contexts, candidates, widths of the hidden layers. The one with 257 candidates is near what the loops of one workgroup can do,
-/// that with 70 contexts has more partial gradients than the optimiser adds up on a GPU.
+/// Contexts, candidates, widths of the hidden layers. The one with 257 candidates is near what the
+/// loops of one workgroup can do, that with 70 contexts has more partial gradients than the
+/// optimizer adds up on a GPU.
 const RANKED: [(usize, usize, &[usize]); 12] = [
     (1, 2, &[1]),
     (7, 7, &[3, 5]),
@@ -535,8 +548,9 @@ fn ranked_networks_equal_the_reference(adapter: &Adapter) {
     for (index, (contexts, candidates, hidden)) in RANKED.into_iter().enumerate() {
         let activation = activations[index % activations.len()];
         let model = Model::new(contexts, candidates, hidden, activation, 1);
-        // A pipeline of this kernel compiles for seconds on a software renderer: each choice is met, not each combination.
-        let objective = if index % 5 == 2 { Objective::InfoNce } else { Objective::Rnce };
+        // A pipeline of this kernel compiles for seconds on a software renderer: each choice is
+        // met, not each combination.
+        let objective = if index % 5 == 2 { RankingObjective::InfoNce } else { RankingObjective::Rnce };
         let own = adapter.gpu.capabilities().class;
         let other = if own == DeviceClass::Cpu { DeviceClass::Gpu } else { DeviceClass::Cpu };
         ranks(adapter, if index % 3 == 1 { other } else { own }, objective, &model, hidden.len());
@@ -549,12 +563,12 @@ fn ranked_networks_without_a_context_equal_the_reference(adapter: &Adapter) {
             Network::mlp(inputs[1..].to_vec(), hidden, Activation::Gelu, 1)
         });
         model.x.clear();
-        ranks(adapter, adapter.gpu.capabilities().class, Objective::Rnce, &model, hidden.len());
+        ranks(adapter, adapter.gpu.capabilities().class, RankingObjective::Rnce, &model, hidden.len());
     }
 }
 
 /// Loss, effective sample sizes and gradient of the kernel that holds the whole network.
-fn ranks(adapter: &Adapter, class: DeviceClass, objective: Objective, model: &Model, depth: usize) {
+fn ranks(adapter: &Adapter, class: DeviceClass, objective: RankingObjective, model: &Model, depth: usize) {
     let (contexts, candidates) = (model.contexts, model.candidates);
     let log_q: Vec<f32> = data(97, contexts * candidates).iter().map(|v| 2.0 * v).collect();
     let label = format!("ranked {contexts}x{candidates} {:?} {objective:?} {class:?}", model.network.layers);
@@ -584,14 +598,15 @@ fn ranks(adapter: &Adapter, class: DeviceClass, objective: Objective, model: &Mo
     let results = case.run();
 
     let (x, y) = match model.x.is_empty() {
-        false => model.normalised(),
+        false => model.normalized(),
         true => {
-            let affine = &model.network.inputs[0].affine;
-            let y = reference::pack_inputs(&wide(&model.y), &wide(&affine.shift), &wide(&affine.scale));
+            let normalizer = &model.network.inputs[0].normalizer;
+            let y =
+                reference::pack_inputs(&wide(&model.y), &wide(&normalizer.shift), &wide(&normalizer.scale));
             (Vec::new(), y)
         }
     };
-    let correction = objective == Objective::Rnce;
+    let correction = objective == RankingObjective::Rnce;
     let wide_q = wide(&log_q);
     let expected = ranking_network_reference(&model.mlp(), &x, &y, &wide_q, contexts, candidates, correction);
     let ranks: Vec<f32> = results.get("ranks");
@@ -616,8 +631,8 @@ fn ranks(adapter: &Adapter, class: DeviceClass, objective: Objective, model: &Mo
         match slice.name == last {
             // What rounding leaves of 0.
             true => results.expect(&slice.name, &found, head, |_: usize| 1e-6),
-            // Seeds of a context sum to 0 and add up to at most 2 in size: behind a layer that tells candidates hardly apart
-            // their rounding stays where the gradient cancels.
+            // Seeds of a context sum to 0 and add up to at most 2 in size: behind a layer that
+            // tells candidates hardly apart their rounding stays where the gradient cancels.
             false => {
                 let largest = head.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
                 let bound = 3e-5 * largest + 2.0 * f64::from(f32::EPSILON);
@@ -640,7 +655,9 @@ fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
         let q = case.input("log_q", [contexts, candidates], &vec![0.0; contexts * candidates]);
         let inputs = (Some(x), y);
         let recording = &mut case.recording;
-        ranking_network::record(recording, Objective::Rnce, network, parameters, inputs, q).unwrap().is_some()
+        ranking_network::record(recording, RankingObjective::Rnce, network, parameters, inputs, q)
+            .unwrap()
+            .is_some()
     };
     let plain = |hidden: &[usize]| Model::new(1, 2, hidden, Activation::Relu, 1).network;
     assert!(holds(&plain(&[64; 8]), 2, 16));
@@ -653,8 +670,8 @@ fn a_network_that_no_kernel_holds_is_left_to_its_layers(adapter: &Adapter) {
     assert!(!holds(&Model::of(1, 2, super::inputs::shared).network, 2, 16), "layers of inputs");
 }
 
-/// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph, whose seed
-/// `c (c f_r + t_r)` is made on the device.
+/// `L = sum_r (c f_r + t_r)^2 / 2` with `c = -0.7`: the network is a term in the middle of a graph,
+/// whose seed `c (c f_r + t_r)` is made on the device.
 fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
     const C: f32 = -0.7;
     const STEP: f64 = 1e-5;
@@ -670,9 +687,10 @@ fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
     let (recording, network) = (&mut case.recording, &model.network);
     let inputs = [("context", x), ("action", y)];
     let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
-    let sum = Onward { slope: Some(scale), skip: Some(other) };
+    let sum = Epilogue { slope: Some(scale), skip: Some(other) };
     let residual = add_residual::record(recording, forward.output, sum).unwrap();
-    let seed = add_residual::record(recording, residual, Onward { slope: Some(scale), skip: None }).unwrap();
+    let seed =
+        add_residual::record(recording, residual, Epilogue { slope: Some(scale), skip: None }).unwrap();
     let mode = GradientMode::Overwrite;
     let gradient = network.record_parameter_gradient(recording, parameters, &forward, seed, mode).unwrap();
     let dy = network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
@@ -687,9 +705,9 @@ fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
     let seed: Vec<f64> = residuals(&model.forward()).iter().map(|v| c * v).collect();
     let expected = model.expected(&seed);
     let flat = model.unpadded(&results.get::<f32>("gradient"));
-    let narrow: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
-    near(&results, "gradient", &narrow, &expected.parameters);
-    let scales = wide(&model.network.inputs[1].affine.scale);
+    let fusable: Vec<f32> = flat.iter().map(|v| *v as f32).collect();
+    near(&results, "gradient", &fusable, &expected.parameters);
+    let scales = wide(&model.network.inputs[1].normalizer.scale);
     near(&results, "dy", &results.get("dy"), &reference::unpack_gradient(&expected.y, &scales));
 
     let twin = model.twin();
@@ -738,8 +756,8 @@ fn gradients_of_two_batches_add_up(adapter: &Adapter) {
         .zip(second.expected(&wide(&second.seed)).parameters)
         .map(|(a, b)| a + b)
         .collect();
-    let narrow: Vec<f32> = first.unpadded(&both.get::<f32>("gradient")).iter().map(|v| *v as f32).collect();
-    near(&both, "gradient", &narrow, &expected);
+    let fusable: Vec<f32> = first.unpadded(&both.get::<f32>("gradient")).iter().map(|v| *v as f32).collect();
+    near(&both, "gradient", &fusable, &expected);
 
     let mut case = fresh("the first batch");
     let gradient = record(&mut case, &first, "first", GradientMode::Overwrite);
@@ -761,7 +779,7 @@ fn the_same_seed_gives_the_same_bits(adapter: &Adapter) {
     }
 
     let draws = |seed: u64, step: u64| {
-        let shape = MixtureShape::new(5, affine(98, ACTION));
+        let shape = MixtureShape::new(5, normalizer(98, ACTION));
         let outputs = data(99, 7 * shape.outputs());
         let mut case = Case::new(adapter, "repeated draws");
         case.run_state(seed, step);
@@ -799,19 +817,22 @@ fn mixed_kernels(adapter: &Adapter, gpu: &Gpu) -> Vec<u32> {
     let weight = &layout.slices[0];
     let bias = layout.slice("layers.0.bias").unwrap();
     let recording = &mut case.recording;
-    let h = pack_inputs::record(recording, x, &network.inputs[0].affine).unwrap();
+    let h = pack_inputs::record(recording, x, &network.inputs[0].normalizer).unwrap();
     let (start, activation) = (Start::Bias(bias), Activation::Silu);
     let spec = DenseForward { parameters, weight, start, activation, keep_slope: true };
-    let written = dense_forward::record(recording, h, &spec).unwrap();
-    dense_weight_gradient::record(recording, h, dz, weight, Some(bias), partials).unwrap();
-    let ranking = ranking_nce::record(recording, Objective::Rnce, energy, log_q).unwrap();
+    let written = dense::record_forward(recording, h, &spec).unwrap();
+    dense::record_weight_gradient(recording, h, dz, weight, Some(bias), partials).unwrap();
+    let ranking = ranking_nce::record(recording, RankingObjective::Rnce, energy, log_q).unwrap();
     assert_eq!(recording.shape(written.output).unwrap(), &Shape::packed(rows, outputs));
     case.output("output", written.output);
     case.output("slope", written.slope.unwrap());
     case.output("loss", ranking.loss);
-    case.output("seed", ranking.seed);
+    case.output("output_gradient", ranking.output_gradient);
     let results = case.run();
-    ["output", "slope", "partials", "loss", "seed"].iter().flat_map(|name| results.bits(name)).collect()
+    ["output", "slope", "partials", "loss", "output_gradient"]
+        .iter()
+        .flat_map(|name| results.bits(name))
+        .collect()
 }
 
 fn checked_shaders_give_the_same_bits(adapter: &Adapter) {

@@ -1,18 +1,20 @@
 //! Floor 3: negative samplers.
 
-use gibbs::gpu::random::stream_id;
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{DType, DeviceClass, Shape};
-use gibbs::nn::{Activation, Affine, Fusion, Input, Model, Network};
+use gibbs::nn::{Activation, Fusion, Input, Model, Network, Normalizer};
 use gibbs::proposal::{
     Draws, MixtureShape, Proposal, UniformBox, mixture_likelihood, mixture_log_density, mixture_sample,
     uniform_log_density, uniform_sample,
 };
 use gibbs::testing::Bound;
 use gibbs_reference::compose::{Layer, Mlp};
-use gibbs_reference::gpu::random::{Draw, normal, uniform};
-use gibbs_reference::nn::{Activation as ReferenceActivation, pack_inputs};
+use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
+use gibbs_reference::nn::Activation as ReferenceActivation;
+use gibbs_reference::nn::passes::pack_inputs;
 use gibbs_reference::proposal as reference;
-use gibbs_reference::proposal::{ActionScale, uniform_log_density::OUTSIDE};
+use gibbs_reference::proposal::ActionScale;
+use gibbs_reference::proposal::uniform_log_density::OUTSIDE;
 
 use crate::EPS;
 use crate::common::{Adapter, Case, POISON, Results, data, every_adapter, wide};
@@ -42,10 +44,10 @@ struct Mixture {
 impl Mixture {
     fn new(contexts: usize, components: usize, dims: usize) -> Self {
         let scale = data(81, dims).iter().map(|v| 1.5 + v).collect();
-        let affine = Affine { shift: data(80, dims), scale };
-        let (wide_shift, wide_scale) = (wide(&affine.shift), wide(&affine.scale));
+        let normalizer = Normalizer { shift: data(80, dims), scale };
+        let (wide_shift, wide_scale) = (wide(&normalizer.shift), wide(&normalizer.scale));
         // A narrow clamp, so that some of the log standard deviations lie outside of it.
-        let shape = MixtureShape { low: -1.25, high: 0.75, ..MixtureShape::new(components, affine) };
+        let shape = MixtureShape { low: -1.25, high: 0.75, ..MixtureShape::new(components, normalizer) };
         let outputs = data(82, contexts * shape.outputs()).iter().map(|v| 1.6 * v - 0.3).collect();
         Self { shape, contexts, outputs, shift: wide_shift, scale: wide_scale }
     }
@@ -125,7 +127,8 @@ fn mixture_draws_equal_the_reference(adapter: &Adapter) {
                 &u,
                 &normals,
             );
-            // Where u lies within rounding of an edge between components the neighbour is right, too.
+            // Where u lies within rounding of an edge between components the neighbor is right,
+            // too.
             let clear: Vec<usize> = (0..rows * dims).filter(|at| expected.margin[at / dims] > 1e-5).collect();
             compared += clear.len();
             skipped += rows * dims - clear.len();
@@ -187,9 +190,9 @@ fn likelihood(adapter: &Adapter, mixture: &Mixture, y: &[f32]) -> Results {
     let outputs = mixture.upload(&mut case);
     let y_value = case.input("y", [contexts, 1, dims], y);
     let written = mixture_likelihood::record(&mut case.recording, outputs, &mixture.shape, y_value).unwrap();
-    assert_eq!(case.recording.shape(written.seed).unwrap(), &Shape::packed(contexts, width));
+    assert_eq!(case.recording.shape(written.output_gradient).unwrap(), &Shape::packed(contexts, width));
     case.output("loss", written.loss);
-    case.output("seed", written.seed);
+    case.output("output_gradient", written.output_gradient);
     case.expect_kernels(&["mixture_likelihood"]);
     let results = case.run();
     let expected = reference::mixture_likelihood(
@@ -203,13 +206,13 @@ fn likelihood(adapter: &Adapter, mixture: &Mixture, y: &[f32]) -> Results {
     let bound = |at: usize| sums[at] + 4.0 * EPS * mixture.largest_logit(at);
     results.expect("loss", &results.get("loss"), &expected.loss, bound);
     let Bound::Each(sums) = Bound::sum(&expected.seed_magnitude, terms) else { unreachable!() };
-    // The error of a raw logit is one of its weight and responsibility, which the magnitude does not know; below
-    // exp(-87) both count as 0.
+    // The error of a raw logit is one of its weight and responsibility, which the magnitude does
+    // not know; below exp(-87) both count as 0.
     let batch = contexts as f64;
     let bound = |at: usize| {
         sums[at] + 4.0 * EPS * mixture.largest_logit(at / width) * expected.seeds[at].abs() + 1e-30 / batch
     };
-    results.expect("seed", &results.packed("seed"), &expected.seeds, bound);
+    results.expect("output_gradient", &results.packed("output_gradient"), &expected.seeds, bound);
     results
 }
 
@@ -235,7 +238,7 @@ fn mixtures_stand_logits_and_densities_far_apart(adapter: &Adapter) {
         }
         let y: Vec<f32> = data(85, contexts * dims).iter().map(|v| distance * v).collect();
         let results = likelihood(adapter, &mixture, &y);
-        for name in ["loss", "seed"] {
+        for name in ["loss", "output_gradient"] {
             let found: Vec<f32> = results.get(name);
             assert!(found.iter().all(|v| v.is_finite()), "{}: {what}: `{name}`", adapter.name);
         }
@@ -265,7 +268,7 @@ fn uniform_draws_equal_the_reference(adapter: &Adapter) {
         case.run_state(seed, step);
         let y = case.poisoned("y", DType::F32, [contexts, candidates, dims]);
         let draws = Draws { candidates: y, first, count, stream: "test/box", inner };
-        uniform_sample::record(&mut case.recording, &bounds, &draws).unwrap();
+        uniform_sample::record(&mut case.recording, bounds.bounds(), &draws).unwrap();
         case.expect_kernels(&["uniform_sample"]);
         let results = case.run();
 
@@ -316,7 +319,7 @@ fn uniform_log_density_knows_inside_and_outside(adapter: &Adapter) {
         let mut case =
             Case::new(adapter, format!("uniform log-density {contexts}x{candidates}, {dims} dims"));
         let value = case.input("y", [contexts, candidates, dims], &y);
-        let log_q = uniform_log_density::record(&mut case.recording, &bounds, value).unwrap();
+        let log_q = uniform_log_density::record(&mut case.recording, bounds.bounds(), value).unwrap();
         case.output("log_q", log_q);
         case.expect_kernels(&["uniform_log_density"]);
         let results = case.run();
@@ -345,12 +348,13 @@ fn proposal_of(
     dims: usize,
     hidden: &[usize],
 ) -> gibbs::proposal::Mixture {
-    let affine = |seed, width| Affine {
+    let normalizer = |seed, width| Normalizer {
         shift: data(seed, width),
         scale: data(seed + 1, width).iter().map(|v| 1.5 + v).collect(),
     };
-    let shape = MixtureShape { low: -1.25, high: 0.75, ..MixtureShape::new(components, affine(80, dims)) };
-    let input = Input::normalised("context", affine(60, X_WIDTH));
+    let shape =
+        MixtureShape { low: -1.25, high: 0.75, ..MixtureShape::new(components, normalizer(80, dims)) };
+    let input = Input::normalized("context", normalizer(60, X_WIDTH));
     let network = Network::mlp(vec![input], hidden, Activation::Silu, shape.outputs());
     let model = Model::zeros(&adapter.gpu, "proposal", network).unwrap();
     let layout = model.layout().clone();
@@ -435,15 +439,15 @@ fn mixture_proposals_equal_their_layers_and_the_reference(adapter: &Adapter) {
                 log_std_low: f64::from(mixture.shape().low),
                 log_std_high: f64::from(mixture.shape().high),
             };
-            let affine = &mixture.shape().affine;
-            let (shift, scale) = (wide(&affine.shift), wide(&affine.scale));
+            let normalizer = &mixture.shape().normalizer;
+            let (shift, scale) = (wide(&normalizer.shift), wide(&normalizer.scale));
             let action = ActionScale { shift: &shift, scale: &scale };
             let network = proposal_network(adapter, &mixture);
-            let input = &mixture.model().network().inputs[0].affine;
+            let input = &mixture.model().network().inputs[0].normalizer;
             let packed = pack_inputs(&wide(&x), &wide(&input.shift), &wide(&input.scale));
             let density = reference::mixture_propose_density(&network, &shape, action, &packed, &wide(&y));
-            // The outputs are sums of at most 256 terms below 2 in size, which move a density by their error times the
-            // distance in standard deviations.
+            // The outputs are sums of at most 256 terms below 2 in size, which move a density by
+            // their error times the distance in standard deviations.
             let bound = |at: usize| 2e-4 * (1.0 + density.magnitude[at]);
             results.expect("log_q", &log_q, &density.value, bound);
             let draw = |name: &str| Draw { seed, step, stream: u32::from(stream_id(name)), inner };

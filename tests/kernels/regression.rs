@@ -1,10 +1,10 @@
 //! Floor 4: the regressions that contrastive energy prediction is compared with.
 
-use gibbs::energy::{Labelled, Regression, energy_regression};
 use gibbs::gpu::{Column, DType, Recording, Shape};
-use gibbs_reference::energy::energy_regression as reference_of;
+use gibbs::loss::{EnergyTargets, Regression, energy_regression};
+use gibbs_reference::loss::energy_regression as reference_of;
 
-use super::contrastive::labelled;
+use super::contrastive::labeled;
 use crate::EPS;
 use crate::common::{Adapter, Case, Results, data, every_adapter, wide};
 
@@ -18,10 +18,10 @@ every_adapter!(
 fn regress(adapter: &Adapter, regression: Regression, energy: &[f32], output: &[f32], beta: f64) -> Results {
     let rows = output.len();
     let mut case = Case::new(adapter, format!("{regression:?} {rows} beta {beta}"));
-    let labelled = labelled(&mut case, energy, output, beta, rows % 2 == 1);
-    let written = energy_regression::record(&mut case.recording, regression, rows, &labelled).unwrap();
+    let labeled = labeled(&mut case, energy, output, beta, rows % 2 == 1);
+    let written = energy_regression::record(&mut case.recording, regression, rows, &labeled).unwrap();
     case.output("loss", written.loss);
-    case.output("seed", written.seed);
+    case.output("output_gradient", written.output_gradient);
     case.expect_kernels(&["energy_regression"]);
     case.run()
 }
@@ -58,7 +58,7 @@ fn check_regression(adapter: &Adapter, regression: Regression, energy: &[f32], o
         let (error, slope, residual) = parts(at);
         (EPS * (2.0 * slope * (error + residual)) + 1e-36) / output.len() as f64 + 4.0 * EPS * seeds[at].abs()
     };
-    results.expect("seed", &results.packed("seed"), &seeds, bound);
+    results.expect("output_gradient", &results.packed("output_gradient"), &seeds, bound);
 }
 
 const REGRESSIONS: [Regression; 2] = [Regression::Energy, Regression::Exponential { reference: -0.75 }];
@@ -75,13 +75,14 @@ fn regressions_equal_the_reference(adapter: &Adapter) {
 }
 
 fn regressions_clamp_their_exponents(adapter: &Adapter) {
-    // Exponents of the model on both sides of 40, far below, and ordinary; of the target beyond 4 and below -100.
+    // Exponents of the model on both sides of 40, far below, and ordinary; of the target beyond 4
+    // and below -100.
     let output = [-39.0f32, -41.0, -2e5, 95.0, 2e5, -0.5, 0.25, -1.5];
     let energy = [-3.0f32, -5.0, -2e5, 99.0, 2e5, 101.0, 0.5, -5.0];
     let regression = Regression::Exponential { reference: 0.0 };
     check_regression(adapter, regression, &energy, &output, 1.0);
     let results = regress(adapter, regression, &energy, &output, 1.0);
-    let seeds = results.packed("seed");
+    let seeds = results.packed("output_gradient");
     assert!(seeds[0] < 0.0 && seeds[1] == 0.0 && seeds[2] == 0.0, "{seeds:?}");
 }
 
@@ -96,7 +97,7 @@ fn bad_values_spoil_their_row_alone(adapter: &Adapter) {
                     output[4] = bad
                 }
                 let results = regress(adapter, regression, &energy, &output, 2.0);
-                for values in [results.get::<f32>("loss"), results.packed("seed")] {
+                for values in [results.get::<f32>("loss"), results.packed("output_gradient")] {
                     assert!(
                         values.iter().enumerate().all(|(at, v)| v.is_finite() == (at != 4)),
                         "{values:?}"
@@ -115,11 +116,11 @@ fn what_cannot_be_regressed_on_is_refused() {
     let mut recording = Recording::new("refused");
     let output = recording.slot("output", DType::F32, Shape::packed(12, 1)).unwrap();
     let energy = recording.slot("energy", DType::F32, [12]).unwrap();
-    let good = Labelled { output, energies: Column::all(&recording, energy).unwrap(), beta: 2.0 };
-    let beta = |beta| Labelled { beta, ..good };
-    let count = Labelled { energies: Column { count: 11, ..good.energies }, ..good };
+    let good = EnergyTargets { output, energies: Column::all(&recording, energy).unwrap(), beta: 2.0 };
+    let beta = |beta| EnergyTargets { beta, ..good };
+    let count = EnergyTargets { energies: Column { count: 11, ..good.energies }, ..good };
     let exponential = |reference| Regression::Exponential { reference };
-    for (regression, rows, labelled, words) in [
+    for (regression, rows, labeled, words) in [
         (Regression::Energy, 0, good, "one energy per sample"),
         (Regression::Energy, 11, good, "one energy per sample"),
         (Regression::Energy, 12, count, "one per sample"),
@@ -128,7 +129,7 @@ fn what_cannot_be_regressed_on_is_refused() {
         (exponential(f64::NAN), 12, good, "reference"),
         (exponential(-1e37), 12, good, "reference"),
     ] {
-        let error = energy_regression::record(&mut recording, regression, rows, &labelled).unwrap_err();
+        let error = energy_regression::record(&mut recording, regression, rows, &labeled).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
     assert!(recording.is_empty());

@@ -1,13 +1,13 @@
 //! Floor 4: chains.
 
-use gibbs::gpu::random::stream_id;
+use gibbs::energy::Energy;
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{Bindings, DType, Recording, Value};
-use gibbs::nn::Energy;
-use gibbs::proposal::UniformBox;
-use gibbs::sampler::{Anneal, Langevin, select_chain};
-use gibbs_reference::gpu::random::{Draw, normal};
-use gibbs_reference::sampler::langevin::LangevinStep;
-use gibbs_reference::sampler::{langevin as reference, select_chain as reference_select};
+use gibbs::math::Bounds;
+use gibbs::mcmc::{Langevin, StepSchedule, select_chain};
+use gibbs_reference::gpu::run::random::{Draw, normal};
+use gibbs_reference::mcmc::langevin::LangevinStep;
+use gibbs_reference::mcmc::{langevin as reference, select_chain as reference_select};
 
 use crate::EPS;
 use crate::common::{Adapter, Case, data, every_adapter, wide};
@@ -18,7 +18,8 @@ every_adapter!(
     faults_do_not_look_like_samples,
 );
 
-/// An energy whose gradient is a given tensor: what is left of a chain is the Langevin kernel alone.
+/// An energy whose gradient is a given tensor: what is left of a chain is the Langevin kernel
+/// alone.
 struct Slope {
     shape: [usize; 3],
 }
@@ -39,8 +40,8 @@ impl Energy for Slope {
 }
 
 fn langevin_equals_the_reference(adapter: &Adapter) {
-    let sizes = Anneal::Geometric { first: 0.2, last: 0.01 };
-    let temperatures = Anneal::Polynomial { first: 1.5, last: 0.5, power: 1.0 };
+    let step_sizes = StepSchedule::Geometric { first: 0.2, last: 0.01 };
+    let temperatures = StepSchedule::Polynomial { first: 1.5, last: 0.5, power: 1.0 };
     for (index, shape) in [[1, 1, 1], [7, 1, 7], [3, 17, 2], [1, 63, 4], [13, 5, 5], [1, 257, 3], [7, 9, 65]]
         .into_iter()
         .enumerate()
@@ -49,12 +50,16 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
         let n: usize = shape.iter().product();
         let steps = 1 + index % 3;
         let (y, gradient) = (data(51, n), data(52, n));
-        // Off the centre, so that some chains meet each border.
+        // Off the center, so that some chains meet each border.
         let (low, high): (Vec<f32>, Vec<f32>) =
             data(53, dims).iter().map(|v| (-0.9 + 0.3 * v, 0.8 + 0.3 * v)).unzip();
-        let bounds = (index % 2 == 0).then(|| UniformBox::new(&low, &high).unwrap());
-        let chain =
-            Langevin { steps, sizes, temperatures, bounds: bounds.clone(), quiet_last: index % 3 != 0 };
+        let bounds = (index % 2 == 0).then(|| Bounds::new(&low, &high).unwrap());
+        let chain = Langevin::default()
+            .with_steps(steps)
+            .with_step_sizes(step_sizes)
+            .with_temperatures(temperatures)
+            .with_bounds(bounds.clone())
+            .with_quiet_last(index % 3 != 0);
         let (seed, step) = (99 + index as u64, (3 << 32) + 5);
         let (step_scale, temperature) = [(1.0, 1.0), (0.5, 2.0)][index % 2];
 
@@ -64,8 +69,8 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
         let value = case.input("y", shape, &y);
         let recording = &mut case.recording;
         let knobs = chain.record(recording, &Slope { shape }, None, value, "test/chain").unwrap();
-        case.turn(knobs[0], step_scale);
-        case.turn(knobs[1], temperature);
+        case.knob(knobs[0], step_scale);
+        case.knob(knobs[1], temperature);
         match steps {
             1 => case.expect_kernels(&["langevin"]),
             2 => case.expect_kernels(&["langevin", "langevin"]),
@@ -78,15 +83,16 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
         let mut expected = wide(&y);
         let mut bound = vec![0.0; n];
         for inner in 0..steps {
-            let eta = f64::from(sizes.at(inner, steps) as f32) * f64::from(step_scale);
+            let eta = f64::from(step_sizes.at(inner, steps) as f32) * f64::from(step_scale);
             let quiet = chain.quiet_last && inner + 1 == steps;
             let noise = chain_noise(seed, step, inner, n / dims, dims);
             // The temperature scales the noise's variance.
-            let heat = temperatures.at(inner, steps) * f64::from(temperature);
-            let noise_scale = if quiet { 0.0 } else { heat.sqrt() };
+            let temperature = temperatures.at(inner, steps) * f64::from(temperature);
+            let noise_scale = if quiet { 0.0 } else { temperature.sqrt() };
             for at in 0..n {
                 let noisy = (2.0 * eta).sqrt() * noise_scale * noise[at].abs();
-                // Normals within 4e-7, the amplitude's root and products, three roundings of the sum.
+                // Normals within 4e-7, the amplitude's root and products, three roundings of the
+                // sum.
                 bound[at] += EPS * (3.0 * (expected[at].abs() + eta * gradient[at].abs()) + 12.0 * noisy);
             }
             expected = reference(&expected, &gradient, &noise, LangevinStep { eta, noise_scale }, limits);
@@ -137,7 +143,8 @@ fn the_lowest_chain_is_chosen_and_the_first_on_ties(adapter: &Adapter) {
 }
 
 fn faults_do_not_look_like_samples(adapter: &Adapter) {
-    // Chain 0 is not finite: the lowest of the others wins. No finite chain: chain 0, with an energy that shows it.
+    // Chain 0 is not finite: the lowest of the others wins. No finite chain: chain 0, with an
+    // energy that shows it.
     let energies = [f32::NAN, 2.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN];
     let y = data(63, 8);
     let mut case = Case::new(adapter, "select among faults");
@@ -156,12 +163,16 @@ fn faults_do_not_look_like_samples(adapter: &Adapter) {
     case.run_state(1, 2);
     case.input("gradient", shape, &[f32::NAN, 0.5, f32::INFINITY, -0.5]);
     let value = case.input("y", shape, &[0.25; 4]);
-    let bounds = UniformBox::new(&[-1.0; 2], &[1.0; 2]).unwrap();
-    let sizes = Anneal::Constant { value: 1e-3 };
-    let chain = Langevin { steps: 1, sizes, bounds: Some(bounds), quiet_last: true, ..Langevin::default() };
+    let bounds = Bounds::new(&[-1.0; 2], &[1.0; 2]).unwrap();
+    let step_sizes = StepSchedule::Constant { value: 1e-3 };
+    let chain = Langevin::default()
+        .with_steps(1)
+        .with_step_sizes(step_sizes)
+        .with_bounds(Some(bounds))
+        .with_quiet_last(true);
     let knobs = chain.record(&mut case.recording, &Slope { shape }, None, value, "test/chain").unwrap();
-    case.turn(knobs[0], 1.0);
-    case.turn(knobs[1], 1.0);
+    case.knob(knobs[0], 1.0);
+    case.knob(knobs[1], 1.0);
     let moved = case.run().get::<f32>("y");
     assert!(!moved[0].is_finite() && !moved[2].is_finite(), "{}: {moved:?}", adapter.name);
     assert!(

@@ -1,22 +1,23 @@
-//! Floor 5: noised samples, the loss of predictions, networks that output samples, updates of solvers.
+//! Floor 5: noised samples, the loss of predictions, networks that output samples, updates of
+//! solvers.
 
-use gibbs::diffusion::perturb::{LEVELS, Samples, Target};
-use gibbs::diffusion::solver_step::{self, StepValues};
+use gibbs::diffusion::add_noise::{DenoisingTarget, LEVELS, Samples};
+use gibbs::diffusion::solver_step;
+use gibbs::diffusion::solver_step::StepValues;
 use gibbs::diffusion::{
-    DiffusionSampler, FiniteScore, Guidance, NoiseSchedule, Prediction, SamplingOptions, Score, ScoreNetwork,
-    Solver, SolverOptions, TimeGrid, denoising_loss, perturb,
+    DiffusionSampler, EmpiricalScore, Guidance, NoiseSchedule, Prediction, SamplingOptions, Score,
+    ScoreNetwork, Solver, SolverOptions, TimeGrid, add_noise,
 };
-use gibbs::gpu::random::stream_id;
+use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{DType, Recording, RunState};
+use gibbs::loss::denoising_loss;
 use gibbs::nn::{ACTION, Activation, Input, Model, Network, TIME};
-use gibbs_reference::diffusion::perturb::Level;
+use gibbs_reference::diffusion::add_noise::Level;
 use gibbs_reference::diffusion::solver_step::{SolverFactors, guided_noise};
-use gibbs_reference::diffusion::{
-    combine, denoising_loss as denoising_reference, perturb as perturb_reference,
-    solver_step as step_reference,
-};
-use gibbs_reference::gpu::random::{Draw, normal};
-use gibbs_reference::gpu::random_words::words;
+use gibbs_reference::diffusion::{add_noise as perturb_reference, combine, solver_step as step_reference};
+use gibbs_reference::gpu::run::random::{Draw, normal};
+use gibbs_reference::gpu::run::random_words::words;
+use gibbs_reference::loss::denoising_loss as denoising_reference;
 
 use crate::EPS;
 use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
@@ -55,26 +56,27 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
     {
         let schedule = schedules[index % 2];
         let times = [[1e-3, schedule.end()], [0.0, 0.2]][index % 2];
-        let keep = [Target::Noise, Target::Sample, Target::Nothing][index % 3];
+        let keep = [DenoisingTarget::Noise, DenoisingTarget::Sample, DenoisingTarget::Nothing][index % 3];
         let (seed, step) = (7 + index as u64, (2 << 32) + 9);
         let rows = groups * size;
         let source = data(11, rows * stride);
-        let mut case = Case::new(adapter, format!("perturb {groups}x{size}x{dims} of {stride}"));
+        let mut case = Case::new(adapter, format!("add_noise {groups}x{size}x{dims} of {stride}"));
         case.run_state(seed, step);
         let value = case.input("samples", [rows, stride], &source);
         let samples = Samples { rows: value, groups, size, stride, dims };
         let written =
-            perturb::record(&mut case.recording, &samples, &schedule, times, keep, "test/perturb").unwrap();
+            add_noise::record(&mut case.recording, &samples, &schedule, times, keep, "test/add_noise")
+                .unwrap();
         case.output("x", written.x);
         case.output("time", written.time);
-        assert_eq!(written.target.is_none(), keep == Target::Nothing);
+        assert_eq!(written.target.is_none(), keep == DenoisingTarget::Nothing);
         if let Some(target) = written.target {
             case.output("target", target);
         }
-        case.expect_kernels(&["perturb"]);
+        case.expect_kernels(&["add_noise"]);
         let results = case.run();
 
-        let draw = Draw { seed, step, stream: u32::from(stream_id("test/perturb/time")), inner: 0 };
+        let draw = Draw { seed, step, stream: u32::from(stream_id("test/add_noise/time")), inner: 0 };
         let table: Vec<_> = schedule.levels(times[0], times[1], LEVELS).collect();
         let levels: Vec<Level> = words(draw, groups as u32)
             .chunks_exact(4)
@@ -84,7 +86,7 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
                 Level { time: single(level.time), alpha: single(level.alpha()), sigma: single(level.sigma()) }
             })
             .collect();
-        let z = normals("test/perturb/noise", (seed, step), 0, rows, dims);
+        let z = normals("test/add_noise/noise", (seed, step), 0, rows, dims);
         let x0: Vec<f64> = source.chunks_exact(stride).flat_map(|row| wide(&row[..dims])).collect();
         let expected = perturb_reference(&x0, &z, &levels);
         let bound: Vec<f64> = expected
@@ -97,12 +99,12 @@ fn noised_samples_equal_the_reference(adapter: &Adapter) {
         let times: Vec<f64> = levels.iter().map(|level| level.time).collect();
         results.expect("time", &results.get("time"), &times, &vec![0.0; groups][..]);
         match keep {
-            Target::Nothing => {}
-            Target::Noise => {
+            DenoisingTarget::Nothing => {}
+            DenoisingTarget::Noise => {
                 let bound: Vec<f64> = z.iter().map(|z| 10.0 * EPS * z.abs() + 1e-9).collect();
                 results.expect("target", &results.packed("target"), &z, &bound[..]);
             }
-            Target::Sample => {
+            DenoisingTarget::Sample => {
                 results.expect("target", &results.packed("target"), &x0, &vec![0.0; x0.len()][..]);
             }
         }
@@ -117,14 +119,14 @@ fn the_denoising_loss_equals_the_reference(adapter: &Adapter) {
         let added = case.packed("noise", rows, dims, &noise);
         let written = denoising_loss::record(&mut case.recording, given, added).unwrap();
         case.output("loss", written.loss);
-        case.output("seed", written.seed);
+        case.output("seed", written.output_gradient);
         case.expect_kernels(&["denoising_loss"]);
         let results = case.run();
         let expected = denoising_reference(&wide(&prediction), &wide(&noise), dims);
         let bound: Vec<f64> = expected.loss.iter().map(|l| EPS * l * (4.0 + dims as f64)).collect();
         results.expect("loss", &results.get("loss"), &expected.loss, &bound[..]);
-        let bound: Vec<f64> = expected.seed.iter().map(|s| 4.0 * EPS * s.abs()).collect();
-        results.expect("seed", &results.packed("seed"), &expected.seed, &bound[..]);
+        let bound: Vec<f64> = expected.output_gradient.iter().map(|s| 4.0 * EPS * s.abs()).collect();
+        results.expect("seed", &results.packed("seed"), &expected.output_gradient, &bound[..]);
     }
 }
 
@@ -137,7 +139,7 @@ fn c18_perfect_noise_has_no_loss(adapter: &Adapter) {
     let added = case.packed("noise", rows, dims, &noise);
     let written = denoising_loss::record(&mut case.recording, given, added).unwrap();
     case.output("loss", written.loss);
-    case.output("seed", written.seed);
+    case.output("seed", written.output_gradient);
     let results = case.run();
     for name in ["loss", "seed"] {
         let values: Vec<f32> = results.get(name);
@@ -145,15 +147,21 @@ fn c18_perfect_noise_has_no_loss(adapter: &Adapter) {
     }
 }
 
-/// C18: of a point mass the noise is known exactly, and deterministic solvers end with the noise they began with.
+/// C18: of a point mass the noise is known exactly, and deterministic solvers end with the noise
+/// they began with.
 fn c18_a_point_mass_is_found_again(adapter: &Adapter) {
     let point = [0.75, -1.25];
-    let score = FiniteScore::new(2, &point).unwrap();
-    let solvers =
-        [Solver::Ddim, Solver::Multistep2, Solver::NoiseMultistep2, Solver::Multistep3, Solver::Singlestep2];
+    let score = EmpiricalScore::new(2, &point).unwrap();
+    let solvers = [
+        Solver::Ddim,
+        Solver::DpmSolverPlusPlus2M,
+        Solver::DpmSolver2M,
+        Solver::DpmSolverPlusPlus3M,
+        Solver::DpmSolverPlusPlus2S,
+    ];
     for solver in solvers {
-        let solver = SolverOptions { solver, evaluations: 10, ..SolverOptions::default() };
-        let options = SamplingOptions { solver, samples: 33, ..SamplingOptions::default() };
+        let solver = SolverOptions::default().with_solver(solver).with_evaluations(10);
+        let options = SamplingOptions::default().with_solver(solver).with_samples(33);
         let mut sampler =
             DiffusionSampler::from_points(&adapter.gpu, &score, Guidance::None, &options).unwrap();
         let starts = data(23, 66);
@@ -173,15 +181,15 @@ fn solver_steps_equal_the_reference(adapter: &Adapter) {
     let solvers = [
         Solver::Ddpm,
         Solver::Ddim,
-        Solver::Multistep2,
-        Solver::Multistep3,
-        Solver::Singlestep2,
-        Solver::NoiseMultistep2,
+        Solver::DpmSolverPlusPlus2M,
+        Solver::DpmSolverPlusPlus3M,
+        Solver::DpmSolverPlusPlus2S,
+        Solver::DpmSolver2M,
     ];
     for (index, solver) in solvers.into_iter().enumerate() {
         let (rows, dims) = [(1, 1), (7, 2), (65, 3), (63, 5), (257, 2), (3, 65)][index];
         let options =
-            SolverOptions { solver, grid: TimeGrid::Time, evaluations: 4, ..SolverOptions::default() };
+            SolverOptions::default().with_solver(solver).with_grid(TimeGrid::Time).with_evaluations(4);
         let steps = options.steps().unwrap();
         let guided = index % 2 == 0;
         let (scale, seed, step) = (1.5f32, 3 + index as u64, (1 << 33) + 4);
@@ -189,7 +197,7 @@ fn solver_steps_equal_the_reference(adapter: &Adapter) {
         let mut case = Case::new(adapter, format!("{solver:?} {rows}x{dims}"));
         case.run_state(seed, step);
         let point = case.input("start", [rows, dims], &start);
-        let memory = case.poisoned("memory", DType::F32, [2, rows, dims]);
+        let previous_outputs = case.poisoned("previous_outputs", DType::F32, [2, rows, dims]);
         let knob = case.recording.knob("guidance_scale", 1.0);
         let stream = case.recording.stream("test/solver").unwrap();
         let (mut points, mut noises, mut slopes) = ([point; 2], Vec::new(), Vec::new());
@@ -199,14 +207,20 @@ fn solver_steps_equal_the_reference(adapter: &Adapter) {
             let slope_value = guided.then(|| case.input(&format!("slope {at}"), [rows, dims], &slope));
             let next = case.poisoned(&format!("next {at}"), DType::F32, [rows, dims]);
             let base = if update.from_previous { points[0] } else { points[1] };
-            let values =
-                StepValues { base, point: points[1], noise: noise_value, slope: slope_value, memory, next };
+            let values = StepValues {
+                base,
+                point: points[1],
+                noise: noise_value,
+                energy_gradient: slope_value,
+                previous_outputs,
+                next,
+            };
             solver_step::record(&mut case.recording, update, at, &values, knob, stream).unwrap();
             points = [points[1], next];
             noises.push(wide(&noise));
             slopes.push(wide(&slope));
         }
-        case.turn(knob, scale);
+        case.knob(knob, scale);
         case.expect_kernels(&["solver_step"; 4]);
         let results = case.run();
 
@@ -251,7 +265,8 @@ fn solver_steps_equal_the_reference(adapter: &Adapter) {
     }
 }
 
-/// Noise and a product of its Jacobian: those of the network that outputs samples, moved to noise in f64.
+/// Noise and a product of its Jacobian: those of the network that outputs samples, moved to noise
+/// in f64.
 fn a_network_of_samples_is_a_score(adapter: &Adapter) {
     for (index, [samples, dims]) in
         [[1, 1], [7, 3], [63, 4], [64, 7], [65, 2], [257, 5], [3, 65]].into_iter().enumerate()
@@ -266,7 +281,7 @@ fn a_network_of_samples_is_a_score(adapter: &Adapter) {
         case.bind(&model.slot(), model.parameters());
         let value = case.input("x", [1, samples, dims], &x);
         let given = case.packed("direction", samples, dims, &direction);
-        for (name, prediction) in [("noise", Prediction::Noise), ("sample", Prediction::Sample)] {
+        for (name, prediction) in [("noise", Prediction::Epsilon), ("sample", Prediction::Sample)] {
             let score = ScoreNetwork::predicting(model.clone(), prediction).unwrap();
             assert_eq!((score.prediction(), score.dims()), (prediction, dims));
             let recording = &mut case.recording;

@@ -1,8 +1,9 @@
 //! Sums over candidates and over partial gradients.
 
 use gibbs::gpu::{DType, Shape};
-use gibbs::nn::sum_candidates::{CandidateRange, Carry};
-use gibbs::nn::{GradientMode, reduce_partials, sum_candidates};
+use gibbs::nn::GradientMode;
+use gibbs::nn::passes::sum_candidates::{CandidateRange, Carry};
+use gibbs::nn::passes::{reduce_partials, sum_candidates};
 use gibbs::testing::Bound;
 use gibbs_reference::nn as reference;
 

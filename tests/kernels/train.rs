@@ -1,9 +1,11 @@
 //! Floor 7: batches.
 
-use gibbs::gpu::random::stream_id;
-use gibbs::train::draw_batch::{self, Choice};
-use gibbs::train::{Dataset, Draw as DrawOption, RnceOptions};
-use gibbs_reference::gpu::random::{Draw, words};
+use gibbs::gpu::DType;
+use gibbs::gpu::run::random::stream_id;
+use gibbs::train::draw_batch;
+use gibbs::train::draw_batch::Choice;
+use gibbs::train::{AliasEntry, Dataset, Draw as DrawOption, TrainOptions};
+use gibbs_reference::gpu::run::random::{Draw, words};
 use gibbs_reference::train::draw_batch as reference;
 use gibbs_reference::train::draw_batch::{row_of_position, row_of_table, row_of_word};
 
@@ -32,20 +34,22 @@ enum How {
 /// (batch, rows, x width, y width, candidates)
 type Size = (usize, usize, usize, usize, usize);
 
-const SIZES: [Size; 6] = [
+const SIZES: [Size; 7] = [
     (1, 1, 1, 1, 1),
     (7, 7, 2, 1, 2),
     (63, 65, 1, 7, 1),
     (64, 257, 3, 2, 17),
     (65, 64, 7, 5, 3),
     (257, 1025, 2, 2, 65),
+    // Without contexts.
+    (65, 33, 0, 3, 2),
 ];
 
 fn weights(rows: usize) -> Vec<f32> {
     (0..rows).map(|row| if row % 5 == 3 { 0.0 } else { 1.0 + (row % 7) as f32 }).collect()
 }
 
-fn table(weights: Vec<f32>) -> Vec<[u32; 2]> {
+fn table(weights: Vec<f32>) -> Vec<AliasEntry> {
     let data = Dataset::unconditional(vec![0.0; weights.len()], 1).unwrap().with_weights(weights).unwrap();
     data.alias_table().unwrap()
 }
@@ -54,7 +58,8 @@ fn choice(case: &mut Case, how: How, rows: usize) -> Choice {
     match how {
         How::Replacement => Choice::Replacement,
         How::Weighted => {
-            Choice::Weighted(case.input("table", [rows, 2], table(weights(rows)).as_flattened()))
+            let table = table(weights(rows));
+            Choice::Weighted(case.input::<u32>("table", [rows, 2], bytemuck::cast_slice(&table)))
         }
         How::Epochs => Choice::Epochs,
     }
@@ -68,11 +73,18 @@ fn gathers(adapter: &Adapter, how: How, seed: u64, step: u64) {
         );
         let mut case = Case::new(adapter, label);
         case.run_state(seed, step);
-        let values = (case.input("data_x", [rows, x_width], &x), case.input("data_y", [rows, y_width], &y));
+        let contexts = match x_width {
+            0 => case.recording.scratch("no contexts", DType::F32, [rows, 0]),
+            _ => case.input("data_x", [rows, x_width], &x),
+        };
+        let values = (contexts, case.input("data_y", [rows, y_width], &y));
         let choice = choice(&mut case, how, rows);
         let drawn =
             draw_batch::record(&mut case.recording, values, choice, batch, candidates, "test/batch").unwrap();
-        case.output("x", drawn.0);
+        assert_eq!(case.recording.shape(drawn.0).unwrap().dims(), [batch, x_width]);
+        if x_width > 0 {
+            case.output("x", drawn.0);
+        }
         case.output("y", drawn.1);
         case.expect_kernels(&["draw_batch"]);
         let results = case.run();
@@ -84,6 +96,8 @@ fn gathers(adapter: &Adapter, how: How, seed: u64, step: u64) {
             How::Replacement => of_words(&|block| row_of_word(block[0], rows as u32)),
             How::Weighted => {
                 let table = table(weights(rows));
+                let table: Vec<[u32; 2]> =
+                    table.iter().map(|entry| [entry.threshold, entry.alias_row]).collect();
                 of_words(&|block| row_of_table([block[0], block[1]], &table))
             }
             How::Epochs => (0..batch as u64)
@@ -94,7 +108,9 @@ fn gathers(adapter: &Adapter, how: How, seed: u64, step: u64) {
                 .collect(),
         };
         let expected = reference(&chosen, rows as u32, &wide(&x), &wide(&y));
-        results.expect("x", &results.get("x"), &expected.x, |_: usize| 0.0);
+        if x_width > 0 {
+            results.expect("x", &results.get("x"), &expected.x, |_: usize| 0.0);
+        }
         let stride = candidates * y_width;
         let found: Vec<f32> = results.get("y");
         let first: Vec<f32> = found.chunks_exact(stride).flat_map(|row| &row[..y_width]).copied().collect();
@@ -108,7 +124,8 @@ fn batches_gather_the_rows_of_the_reference(adapter: &Adapter) {
     gathers(adapter, How::Replacement, 0x0005_0000_0001, (1 << 32) + 7);
 }
 
-/// Steps at the start, where products carry into the high word, where the high word counts, and at the limit.
+/// Steps at the start, where products carry into the high word, where the high word counts, and at
+/// the limit.
 fn batches_by_epochs_gather_the_rows_of_the_reference(adapter: &Adapter) {
     for step in [0, 3, 0x5555_5555, (1 << 32) + 7, (1 << 54) + 12_345, u64::MAX / 257, u64::MAX] {
         gathers(adapter, How::Epochs, 0x0005_0000_0001, step);
@@ -174,25 +191,26 @@ fn rows_are_drawn_in_proportion_to_their_weights() {
 
     let mut one_hot = vec![0.0; 65];
     one_hot[41] = 1e-30;
-    assert!(table(one_hot).iter().enumerate().all(|(row, entry)| row == 41 || *entry == [0, 41]));
+    let never = AliasEntry { threshold: 0, alias_row: 41 };
+    assert!(table(one_hot).iter().enumerate().all(|(row, entry)| row == 41 || *entry == never));
 }
 
 fn a_weighted_epoch_is_refused_and_so_are_positions_beyond_64_bits() {
     let data = Dataset::unconditional(vec![0.0, 1.0], 1).unwrap();
-    let options = RnceOptions { draw: DrawOption::Epochs, ..RnceOptions::default() };
+    let options = TrainOptions::ranking_nce().with_draw(DrawOption::Epochs);
     options.check(&data).unwrap();
     let weighted = data.clone().with_weights(vec![1.0, 2.0]).unwrap();
     let error = options.check(&weighted).unwrap_err().to_string();
     assert!(error.contains("weights") && error.contains("replacement"), "{error}");
-    RnceOptions::default().check(&weighted).unwrap();
-    let long = RnceOptions { steps: u64::MAX / 128 + 1, ..options.clone() };
+    TrainOptions::ranking_nce().check(&weighted).unwrap();
+    let long = options.clone().with_steps(u64::MAX / 128 + 1);
     let error = long.check(&data).unwrap_err().to_string();
     assert!(error.contains("steps") && error.contains("2^64"), "{error}");
-    RnceOptions { steps: u64::MAX / 128, ..options }.check(&data).unwrap();
-    RnceOptions { steps: u64::MAX, ..RnceOptions::default() }.check(&data).unwrap();
-    // Files of older versions do not name the draw.
-    let old: RnceOptions = serde_json::from_str(r#"{"batch": 7}"#).unwrap();
-    assert_eq!(old.draw, DrawOption::Replacement);
+    options.with_steps(u64::MAX / 128).check(&data).unwrap();
+    TrainOptions::ranking_nce().with_steps(u64::MAX).check(&data).unwrap();
+    // A description need not name the draw.
+    let text = r#"{"batch": 7, "steps": 3, "objective": {"kind": "ranking_nce"}}"#;
+    assert_eq!(serde_json::from_str::<TrainOptions>(text).unwrap().draw, DrawOption::Replacement);
 }
 
 fn a_table_of_other_rows_is_refused() {

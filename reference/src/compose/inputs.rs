@@ -1,4 +1,5 @@
-//! Networks over several inputs, each of which may go through layers of its own before they are joined.
+//! Networks over several inputs, each of which may go through layers of its own before they are
+//! joined.
 
 use super::network::{Network, NetworkTrace};
 
@@ -62,7 +63,8 @@ impl InputNetwork {
         Self { inputs, joined }
     }
 
-    /// Output for inputs given as values and rows. Row `r` of the `rows` meets row `r own / rows` of an input of `own` rows.
+    /// Output for inputs given as values and rows. Row `r` of the `rows` meets row `r own / rows`
+    /// of an input of `own` rows.
     pub fn forward(&self, inputs: &[(&[f64], usize)], rows: usize) -> InputTrace {
         assert_eq!(inputs.len(), self.inputs.len(), "a value for each input");
         let pass = |(network, (values, own)): (&Network, &(&[f64], usize))| network.forward(values, *own);
@@ -79,9 +81,10 @@ impl InputNetwork {
         InputTrace { inputs: traces, joined: self.joined.forward(&whole, rows), rows, own_rows }
     }
 
-    /// Gradient to parameters and inputs; `seed: [rows, outputs]` is the gradient at the output.
-    pub fn backward(&self, trace: &InputTrace, seed: &[f64]) -> InputGradient {
-        let joined = self.joined.backward(&trace.joined, seed);
+    /// Gradient to parameters and inputs; `output_gradient: [rows, outputs]` is the gradient at the
+    /// output.
+    pub fn backward(&self, trace: &InputTrace, output_gradient: &[f64]) -> InputGradient {
+        let joined = self.joined.backward(&trace.joined, output_gradient);
         let columns = joined.inputs.len() / trace.rows;
         let (mut parameters, mut inputs) = (Vec::new(), Vec::new());
         let mut column = 0;

@@ -1,6 +1,6 @@
 //! Log-likelihoods by the probability flow, from the references of its kernels.
 
-use crate::diffusion::{FlowPlace, FlowStage, flow_density, flow_stage, flow_trace};
+use crate::ode::{FlowPlace, FlowStage, flow_density, flow_divergence, flow_stage};
 use crate::proposal::HALF_LN_TAU;
 
 /// Classical Runge-Kutta: per stage its place in the step and its weight.
@@ -10,8 +10,8 @@ pub const RUNGE_KUTTA_4: [(f64, f64); 4] =
 /// Heun's method.
 pub const HEUN: [(f64, f64); 2] = [(0.0, 0.5), (1.0, 0.5)];
 
-/// Log-densities of `x: [rows, dims]` at `lambdas.0`, by a flow in `rho = exp(-lambda)` to `lambdas.1` in equal steps of lambda,
-/// where `x` is standard normal.
+/// Log-densities of `x: [rows, dims]` at `lambdas.0`, by a flow in `rho = exp(-lambda)` to
+/// `lambdas.1` in equal steps of lambda, where `x` is standard normal.
 ///
 /// * `probes`: each `[rows, dims]`, whose mean estimates the trace; `share`: what each counts.
 /// * `noise(alpha, sigma, x)`: `eps`; `product(alpha, sigma, x, v)`: `J' v`.
@@ -28,7 +28,7 @@ pub fn flow_log_density(
     let rho = |step: usize| (-first - (last - first) * step as f64 / steps as f64).exp();
     let mut y: Vec<f64> = x.iter().map(|x| x / level(rho(0)).0).collect();
     let (mut x, mut total) = (x.to_vec(), vec![0.0; x.len()]);
-    let mut volume = vec![0.0; x.len() / dims];
+    let mut log_det = vec![0.0; x.len() / dims];
     for step in 0..steps {
         let (begin, length) = (rho(step), rho(step + 1) - rho(step));
         for (index, &(here, weight)) in stages.iter().enumerate() {
@@ -36,7 +36,7 @@ pub fn flow_log_density(
             let slope = noise(place, &x);
             for probe in probes {
                 let slopes = product(place, &x, probe);
-                volume = flow_trace(probe, &slopes, &volume, weight * length * place.0 * share).value;
+                log_det = flow_divergence(probe, &slopes, &log_det, weight * length * place.0 * share).value;
             }
             let next = stages.get(index + 1);
             let stage = FlowStage {
@@ -54,5 +54,5 @@ pub fn flow_log_density(
         }
     }
     let scales = level(rho(steps)).0.ln() - level(rho(0)).0.ln();
-    flow_density(&x, &volume, dims as f64 * (scales - HALF_LN_TAU)).value
+    flow_density(&x, &log_det, dims as f64 * (scales - HALF_LN_TAU)).value
 }

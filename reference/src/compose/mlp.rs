@@ -1,10 +1,11 @@
-//! A chain of dense layers and the form that shares its first layer among the candidates of a context.
+//! A chain of dense layers and the form that shares its first layer among the candidates of a
+//! context.
 
-use crate::nn::dense_forward::{DenseForward, Init};
-use crate::nn::{
-    Activation, DenseShape, dense_forward, dense_input_gradient, dense_weight_gradient, initialise,
-    sum_candidates,
-};
+use crate::nn::dense::dense_forward::{DenseForward, Init};
+use crate::nn::dense::{dense_forward, dense_input_gradient, dense_weight_gradient};
+use crate::nn::network::initialize;
+use crate::nn::passes::sum_candidates;
+use crate::nn::{Activation, DenseShape};
 
 /// One dense layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,8 +111,9 @@ fn output_of(layers: &[DenseForward]) -> &[f64] {
 }
 
 impl Mlp {
-    /// Layers of the given widths, `hidden` between them and no activation at the end; weights by [`initialise()`] with
-    /// gain 1 from `uniforms`, taken in the order of [`Mlp::parameters`]; the same bound for the biases.
+    /// Layers of the given widths, `hidden` between them and no activation at the end; weights by
+    /// [`initialize()`] with gain 1 from `uniforms`, taken in the order of [`Mlp::parameters`]; the
+    /// same bound for the biases.
     pub fn new(widths: &[usize], hidden: Activation, uniforms: &[f64]) -> Self {
         let last = widths.len() - 2;
         let mut rest = uniforms;
@@ -126,8 +128,8 @@ impl Mlp {
                 Layer {
                     inputs,
                     outputs,
-                    weights: initialise(take(inputs * outputs), inputs, 1.0),
-                    bias: initialise(take(outputs), inputs, 1.0),
+                    weights: initialize(take(inputs * outputs), inputs, 1.0),
+                    bias: initialize(take(outputs), inputs, 1.0),
                     activation: if l == last { Activation::Identity } else { hidden },
                 }
             })
@@ -171,9 +173,10 @@ impl Mlp {
         Trace { rows, input: input.to_vec(), layers }
     }
 
-    /// Gradient to parameters and inputs; `seed: [rows, outputs]` is the gradient to the network's output.
-    pub fn backward(&self, trace: &Trace, seed: &[f64]) -> Gradient {
-        let (mut layers, dz) = self.backward_above_first(&trace.layers, seed, trace.rows);
+    /// Gradient to parameters and inputs; `output_gradient: [rows, outputs]` is the gradient to the
+    /// network's output.
+    pub fn backward(&self, trace: &Trace, output_gradient: &[f64]) -> Gradient {
+        let (mut layers, dz) = self.backward_above_first(&trace.layers, output_gradient, trace.rows);
         let first = &self.layers[0];
         layers.insert(0, whole_batch(first.shape(trace.rows), &trace.input, &dz));
         let inputs = dense_input_gradient(first.shape(trace.rows), &dz, &first.weights, None).value;
@@ -181,17 +184,17 @@ impl Mlp {
     }
 
     /// Gradient to the parameters.
-    pub fn backward_parameters(&self, trace: &Trace, seed: &[f64]) -> Vec<LayerGradient> {
-        self.backward(trace, seed).layers
+    pub fn backward_parameters(&self, trace: &Trace, output_gradient: &[f64]) -> Vec<LayerGradient> {
+        self.backward(trace, output_gradient).layers
     }
 
     /// Gradient to the inputs, `[rows, inputs]`.
-    pub fn backward_inputs(&self, trace: &Trace, seed: &[f64]) -> Vec<f64> {
-        self.backward(trace, seed).inputs
+    pub fn backward_inputs(&self, trace: &Trace, output_gradient: &[f64]) -> Vec<f64> {
+        self.backward(trace, output_gradient).inputs
     }
 
-    /// `E(x_b, y_bk)` for all candidates: the first layer's weights are `[Wx; Wy]`, rows of the context first, and
-    /// `bias + Wx x` is computed once per context.
+    /// `E(x_b, y_bk)` for all candidates: the first layer's weights are `[Wx; Wy]`, rows of the
+    /// context first, and `bias + Wx x` is computed once per context.
     ///
     /// * `x`: `[contexts, context width]`, `y`: `[contexts, candidates, action width]`.
     pub fn forward_candidates(
@@ -218,12 +221,12 @@ impl Mlp {
         CandidateTrace { contexts, candidates, x: x.to_vec(), y: y.to_vec(), shared, layers }
     }
 
-    /// Gradient of the broadcast form; `seed: [contexts, candidates, outputs]`.
-    pub fn backward_candidates(&self, trace: &CandidateTrace, seed: &[f64]) -> CandidateGradient {
+    /// Gradient of the broadcast form; `output_gradient: [contexts, candidates, outputs]`.
+    pub fn backward_candidates(&self, trace: &CandidateTrace, output_gradient: &[f64]) -> CandidateGradient {
         let CandidateTrace { contexts, candidates, .. } = *trace;
         let first = &self.layers[0];
         let rows = contexts * candidates;
-        let (mut layers, dz) = self.backward_above_first(&trace.layers, seed, rows);
+        let (mut layers, dz) = self.backward_above_first(&trace.layers, output_gradient, rows);
         let (context, action) = first_halves(first, trace.x.len() / contexts, contexts, rows);
         let (context_weights, action_weights) = first.weights.split_at(context.inputs * first.outputs);
         let shared = sum_candidates(&dz, contexts, candidates, first.outputs).value;
@@ -241,12 +244,20 @@ impl Mlp {
     fn backward_above_first(
         &self,
         trace: &[DenseForward],
-        seed: &[f64],
+        output_gradient: &[f64],
         rows: usize,
     ) -> (Vec<LayerGradient>, Vec<f64>) {
         let top = &trace[trace.len() - 1];
-        assert_eq!(seed.len(), top.output.len(), "`seed` has the shape of the network's output");
-        let mut dz: Vec<f64> = seed.iter().zip(&top.slope).map(|(seed, slope)| seed * slope).collect();
+        assert_eq!(
+            output_gradient.len(),
+            top.output.len(),
+            "`output_gradient` has the shape of the network's output"
+        );
+        let mut dz: Vec<f64> = output_gradient
+            .iter()
+            .zip(&top.slope)
+            .map(|(output_gradient, slope)| output_gradient * slope)
+            .collect();
         let mut gradients = Vec::new();
         for (layer, below) in self.layers[1..].iter().zip(trace).rev() {
             gradients.push(whole_batch(layer.shape(rows), &below.output, &dz));

@@ -1,11 +1,10 @@
 //! Networks of every kind of layer, with the backward pass written out.
 
-use crate::nn::dense_forward::{DenseForward, Init};
-use crate::nn::layer_norm::{LayerNorm, NormShape};
-use crate::nn::{
-    Activation, DenseShape, activate_rows, dense_forward, dense_input_gradient, dense_weight_gradient,
-    layer_norm, layer_norm_gradient, layer_norm_weight_gradient,
-};
+use crate::nn::dense::dense_forward::{DenseForward, Init};
+use crate::nn::dense::{dense_forward, dense_input_gradient, dense_weight_gradient};
+use crate::nn::passes::layer_norm::{LayerNorm, NormShape};
+use crate::nn::passes::{activate_rows, layer_norm, layer_norm_gradient, layer_norm_weight_gradient};
+use crate::nn::{Activation, DenseShape};
 
 /// A layer with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,10 +115,15 @@ fn forward(layers: &[Block], input: &[f64], rows: usize) -> (Vec<f64>, Vec<Trace
 }
 
 /// Gradients of the parameters, in order, and of the input.
-fn backward(layers: &[Block], traces: &[Trace], seed: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>) {
+fn backward(
+    layers: &[Block],
+    traces: &[Trace],
+    output_gradient: &[f64],
+    rows: usize,
+) -> (Vec<f64>, Vec<f64>) {
     let whole = std::slice::from_ref(&(0..rows)).to_vec();
     let mut parts: Vec<Vec<f64>> = Vec::new();
-    let mut g = seed.to_vec();
+    let mut g = output_gradient.to_vec();
     let times = |g: &[f64], slope: &[f64]| g.iter().zip(slope).map(|(g, s)| g * s).collect::<Vec<f64>>();
     for (layer, trace) in layers.iter().zip(traces).rev() {
         match (layer, trace) {
@@ -170,10 +174,15 @@ impl Network {
         NetworkTrace { output, rows, layers }
     }
 
-    /// Gradient to parameters and inputs; `seed: [rows, outputs]` is the gradient at the output.
-    pub fn backward(&self, trace: &NetworkTrace, seed: &[f64]) -> NetworkGradient {
-        assert_eq!(seed.len(), trace.output.len(), "`seed` has the shape of the network's output");
-        let (parameters, inputs) = backward(&self.layers, &trace.layers, seed, trace.rows);
+    /// Gradient to parameters and inputs; `output_gradient: [rows, outputs]` is the gradient at the
+    /// output.
+    pub fn backward(&self, trace: &NetworkTrace, output_gradient: &[f64]) -> NetworkGradient {
+        assert_eq!(
+            output_gradient.len(),
+            trace.output.len(),
+            "`output_gradient` has the shape of the network's output"
+        );
+        let (parameters, inputs) = backward(&self.layers, &trace.layers, output_gradient, trace.rows);
         NetworkGradient { parameters, inputs }
     }
 }

@@ -1,9 +1,10 @@
-//! Whole training steps: losses of networks with their gradients, and a sequence of optimiser updates.
+//! Whole training steps: losses of networks with their gradients, and a sequence of optimizer
+//! updates.
 
 use super::mlp::{Mlp, flatten};
-use crate::energy::ranking_network;
-use crate::nn::adam::{AdamState, AdamStep, bias_correction};
-use crate::nn::{adam, gradient_norm};
+use crate::loss::ranking_network;
+use crate::nn::optim::adam::{AdamState, AdamStep, bias_correction};
+use crate::nn::optim::{adam, prepare_step};
 use crate::proposal::{ActionScale, MixtureShape, mixture_likelihood};
 
 /// A loss and its gradient to the parameters of a network.
@@ -17,9 +18,11 @@ pub struct Step {
     pub ess: f64,
 }
 
-/// Mean ranking-NCE loss (InfoNCE without `correction`) of an energy network and its gradient to the parameters.
+/// Mean ranking-NCE loss (InfoNCE without `correction`) of an energy network and its gradient to
+/// the parameters.
 ///
-/// * `x`: `[contexts, context width]`, `y`: `[contexts, candidates, action width]`, both in network units.
+/// * `x`: `[contexts, context width]`, `y`: `[contexts, candidates, action width]`, both in network
+///   units.
 /// * `log_q`: `[contexts, candidates]`, a constant of this step.
 pub fn ranking_nce_gradient(
     network: &Mlp,
@@ -54,7 +57,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Constants of an optimiser.
+/// Constants of an optimizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamOptions {
     /// Decay of the first moment.
@@ -75,7 +78,7 @@ impl Default for AdamOptions {
     }
 }
 
-/// An optimiser under way.
+/// An optimizer under way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamRun {
     /// Constants.
@@ -95,9 +98,10 @@ impl AdamRun {
         Self { options, state, count: 0 }
     }
 
-    /// One clipped update with this step's rate and decay of the moving average; returns the norm before clipping.
+    /// One clipped update with this step's rate and decay of the moving average; returns the norm
+    /// before clipping.
     pub fn adam_step(&mut self, gradient: &[f64], rate: f64, average_decay: f64) -> f64 {
-        let norm = gradient_norm(gradient, self.options.max_norm, self.count, false);
+        let norm = prepare_step(gradient, self.options.max_norm, self.count, false);
         let AdamOptions { beta1, beta2, epsilon, weight_decay, .. } = self.options;
         let step = AdamStep {
             clip: norm.clip,

@@ -1,4 +1,5 @@
-//! The noise of a noised mixture of Gaussians and its Jacobian (`shaders/diffusion/mixture_score.wgsl`).
+//! The noise of a noised mixture of Gaussians and its Jacobian
+//! (`shaders/diffusion/mixture_score.wgsl`).
 
 use super::squared_distance_size;
 use crate::nn::{Summed, check};
@@ -61,7 +62,8 @@ impl GaussianMixture<'_> {
     }
 }
 
-/// Inverse and determinant by elimination; the matrix is positive definite, so pivots need no search.
+/// Inverse and determinant by elimination; the matrix is positive definite, so pivots need no
+/// search.
 fn invert(matrix: &[f64], dims: usize) -> (Vec<f64>, f64) {
     let (mut left, mut determinant) = (matrix.to_vec(), 1.0);
     let mut right: Vec<f64> = (0..dims * dims).map(|at| f64::from(u8::from(at % (dims + 1) == 0))).collect();
@@ -105,14 +107,16 @@ fn places(components: &[Component], x: &[f64]) -> Vec<Place> {
         .collect()
 }
 
-/// `log q_t` of rows `x: [rows, dims]`, `q_t = sum_k w_k N(alpha mean_k, alpha^2 covariance_k + sigma^2)`.
+/// `log q_t` of rows `x: [rows, dims]`, `q_t = sum_k w_k N(alpha mean_k, alpha^2 covariance_k +
+/// sigma^2)`.
 pub fn mixture_log_density(mixture: GaussianMixture<'_>, (alpha, sigma): (f64, f64), x: &[f64]) -> Vec<f64> {
     let components = mixture.noised(alpha, sigma);
     let joint = |x: &[f64]| places(&components, x).iter().map(|place| place.l).collect::<Vec<_>>();
     x.chunks_exact(mixture.dims()).map(|x| log_sum_exp(&joint(x))).collect()
 }
 
-/// `eps = -sigma grad log q_t = sigma sum_k r_k P_k (x - alpha mean_k)`, `P_k` the precisions, `r` the responsibilities.
+/// `eps = -sigma grad log q_t = sigma sum_k r_k P_k (x - alpha
+/// mean_k)`, `P_k` the precisions, `r` the responsibilities.
 pub fn mixture_score(mixture: GaussianMixture<'_>, (alpha, sigma): (f64, f64), x: &[f64]) -> Summed {
     let components = mixture.noised(alpha, sigma);
     let mut result = Summed { value: Vec::new(), magnitude: Vec::new() };
@@ -129,8 +133,9 @@ pub fn mixture_score(mixture: GaussianMixture<'_>, (alpha, sigma): (f64, f64), x
     result
 }
 
-/// `J v` with `J = d eps / d x`, symmetric: `sigma [ sum_k r_k P_k v - sum_k r_k p_k (p_k . v) + p (p . v) ]` for
-/// `p_k = P_k (x - alpha mean_k)` and `p = sum_k r_k p_k`. `x`, `direction`: `[rows, dims]`.
+/// `J v` with `J = d eps / d x`, symmetric:
+/// `sigma [ sum_k r_k P_k v - sum_k r_k p_k (p_k . v) + p (p . v) ]` for `p_k = P_k (x - alpha
+/// mean_k)` and `p = sum_k r_k p_k`. `x`, `direction`: `[rows, dims]`.
 pub fn mixture_score_product(
     mixture: GaussianMixture<'_>,
     (alpha, sigma): (f64, f64),
@@ -163,7 +168,8 @@ pub fn mixture_score_product(
     result
 }
 
-/// The components at a point, their responsibilities, and those widened by what their logs may be off.
+/// The components at a point, their responsibilities, and those widened by what their logs may be
+/// off.
 fn shares(components: &[Component], x: &[f64]) -> (Vec<Place>, Vec<f64>, Vec<f64>) {
     let places = places(components, x);
     let joint: Vec<f64> = places.iter().map(|place| place.l).collect();

@@ -15,7 +15,8 @@ pub struct SolverFactors {
     pub fresh: f64,
 }
 
-/// `m0 = point x + noise e`, `next = start b + model . (m0, m1, m2) + fresh z`; returns `(next, m0)`.
+/// `m0 = point x + noise e`, `next = start b + model . (m0, m1, m2) + fresh z`; returns
+/// `(next, m0)`.
 ///
 /// All slices are `[rows, dims]`; `e` is the noise with its guidance.
 pub fn solver_step(
@@ -34,6 +35,10 @@ pub fn solver_step(
 }
 
 /// The noise of a guided model: `e = noise + scale sigma dE/dx`, energy low = wanted.
-pub fn guided_noise(noise: &[f64], slope: &[f64], scale: f64, sigma: f64) -> Vec<f64> {
-    noise.iter().zip(slope).map(|(noise, slope)| noise + scale * sigma * slope).collect()
+pub fn guided_noise(noise: &[f64], energy_gradient: &[f64], scale: f64, sigma: f64) -> Vec<f64> {
+    noise
+        .iter()
+        .zip(energy_gradient)
+        .map(|(noise, energy_gradient)| noise + scale * sigma * energy_gradient)
+        .collect()
 }

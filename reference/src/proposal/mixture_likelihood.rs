@@ -11,17 +11,18 @@ pub struct MixtureLikelihood {
     pub loss_magnitude: Vec<f64>,
     /// `[contexts, width]`: d(mean loss)/d(network outputs).
     pub seeds: Vec<f64>,
-    /// `[contexts, width]`: size of the terms of the seeds, relative errors of the responsibilities included.
+    /// `[contexts, width]`: size of the terms of the seeds, relative errors of the responsibilities
+    /// included.
     pub seed_magnitude: Vec<f64>,
     /// `[contexts, components]`
     pub responsibilities: Vec<f64>,
 }
 
-/// `loss_b = -log q(y_b|x_b)` and its gradient to the network outputs. With `t = (z - mean) / std`, responsibilities
-/// `r` and `B` contexts (Bishop 1994, mixture density networks):
+/// `loss_b = -log q(y_b|x_b)` and its gradient to the network outputs. With `t = (z - mean) / std`,
+/// responsibilities `r` and `B` contexts (Bishop 1994, mixture density networks):
 ///
-/// `dlogit_c = (softmax_c - r_c) / B`, `dmean_cj = -r_c t_cj / std_cj / B`, `dlog_std_cj = r_c (1 - t_cj^2) / B`,
-/// the last 0 where the raw value lies outside the clamp.
+/// `dlogit_c = (softmax_c - r_c) / B`, `dmean_cj = -r_c t_cj / std_cj / B`,
+/// `dlog_std_cj = r_c (1 - t_cj^2) / B`, the last 0 where the raw value lies outside the clamp.
 ///
 /// * `outputs`: `[contexts, width]`, `y`: `[contexts, dims]`.
 pub fn mixture_likelihood(
@@ -44,7 +45,7 @@ pub fn mixture_likelihood(
     };
     for (b, y) in y.chunks_exact(dims).enumerate() {
         let row = shape.row(outputs, b);
-        let (z, position) = action.normalise(y);
+        let (z, position) = action.normalize(y);
         let joint = joint(&row, &z, &position);
         let total = log_sum_exp(&joint.log_density);
         let r: Vec<f64> = joint.log_density.iter().map(|l| (l - total).exp()).collect();
@@ -66,8 +67,8 @@ pub fn mixture_likelihood(
                 let at = c * dims + j;
                 let inverse = (-row.log_std[at]).exp();
                 let t = (z[j] - row.mean[at]) * inverse;
-                let cancelled = (position[j] + row.mean[at].abs()) * inverse;
-                let t_size = t.abs() * (3.0 + 2.0 * row.log_std[at].abs()) + cancelled;
+                let canceled = (position[j] + row.mean[at].abs()) * inverse;
+                let t_size = t.abs() * (3.0 + 2.0 * row.log_std[at].abs()) + canceled;
                 result.seeds.push(-r * t * inverse / batch);
                 result.seed_magnitude.push((uncertain(c) * t.abs() + 2.0 * r * t_size) * inverse / batch);
                 let inside = f64::from(u8::from(row.inside[at]));

@@ -3,12 +3,14 @@
 use super::{ActionScale, MixtureShape, joint, log_sum_exp};
 use crate::nn::Summed;
 
-/// `log q(y|x) = logsumexp_c( log softmax(logits)_c + sum_j log N(z_j; mean_cj, std_cj) ) + sum_j ln scale_j`,
-/// `z = (y - shift) * scale`: `[rows]`, in data units.
+/// `log q(y|x) = logsumexp_c( log softmax(logits)_c + sum_j log N(z_j; mean_cj, std_cj) ) + sum_j
+/// ln scale_j`, `z = (y - shift) * scale`: `[rows]`, in data units.
 ///
-/// * `outputs`: `[contexts, width]`; `y`: `[rows, dims]`, row `r` belongs to context `r / (rows / contexts)`.
+/// * `outputs`: `[contexts, width]`; `y`: `[rows, dims]`, row `r` belongs to context
+///   `r / (rows / contexts)`.
 ///
-/// The magnitude is the size of the terms of the likeliest component, cancellation in `z - mean` included.
+/// The magnitude is the size of the terms of the likeliest component, cancellation in `z - mean`
+/// included.
 pub fn mixture_log_density(
     shape: &MixtureShape,
     outputs: &[f64],
@@ -22,7 +24,7 @@ pub fn mixture_log_density(
     let mut result = Summed { value: vec![], magnitude: vec![] };
     for (r, y) in y.chunks_exact(dims).enumerate() {
         let row = shape.row(outputs, r / candidates);
-        let (z, position) = action.normalise(y);
+        let (z, position) = action.normalize(y);
         let joint = joint(&row, &z, &position);
         let total = log_sum_exp(&joint.log_density);
         let spread: f64 =

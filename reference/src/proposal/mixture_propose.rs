@@ -1,4 +1,5 @@
-//! A mixture's network, draws and densities of all candidates (`shaders/proposal/mixture_propose.wgsl`).
+//! A mixture's network, draws and densities of all candidates
+//! (`shaders/proposal/mixture_propose.wgsl`).
 
 use super::mixture_sample::MixtureSample;
 use super::{ActionScale, MixtureShape, mixture_log_density, mixture_sample};

@@ -9,15 +9,15 @@ pub struct MixtureSample {
     pub y: Vec<f64>,
     /// `[rows]`: the component drawn.
     pub component: Vec<usize>,
-    /// `[rows]`: distance of `u` from the nearest inner edge of the cumulative weights. Where it is within rounding
-    /// the f32 kernel may rightly pick the neighbour. Infinite for one component.
+    /// `[rows]`: distance of `u` from the nearest inner edge of the cumulative weights. Where it is
+    /// within rounding the f32 kernel may rightly pick the neighbor. Infinite for one component.
     pub margin: Vec<f64>,
     /// `[rows, dims]`: size of the terms of `y`, for error bounds.
     pub magnitude: Vec<f64>,
 }
 
-/// Component `c` = smallest with `sum_{j <= c} softmax(logits)_j >= u` (the last if rounding leaves none);
-/// `z = mean_c + exp(log_std_c) n`; `y = shift + z / scale`.
+/// Component `c` = smallest with `sum_{j <= c} softmax(logits)_j >= u` (the last if rounding leaves
+/// none); `z = mean_c + exp(log_std_c) n`; `y = shift + z / scale`.
 ///
 /// * `outputs`: `[contexts, width]`; row `r` belongs to context `r / (rows / contexts)`.
 /// * `u`: `[rows]` in (0, 1); `normals`: `[rows, dims]`.

@@ -3,7 +3,8 @@
 /// Log-density outside the box, in place of minus infinity.
 pub const OUTSIDE: f64 = -1.0e30;
 
-/// `log q(y) = -sum_j ln(high_j - low_j)` inside the closed box, [`OUTSIDE`] elsewhere. `y`: `[rows, dims]`.
+/// `log q(y) = -sum_j ln(high_j - low_j)` inside the closed box, [`OUTSIDE`] elsewhere. `y`:
+/// `[rows, dims]`.
 pub fn uniform_log_density(low: &[f64], high: &[f64], y: &[f64]) -> Vec<f64> {
     let dims = low.len();
     assert!(

@@ -1,6 +1,7 @@
-//! Rows of a batch: drawn with replacement, by weight, or by epochs (`shaders/train/draw_batch.wgsl`).
+//! Rows of a batch: drawn with replacement, by weight, or by epochs
+//! (`shaders/train/draw_batch.wgsl`).
 
-use crate::gpu::random_words::{Draw, words};
+use crate::gpu::run::random_words::{Draw, words};
 
 /// Rows of a batch with what was gathered from them.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,20 +14,22 @@ pub struct DrawBatch {
     pub y: Vec<f64>,
 }
 
-/// `i = (word * n) >> 32`, the high half of the 64-bit product: below `n`, in proportion to the word.
+/// `i = (word * n) >> 32`, the high half of the 64-bit product: below `n`, in proportion to the
+/// word.
 pub fn row_of_word(word: u32, n: u32) -> u32 {
     ((u64::from(word) * u64::from(n)) >> 32) as u32
 }
 
-/// Two words choose a row by an alias table of (threshold, alias): `j = row_of_word(first, n)`, then `j` if the second word
-/// is below its threshold, else its alias.
+/// Two words choose a row by an alias table of (threshold, alias): `j = row_of_word(first, n)`,
+/// then `j` if the second word is below its threshold, else its alias.
 pub fn row_of_table(words: [u32; 2], table: &[[u32; 2]]) -> u32 {
     let j = row_of_word(words[0], table.len() as u32);
     let [threshold, alias] = table[j as usize];
     if words[1] < threshold { j } else { alias }
 }
 
-/// The row at a position `step * batch + b` of a run by epochs: `P_e(position mod n)`, `e = position / n`.
+/// The row at a position `step * batch + b` of a run by epochs: `P_e(position mod n)`,
+/// `e = position / n`.
 ///
 /// `draw` gives seed and stream; `P_e` has `swaps` rounds, each with a pivot and a salt of its own.
 pub fn row_of_position(draw: Draw, swaps: u32, position: u64, n: u32) -> u32 {

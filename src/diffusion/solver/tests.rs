@@ -3,10 +3,10 @@ use super::*;
 const SOLVERS: [Solver; 6] = [
     Solver::Ddpm,
     Solver::Ddim,
-    Solver::Multistep2,
-    Solver::Multistep3,
-    Solver::Singlestep2,
-    Solver::NoiseMultistep2,
+    Solver::DpmSolverPlusPlus2M,
+    Solver::DpmSolverPlusPlus3M,
+    Solver::DpmSolverPlusPlus2S,
+    Solver::DpmSolver2M,
 ];
 
 fn options(solver: Solver, grid: TimeGrid, evaluations: usize) -> SolverOptions {
@@ -27,8 +27,8 @@ fn walk(options: &SolverOptions, x: f64, noise: impl Fn(f64, NoiseLevel) -> f64)
     points[points.len() - 1]
 }
 
-/// Noise drawn with a point mass at `x0` is the noise that was added: the deterministic solvers must return to `x0` whatever
-/// their steps, in one evaluation as in many.
+/// Noise drawn with a point mass at `x0` is the noise that was added: the deterministic solvers
+/// must return to `x0` whatever their steps, in one evaluation as in many.
 #[test]
 fn c18_a_point_mass_is_reproduced_by_every_solver() {
     let (x0, z) = (0.7, -1.3);
@@ -77,10 +77,10 @@ fn orders_of_convergence_on_a_gaussian() {
     };
     for (solver, evaluations, least) in [
         (Solver::Ddim, 200, 0.95),
-        (Solver::Multistep2, 200, 1.9),
-        (Solver::NoiseMultistep2, 200, 1.9),
-        (Solver::Singlestep2, 200, 1.8),
-        (Solver::Multistep3, 100, 2.7),
+        (Solver::DpmSolverPlusPlus2M, 200, 1.9),
+        (Solver::DpmSolver2M, 200, 1.9),
+        (Solver::DpmSolverPlusPlus2S, 200, 1.8),
+        (Solver::DpmSolverPlusPlus3M, 100, 2.7),
     ] {
         let order = (error(solver, evaluations) / error(solver, 2 * evaluations)).log2();
         assert!(order > least, "{solver:?}: order {order}");
@@ -102,7 +102,7 @@ fn options_without_sense_are_refused() {
     ] {
         assert!(bad.steps().is_err(), "{bad:?}");
     }
-    assert_eq!(options(Solver::Singlestep2, TimeGrid::Time, 15).steps().unwrap().len(), 15);
+    assert_eq!(options(Solver::DpmSolverPlusPlus2S, TimeGrid::Time, 15).steps().unwrap().len(), 15);
     let text = serde_json::to_string(&good).unwrap();
     assert_eq!(serde_json::from_str::<SolverOptions>(&text).unwrap(), good);
 }

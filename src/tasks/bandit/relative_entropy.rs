@@ -8,26 +8,29 @@ use crate::{Error, Result};
 /// The Euler-Mascheroni constant.
 const EULER: f64 = 0.577_215_664_901_532_9;
 
-/// Estimates `KL(p || q) = E_p[log p - log q]` in nats, from independent draws of an unknown `p` in the plane and the `log_density` of
-/// `q`.
+/// Estimates `KL(p || q) = E_p[log p - log q]` in nats, from independent draws of an unknown `p` in
+/// the plane and the `log_density` of `q`.
 ///
-/// The entropy of `p` comes from the distances `r_i` of the draws to their `neighbours`-th nearest one (Kozachenko and Leonenko 1987):
-/// `psi(n) - psi(neighbours) + ln pi + 2 mean_i ln r_i`. For draws of `q` itself the result is 0 up to a deviation of about
-/// `0.6 / sqrt(n)` with four neighbours, of both signs, and a bias that falls as `n` grows: below 0.01 for mixtures of four Gaussians
-/// and 4000 draws. Compare with exact draws. It is infinite where more than `neighbours` draws coincide.
+/// The entropy of `p` comes from the distances `r_i` of the draws to their `neighbors`-th nearest
+/// one (Kozachenko and Leonenko 1987): `psi(n) - psi(neighbors) + ln pi + 2 mean_i ln r_i`. For
+/// draws of `q` itself the result is 0 up to a deviation of about `0.6 / sqrt(n)` with four
+/// neighbors, of both signs, and a bias that falls as `n` grows: below 0.01 for mixtures of four
+/// Gaussians and 4000 draws. Compare with exact draws. It is infinite where more than `neighbors`
+/// draws coincide.
 ///
 /// # Errors
-/// [`Error::Argument`] for no neighbours, not more draws than neighbours, or draws that are not finite.
+/// [`Error::Argument`] for no neighbors, not more draws than neighbors, or draws that are not
+/// finite.
 pub fn relative_entropy(
     sample: &[[f32; 2]],
-    neighbours: usize,
+    neighbors: usize,
     log_density: impl Fn([f64; 2]) -> f64,
 ) -> Result<f64> {
     let count = sample.len();
-    if neighbours == 0 || count <= neighbours {
+    if neighbors == 0 || count <= neighbors {
         let problem =
-            format!("are {neighbours} for {count} draws; at least 1 and fewer than the draws are needed");
-        return Err(Error::argument(UNIT, "the neighbours", problem));
+            format!("are {neighbors} for {count} draws; at least 1 and fewer than the draws are needed");
+        return Err(Error::argument(UNIT, "the neighbors", problem));
     }
     let mut points: Vec<[f64; 2]> = sample.iter().map(|x| x.map(f64::from)).collect();
     if points.iter().flatten().any(|v| !v.is_finite()) {
@@ -35,18 +38,18 @@ pub fn relative_entropy(
     }
     points.sort_unstable_by(|a, b| a[0].total_cmp(&b[0]));
     let mut logs = 0.0;
-    let mut nearest = vec![f64::INFINITY; neighbours];
+    let mut nearest = vec![f64::INFINITY; neighbors];
     for (index, point) in points.iter().enumerate() {
         nearest.fill(f64::INFINITY);
-        // Neighbours along the first coordinate, until none can be nearer.
+        // Neighbors along the first coordinate, until none can be nearer.
         let mut take = |other: &[f64; 2]| {
             let along = (other[0] - point[0]).powi(2);
-            if along >= nearest[neighbours - 1] {
+            if along >= nearest[neighbors - 1] {
                 return false;
             }
             let distance = along + (other[1] - point[1]).powi(2);
             let place = nearest.partition_point(|known| *known <= distance);
-            if place < neighbours {
+            if place < neighbors {
                 nearest[place..].rotate_right(1);
                 nearest[place] = distance;
             }
@@ -59,9 +62,9 @@ pub fn relative_entropy(
             to_left = to_left && left.next().is_some_and(&mut take);
             to_right = to_right && right.next().is_some_and(&mut take);
         }
-        logs += nearest[neighbours - 1].ln();
+        logs += nearest[neighbors - 1].ln();
     }
-    let entropy = digamma(count) - digamma(neighbours) + PI.ln() + logs / count as f64;
+    let entropy = digamma(count) - digamma(neighbors) + PI.ln() + logs / count as f64;
     let cross: f64 = points.iter().map(|point| log_density(*point)).sum();
     Ok(-entropy - cross / count as f64)
 }
@@ -79,7 +82,7 @@ mod tests {
     use rand::rngs::Xoshiro256PlusPlus;
 
     use super::*;
-    use crate::tasks::density::normal_pair;
+    use crate::math::normal_pair;
 
     fn normal(count: usize, mean: f64, std: f64) -> Vec<[f32; 2]> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
@@ -90,21 +93,22 @@ mod tests {
         -TAU.ln() - 0.5 * (u * u + v * v)
     }
 
-    /// Between normal densities it is known: `(m^2 + s^2 - 1 - ln s^2)` for a shift `m` and a deviation `s` in both coordinates.
+    /// Between normal densities it is known: `(m^2 + s^2 - 1 - ln s^2)` for a shift `m` and a
+    /// deviation `s` in both coordinates.
     #[test]
     fn it_is_the_known_one_between_normal_densities() {
         for (mean, std) in [(0.0f64, 1.0f64), (0.0, 0.5), (0.6, 1.0), (-0.4, 1.3)] {
             let wanted = mean * mean + std * std - 1.0 - 2.0 * std.ln();
-            for neighbours in [1, 4] {
-                let found = relative_entropy(&normal(8000, mean, std), neighbours, log_normal).unwrap();
-                println!("{mean} {std} {neighbours}: {found:.4}, exactly {wanted:.4}");
-                assert!((found - wanted).abs() < 0.05, "{mean} {std} {neighbours}: {found} {wanted}");
+            for neighbors in [1, 4] {
+                let found = relative_entropy(&normal(8000, mean, std), neighbors, log_normal).unwrap();
+                println!("{mean} {std} {neighbors}: {found:.4}, exactly {wanted:.4}");
+                assert!((found - wanted).abs() < 0.05, "{mean} {std} {neighbors}: {found} {wanted}");
             }
         }
     }
 
     #[test]
-    fn neighbours_are_those_of_a_search_through_all() {
+    fn neighbors_are_those_of_a_search_through_all() {
         let sample = normal(200, 0.0, 1.0);
         let far = |i: usize, j: usize| {
             (0..2).map(|k| (f64::from(sample[i][k]) - f64::from(sample[j][k])).powi(2)).sum::<f64>()

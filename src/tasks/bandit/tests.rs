@@ -7,7 +7,7 @@ const STATES: [[f64; 2]; 4] = [[0.0, 0.0], [0.7, -0.9], [-1.0, 0.4], [0.3, 1.0]]
 fn integral(state: [f64; 2], f: impl Fn([f64; 2]) -> [f64; 6]) -> [f64; 6] {
     let (half, count) = (10.0, 361);
     let step = 2.0 * half / f64::from(count - 1);
-    let modes = Bandit.behaviour(state);
+    let modes = Bandit.behavior(state);
     let mut sums = [0.0; 6];
     for cell in 0..count * count {
         let a = [cell % count, cell / count].map(|i| f64::from(i) * step - half);
@@ -47,12 +47,12 @@ fn the_best_policy_is_that_of_the_defining_integrals() {
 }
 
 #[test]
-fn the_density_of_the_best_policy_is_the_tilted_behaviour() {
+fn the_density_of_the_best_policy_is_the_tilted_behavior() {
     for state in STATES {
         let (plain, oracle) = (Bandit.oracle(state, 0.0).unwrap(), Bandit.oracle(state, 3.0).unwrap());
-        let (behaviour, best) = (plain.tilted(), oracle.tilted());
+        let (behavior, best) = (plain.tilted(), oracle.tilted());
         for a in [[0.2, -0.1], [1.3, 0.4], [-0.9, -1.2]] {
-            let wanted = behaviour.log_density(a) - 3.0 * Bandit.energy(state, a) - best.log_z;
+            let wanted = behavior.log_density(a) - 3.0 * Bandit.energy(state, a) - best.log_z;
             assert!((best.log_density(a) - wanted).abs() < 1e-11, "{state:?} {a:?}");
             // At the smallest time the intermediate energy is the energy.
             let at = oracle.at(NoiseSchedule::default().at(0.0)).unwrap();
@@ -61,7 +61,8 @@ fn the_density_of_the_best_policy_is_the_tilted_behaviour() {
     }
 }
 
-/// Draws of the best policy have its moments, and 0 relative entropy to it; another temperature has more.
+/// Draws of the best policy have its moments, and 0 relative entropy to it; another temperature has
+/// more.
 #[test]
 fn draws_of_the_best_policy_are_its_own() {
     for state in STATES {
@@ -88,10 +89,10 @@ fn draws_of_the_best_policy_are_its_own() {
 }
 
 #[test]
-fn data_have_the_moments_of_the_behaviour() {
+fn data_have_the_moments_of_the_behavior() {
     let (states, actions) = Bandit.draw(50_000, 3);
     assert_eq!((states.clone(), actions.clone()), Bandit.draw(50_000, 3));
-    // The action less the mean of its state's behaviour, alone and times the state: 0 on average.
+    // The action less the mean of its state's behavior, alone and times the state: 0 on average.
     let mut sums = [0.0; 6];
     let mut outside = 0;
     for (state, action) in states.iter().zip(&actions) {
@@ -118,16 +119,17 @@ fn data_have_the_moments_of_the_behaviour() {
 fn rows_hold_the_actions_of_a_state_with_their_energies() {
     let states = Bandit.states(700, 8);
     let data = Bandit.support(&states, 5, 9).unwrap();
-    assert_eq!((data.rows(), data.x_width(), data.y_width()), (700, 2, 15));
+    assert_eq!((data.rows(), data.support(), data.x_width(), data.y_width()), (700, 5, 2, 2));
     assert_eq!(data.x(), states.as_flattened());
     let mut sum = 0.0;
-    for (state, row) in states.iter().zip(data.y().chunks_exact(15)) {
+    let labels = data.energies().unwrap().chunks_exact(5);
+    for ((state, row), labels) in states.iter().zip(data.y().chunks_exact(10)).zip(labels) {
         let state = state.map(f64::from);
         let (mean, _) = Bandit.oracle(state, 0.0).unwrap().tilted().moments();
-        for action in row.chunks_exact(3) {
+        for (action, label) in row.chunks_exact(2).zip(labels) {
             let energy = Bandit.energy(state, [f64::from(action[0]), f64::from(action[1])]);
-            assert!(f64::from(action[2]) >= Bandit::LOWEST_ENERGY);
-            assert!((f64::from(action[2]) - energy).abs() < 1e-6);
+            assert!(f64::from(*label) >= Bandit::LOWEST_ENERGY);
+            assert!((f64::from(*label) - energy).abs() < 1e-6);
             sum += (f64::from(action[0]) - mean[0]) * mean[0].signum() / 3500.0;
         }
     }

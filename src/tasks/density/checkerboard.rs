@@ -1,6 +1,6 @@
 use rand::Rng;
 
-use super::uniform;
+use crate::math::uniform;
 
 /// Half the side of the board.
 const HALF: f64 = 4.0;
@@ -9,9 +9,10 @@ const CELLS: [u32; 4] = [2, 4, 6, 8];
 
 /// A board of equal cells over `[-4, 4]^2`, uniform on every second one and zero elsewhere.
 ///
-/// Cell `(column, row)`, counted from the lower left, is filled if `column + row` is even; half the area is, so the density
-/// is 1/32 there. Outside the filled cells `log p` is `-inf`: what a model places there earns nothing in a Bhattacharyya
-/// coefficient, and a smooth energy, whose mass always leaks over the borders, stays below 1 by about the share that leaks.
+/// Cell `(column, row)`, counted from the lower left, is filled if `column + row` is even; half the
+/// area is, so the density is 1/32 there. Outside the filled cells `log p` is `-inf`: what a model
+/// places there earns nothing in a Bhattacharyya coefficient, and a smooth energy, whose mass
+/// always leaks over the borders, stays below 1 by about the share that leaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkerboard {
     cells: u32,

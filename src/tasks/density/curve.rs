@@ -1,4 +1,5 @@
-//! Densities of points on a curve with Gaussian noise, by Gauss-Legendre quadrature over the curve's parameter.
+//! Densities of points on a curve with Gaussian noise, by Gauss-Legendre quadrature over the
+//! curve's parameter.
 
 use std::f64::consts::TAU;
 
@@ -35,7 +36,8 @@ pub(in crate::tasks) struct Node {
 }
 
 impl Panel {
-    /// The stretch from parameter `from` to `to`; `mass(n, w)` is the weight of a node at `n` whose quadrature weight is `w`.
+    /// The stretch from parameter `from` to `to`; `mass(n, w)` is the weight of a node at `n` whose
+    /// quadrature weight is `w`.
     pub fn new(from: f64, to: f64, curve: impl Fn(f64) -> [f64; 2], mass: impl Fn(f64, f64) -> f64) -> Self {
         let (middle, half) = (0.5 * (from + to), 0.5 * (to - from));
         let mut nodes = [Node::default(); 8];
@@ -69,8 +71,8 @@ impl BlurredCurve {
     }
 }
 
-/// The distance of the nearest panel's middle, and all nodes that matter to the noise `exp(-scale d^2)` at `y`. A panel's
-/// contributions lie within `slack` of its middle.
+/// The distance of the nearest panel's middle, and all nodes that matter to the noise
+/// `exp(-scale d^2)` at `y`. A panel's contributions lie within `slack` of its middle.
 pub(super) fn nodes_near(
     panels: &[Panel],
     y: [f64; 2],

@@ -3,7 +3,7 @@ use std::f64::consts::PI;
 use rand::Rng;
 
 use super::curve::{BlurredCurve, Panel};
-use super::{normal_pair, uniform};
+use crate::math::{normal_pair, uniform};
 
 /// The generator's scale and shift, after which the noise is 0.2.
 pub(in crate::tasks) const SCALE: f64 = 2.0;
@@ -12,9 +12,10 @@ pub(in crate::tasks) const NOISE_STD: f64 = 0.1 * SCALE;
 
 /// Two half circles that reach into each other, with noise 0.2 after scaling.
 ///
-/// With a uniform angle `a` in (0, pi), a draw is `2 c(a) + (-1, -0.2) + 0.2 N(0, I)`, where `c` is one of the moons
-/// `(cos a, sin a)` and `(1 - cos a, 0.5 - gap - sin a)` with equal chance. The density is integrated over `a` by
-/// Gauss-Legendre panels one noise width long: within 1e-9 of exact, relative, wherever it is above 1e-6.
+/// With a uniform angle `a` in (0, pi), a draw is `2 c(a) + (-1, -0.2) + 0.2 N(0, I)`, where `c` is
+/// one of the moons `(cos a, sin a)` and `(1 - cos a, 0.5 - gap - sin a)` with equal chance. The
+/// density is integrated over `a` by Gauss-Legendre panels one noise width long: within 1e-9 of
+/// exact, relative, wherever it is above 1e-6.
 #[derive(Clone, Debug)]
 pub struct Moons {
     gap: f64,
@@ -22,7 +23,8 @@ pub struct Moons {
 }
 
 impl Moons {
-    /// The moons at a context, `gap = x / 4` kept within -0.25 to 0.25: from deep inside each other to almost apart.
+    /// The moons at a context, `gap = x / 4` kept within -0.25 to 0.25: from deep inside each other
+    /// to almost apart.
     pub fn at(context: f64) -> Self {
         let gap = gap_of(context);
         let count = (PI * SCALE / NOISE_STD).ceil();
@@ -56,15 +58,15 @@ pub(super) fn gap_of(context: f64) -> f64 {
 
 /// One draw of `y` from moons with a gap; free of the quadrature that the density needs.
 pub(super) fn draw(gap: f64, rng: &mut impl Rng) -> [f64; 2] {
-    draw_labelled(gap, rng).1
+    draw_labeled(gap, rng).1
 }
 
 /// One draw of the moon, `true` for the second, and of `y`.
-pub(in crate::tasks) fn draw_labelled(gap: f64, rng: &mut impl Rng) -> (bool, [f64; 2]) {
+pub(in crate::tasks) fn draw_labeled(gap: f64, rng: &mut impl Rng) -> (bool, [f64; 2]) {
     let second = uniform(rng) >= 0.5;
-    let centre = moon(second, gap, PI * uniform(rng));
+    let center = moon(second, gap, PI * uniform(rng));
     let noise = normal_pair(rng);
-    (second, [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]])
+    (second, [center[0] + NOISE_STD * noise[0], center[1] + NOISE_STD * noise[1]])
 }
 
 /// The point of a moon at the angle `a`, before the noise.
@@ -78,8 +80,8 @@ pub(in crate::tasks) fn moon(second: bool, gap: f64, a: f64) -> [f64; 2] {
 mod tests {
     use std::f64::consts::TAU;
 
-    use super::super::curve::squared_distance;
     use super::*;
+    use crate::tasks::density::curve::squared_distance;
 
     #[test]
     fn quadrature_agrees_with_the_defining_integral() {

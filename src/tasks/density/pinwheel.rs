@@ -2,24 +2,27 @@ use std::f64::consts::{PI, TAU};
 
 use rand::Rng;
 
-use super::{normal_pair, uniform};
+use crate::math::{normal_pair, uniform};
 
 const RADIAL_STD: f64 = 0.3;
 const TANGENTIAL_STD: f64 = 0.1;
 const RATE: f64 = 0.25;
 const ARMS: std::ops::RangeInclusive<u32> = 3..=6;
 
-/// Beyond this radius the density is called zero: it is below 1e-100, and the number of roots grows as `exp(r)`.
+/// Beyond this radius the density is called zero: it is below 1e-100, and the number of roots grows
+/// as `exp(r)`.
 const FAR: f64 = 8.0;
 
-/// Smallest Jacobian: it vanishes on the folds, curves of no area far out in the tails, where the density is infinite.
+/// Smallest Jacobian: it vanishes on the folds, curves of no area far out in the tails, where the
+/// density is infinite.
 const CAUSTIC: f64 = 1e-9;
 
 /// `arms` blurred spokes bent into a pinwheel of radius 1.
 ///
-/// A draw is `f = (1 + 0.3 n1, 0.1 n2)` turned by `-g`, `g = 2 pi j / arms + 0.25 exp(f1)`, with a uniform arm `j` and
-/// standard normal `n`. Its density in closed form: with `r = |y|`, `phi = atan2(y2, y1)`, for every arm and every
-/// root `psi` of `psi - 2 pi j / arms - 0.25 exp(r cos psi) = phi (mod 2 pi)`, at `f = r (cos psi, sin psi)`,
+/// A draw is `f = (1 + 0.3 n1, 0.1 n2)` turned by `-g`, `g = 2 pi j / arms + 0.25 exp(f1)`, with a
+/// uniform arm `j` and standard normal `n`. Its density in closed form: with `r = |y|`,
+/// `phi = atan2(y2, y1)`, for every arm and every root `psi` of
+/// `psi - 2 pi j / arms - 0.25 exp(r cos psi) = phi (mod 2 pi)`, at `f = r (cos psi, sin psi)`,
 ///
 /// `p(y) = sum p(f) / (arms |1 + 0.25 exp(f1) f2|)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +82,8 @@ impl Pinwheel {
             RATE * (r * cos).exp() * r * (cos - r * sin * sin)
         };
 
-        // The slope has one minimum, at negative psi; if it dips below zero there, two folds bound a falling stretch.
+        // The slope has one minimum, at negative psi; if it dips below zero there, two folds bound
+        // a falling stretch.
         let lowest = -(2.0 * r / (1.0 + (1.0 + 4.0 * r * r).sqrt())).acos();
         let cuts = if slope(lowest) < 0.0 {
             let first = falling_root(-PI, lowest, |psi| (slope(psi), bend(psi)));
@@ -89,7 +93,8 @@ impl Pinwheel {
             vec![-PI, PI]
         };
 
-        // The arms together want turn(psi) = phi + i * 2 pi / arms for any integer i, over one period of psi.
+        // The arms together want turn(psi) = phi + i * 2 pi / arms for any integer i, over one
+        // period of psi.
         let phi = y[1].atan2(y[0]);
         let step = TAU / f64::from(self.arms);
         for stretch in cuts.windows(2) {
@@ -115,8 +120,8 @@ pub(super) fn source_density(f: [f64; 2]) -> f64 {
     (-0.5 * (a * a + b * b)).exp() / (TAU * RADIAL_STD * TANGENTIAL_STD)
 }
 
-/// The root of a function that falls from `low` to `high`, given with its derivative: Newton steps, and bisection where
-/// one would leave the bracket. The nearer end if there is no sign change.
+/// The root of a function that falls from `low` to `high`, given with its derivative: Newton steps,
+/// and bisection where one would leave the bracket. The nearer end if there is no sign change.
 fn falling_root(mut low: f64, mut high: f64, function: impl Fn(f64) -> (f64, f64)) -> f64 {
     let mut point = 0.5 * (low + high);
     for _ in 0..100 {
@@ -138,14 +143,14 @@ fn falling_root(mut low: f64, mut high: f64, function: impl Fn(f64) -> (f64, f64
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::cell_centres;
     use super::*;
+    use crate::tasks::density::histogram::cell_centers;
 
     #[test]
     fn sources_lead_back_from_every_arm() {
         for arms in ARMS {
             let pinwheel = Pinwheel { arms };
-            for y in cell_centres(3.0, 48) {
+            for y in cell_centers(3.0, 48) {
                 let mut reached = vec![0; arms as usize];
                 pinwheel.for_each_source(y, |f, jacobian| {
                     let expected = (1.0 + RATE * f[0].exp() * f[1]).abs();

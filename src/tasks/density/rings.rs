@@ -2,16 +2,17 @@ use std::f64::consts::TAU;
 
 use rand::Rng;
 
-use super::{log_sum_exp, normal_pair, uniform};
+use crate::math::{log_sum_exp, normal_pair, uniform};
 
 pub(in crate::tasks) const NOISE_STD: f64 = 0.08;
 /// Radii from the outside in.
 pub(in crate::tasks) const RADII: [f64; 4] = [3.0, 2.25, 1.5, 0.75];
 
-/// One to four rings round the origin, the outermost of radius 3, all of the same mass, with noise 0.08.
+/// One to four rings round the origin, the outermost of radius 3, all of the same mass, with noise
+/// 0.08.
 ///
-/// A draw is a uniform angle on a uniformly chosen ring plus `0.08 N(0, I)`. In closed form, with `r = |y|` and the modified
-/// Bessel function of order 0,
+/// A draw is a uniform angle on a uniformly chosen ring plus `0.08 N(0, I)`. In closed form, with
+/// `r = |y|` and the modified Bessel function of order 0,
 ///
 /// `p(y) = mean_R exp(-(r^2 + R^2) / (2 s^2)) I0(r R / s^2) / (2 pi s^2)`, `s = 0.08`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +48,11 @@ impl Rings {
 
     /// One draw of `y`.
     pub fn draw(&self, rng: &mut impl Rng) -> [f64; 2] {
-        self.draw_labelled(rng).1
+        self.draw_labeled(rng).1
     }
 
     /// One draw of the ring, 0 for the outermost, and of `y`.
-    pub(in crate::tasks) fn draw_labelled(&self, rng: &mut impl Rng) -> (usize, [f64; 2]) {
+    pub(in crate::tasks) fn draw_labeled(&self, rng: &mut impl Rng) -> (usize, [f64; 2]) {
         let ring = (uniform(rng) * f64::from(self.count)) as usize;
         let radius = self.radii()[ring];
         let (sin, cos) = (TAU * uniform(rng)).sin_cos();
@@ -71,8 +72,8 @@ impl Rings {
     }
 }
 
-/// `ln (exp(-z) I0(z))` for `z >= 0`: the power series where it is short, beyond that the asymptotic one, whose smallest term
-/// is below `exp(-40)` there.
+/// `ln (exp(-z) I0(z))` for `z >= 0`: the power series where it is short, beyond that the
+/// asymptotic one, whose smallest term is below `exp(-40)` there.
 fn log_scaled_bessel(z: f64) -> f64 {
     let (mut term, mut sum) = (1.0, 1.0);
     if z < 20.0 {

@@ -3,19 +3,21 @@ use std::f64::consts::PI;
 use rand::Rng;
 
 use super::curve::{BlurredCurve, Panel};
-use super::{normal_pair, uniform};
+use crate::math::{normal_pair, uniform};
 
 const NOISE_STD: f64 = 0.1;
 const LENGTHS: [f64; 2] = [0.5, 1.5];
 
 /// A spiral of one arm, thick 0.1 and up to 4.7 from the origin.
 ///
-/// A draw is `y = (-n cos n, n sin n) / 3 + 0.1 N(0, I)` with `n = 3 pi length sqrt(u)`, `u` uniform in (0, 1), so
+/// A draw is `y = (-n cos n, n sin n) / 3 + 0.1 N(0, I)` with `n = 3 pi length sqrt(u)`, `u`
+/// uniform in (0, 1), so
 ///
-/// `p(y) = int_0^N N(y; c(n), 0.01 I) 2 n / N^2 dn`, `N = 3 pi length`, `c(n) = (-n cos n, n sin n) / 3`,
+/// `p(y) = int_0^N N(y; c(n), 0.01 I) 2 n / N^2 dn`, `N = 3 pi length`,
+/// `c(n) = (-n cos n, n sin n) / 3`,
 ///
-/// computed by Gauss-Legendre panels one noise width long along the curve: within 1e-7 of exact, relative, wherever
-/// the density is above 1e-6.
+/// computed by Gauss-Legendre panels one noise width long along the curve: within 1e-7 of exact,
+/// relative, wherever the density is above 1e-6.
 #[derive(Clone, Debug)]
 pub struct Spiral {
     length: f64,
@@ -61,9 +63,9 @@ pub(super) fn context_of(length: f64) -> f64 {
 
 /// One draw of `y` from the spiral of a length; free of the quadrature that the density needs.
 pub(super) fn draw(length: f64, rng: &mut impl Rng) -> [f64; 2] {
-    let centre = curve(3.0 * PI * length * uniform(rng).sqrt());
+    let center = curve(3.0 * PI * length * uniform(rng).sqrt());
     let noise = normal_pair(rng);
-    [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]]
+    [center[0] + NOISE_STD * noise[0], center[1] + NOISE_STD * noise[1]]
 }
 
 fn curve(n: f64) -> [f64; 2] {
@@ -75,10 +77,11 @@ fn curve(n: f64) -> [f64; 2] {
 mod tests {
     use std::f64::consts::TAU;
 
-    use super::super::curve::squared_distance;
     use super::*;
+    use crate::tasks::density::curve::squared_distance;
 
-    /// The defining integral by brute force (Simpson), over `v = sqrt(u)` because `curve` is not smooth in `u` at 0.
+    /// The defining integral by brute force (Simpson), over `v = sqrt(u)` because `curve` is not
+    /// smooth in `u` at 0.
     fn slow_density(length: f64, y: [f64; 2]) -> f64 {
         let intervals = 100_000;
         let variance = NOISE_STD * NOISE_STD;
@@ -90,8 +93,8 @@ mod tests {
                     _ if i % 2 == 1 => 4.0,
                     _ => 2.0,
                 };
-                let centre = curve(3.0 * PI * length * v);
-                weight * 2.0 * v * (-0.5 * squared_distance(centre, y) / variance).exp()
+                let center = curve(3.0 * PI * length * v);
+                weight * 2.0 * v * (-0.5 * squared_distance(center, y) / variance).exp()
             })
             .sum();
         sum / (3.0 * f64::from(intervals)) / (TAU * variance)

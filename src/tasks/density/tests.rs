@@ -1,8 +1,10 @@
-use super::measure::{bhattacharyya, cell_area, cell_centres, histogram};
+use std::f64::consts::TAU;
+
+use super::histogram::{bhattacharyya, cell_area, cell_centers, histogram};
 use super::*;
 
-/// Chi-square of counted draws against a density, in standard deviations from what an exact density gives; cells are
-/// integrated with 3 x 3 points, those that expect fewer than 10 draws are pooled.
+/// Chi-square of counted draws against a density, in standard deviations from what an exact density
+/// gives; cells are integrated with 3 x 3 points, those that expect fewer than 10 draws are pooled.
 fn chi_square_deviations(
     points: &[[f32; 2]],
     half_width: f64,
@@ -14,11 +16,11 @@ fn chi_square_deviations(
     let counted = histogram(points, half_width, cells);
     let (mut sum, mut degrees) = (0.0, 0.0);
     let (mut pooled_count, mut pooled_expected) = (total, total);
-    for (centre, found) in cell_centres(half_width, cells).zip(counted) {
+    for (center, found) in cell_centers(half_width, cells).zip(counted) {
         let expected = (0..9)
             .map(|i| {
                 let shift = |k: i32| (f64::from(k) - 1.0) / 3.0 * side;
-                density([centre[0] + shift(i % 3), centre[1] + shift(i / 3)])
+                density([center[0] + shift(i % 3), center[1] + shift(i / 3)])
             })
             .sum::<f64>()
             * total
@@ -46,8 +48,8 @@ fn densities_integrate_to_one_and_members_of_a_family_differ() {
             assert!((mass - 1.0).abs() < 1e-12, "{density} at {context}: {mass}");
             // The grid was divided by the mass that the exact values have on it.
             let (cell, highest) = (0..).zip(&grid.values).max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
-            let centre = cell_centres(grid.half_width, grid.cells).nth(cell).unwrap();
-            let mass = density.log_density(context.into(), centre).exp() / highest;
+            let center = cell_centers(grid.half_width, grid.cells).nth(cell).unwrap();
+            let mass = density.log_density(context.into(), center).exp() / highest;
             assert!((mass - 1.0).abs() < 1e-5, "{density} at {context}: {mass}");
         }
         for (at, a) in grids.iter().enumerate() {
@@ -125,7 +127,7 @@ fn exact_pinwheel_draws_reach_the_known_coefficients() {
                 let drawn = histogram(&density.sample(context, count, &mut rng), 3.0, cells);
                 let conditional = density.conditional(context.into());
                 let exact: Vec<f64> =
-                    cell_centres(3.0, cells).map(|y| conditional.log_density(y).exp()).collect();
+                    cell_centers(3.0, cells).map(|y| conditional.log_density(y).exp()).collect();
                 bhattacharyya(&drawn, &exact, cell_area(3.0, cells))
             })
             .sum();
@@ -194,7 +196,7 @@ fn unconditional_data_are_the_textbook_shape() {
             [mean(0), mean(1), square(0), square(1)]
         };
         let known = match density {
-            // Centre and mean squares of the generators, worked out by hand.
+            // Center and mean squares of the generators, worked out by hand.
             Density::EightGaussians => Some([0.0, 0.0, 8.25 / 1.414f64.powi(2), 8.25 / 1.414f64.powi(2)]),
             Density::Checkerboard => Some([0.0, 0.0, 16.0 / 3.0, 16.0 / 3.0]),
             Density::Rings => Some([0.0, 0.0, 9.0 * 1.875 / 8.0 + 0.0064, 9.0 * 1.875 / 8.0 + 0.0064]),
@@ -231,7 +233,8 @@ fn contexts_have_their_labels_and_those_outside_are_the_nearest_member() {
 
 #[test]
 fn the_textbook_checkerboard_has_its_cells() {
-    // x1 in (-2, 2), x2 = U(0, 1) - 2 Bernoulli + floor(x1) mod 2, times 2: the columns' lower cells.
+    // x1 in (-2, 2), x2 = U(0, 1) - 2 Bernoulli + floor(x1) mod 2, times 2: the columns' lower
+    // cells.
     let board = Checkerboard::at(f64::from(Density::Checkerboard.standard_context()));
     for (column, cells) in [(-2.0, [-2.0, 0.0]), (-1.0, [-1.0, 1.0]), (0.0, [-2.0, 0.0]), (1.0, [-1.0, 1.0])]
     {

@@ -4,23 +4,26 @@ use std::sync::LazyLock;
 use rand::Rng;
 
 use super::curve::{GAUSS, Panel, nodes_near};
-use super::{log_sum_exp, normal_pair, uniform};
+use crate::math::{log_sum_exp, normal_pair, uniform};
 
 pub(in crate::tasks) const NOISE_STD: f64 = 0.1;
 /// Side of the square over which a point of the arm is spread before the noise: 0.5 before scaling.
 pub(in crate::tasks) const JITTER: f64 = 0.5 / 3.0;
 const LENGTHS: [f64; 2] = [0.5, 1.5];
 
-/// Two spiral arms, one the other turned by half a circle, each spread over a small square and blurred.
+/// Two spiral arms, one the other turned by half a circle, each spread over a small square and
+/// blurred.
 ///
-/// With `n = 3 pi length sqrt(u)`, a draw is `+-(-n cos n + 0.5 u', n sin n + 0.5 u'') / 3 + 0.1 N(0, I)`, all `u` uniform in
-/// (0, 1) and both signs equally likely. So
+/// With `n = 3 pi length sqrt(u)`, a draw is
+/// `+-(-n cos n + 0.5 u', n sin n + 0.5 u'') / 3 + 0.1 N(0,
+/// I)`, all `u` uniform in (0, 1) and both signs equally likely. So
 ///
-/// `p(y) = (q(y) + q(-y)) / 2`, `q(y) = int_0^N f(y0 - c0(n)) f(y1 - c1(n)) 2 n / N^2 dn`, `N = 3 pi length`,
-/// `f(d) = mean over u in (0, 1/6) of N(d; u, 0.01)`.
+/// `p(y) = (q(y) + q(-y)) / 2`, `q(y) = int_0^N f(y0 - c0(n)) f(y1 - c1(n)) 2 n / N^2 dn`,
+/// `N = 3 pi length`, `f(d) = mean over u in (0, 1/6) of N(d; u, 0.01)`.
 ///
-/// Both integrals are Gauss-Legendre sums of 8 nodes: over panels two noise widths long along the arm, and over the square,
-/// the latter tabulated as `ln f`. Within 1e-7 of exact, relative, wherever the density is above 1e-6.
+/// Both integrals are Gauss-Legendre sums of 8 nodes: over panels two noise widths long along the
+/// arm, and over the square, the latter tabulated as `ln f`. Within 1e-7 of exact, relative,
+/// wherever the density is above 1e-6.
 #[derive(Clone, Debug)]
 pub struct TwoSpirals {
     length: f64,
@@ -74,9 +77,11 @@ impl TwoSpirals {
     }
 }
 
-/// `ln f` at `d` from the middle of the interval: cubics between the places of a table, far out the sum itself.
+/// `ln f` at `d` from the middle of the interval: cubics between the places of a table, far out the
+/// sum itself.
 fn log_spread(d: f64) -> f64 {
-    /// Values and slopes, `STEPS` to a noise width, out to `FAR` widths; the cubics are within 1e-9 of the sum.
+    /// Values and slopes, `STEPS` to a noise width, out to `FAR` widths; the cubics are within 1e-9
+    /// of the sum.
     static TABLE: LazyLock<Vec<[f64; 2]>> = LazyLock::new(|| {
         (0..=FAR * STEPS + 1).map(|at| log_spread_and_slope(at as f64 * NOISE_STD / STEPS as f64)).collect()
     });
@@ -93,7 +98,8 @@ fn log_spread(d: f64) -> f64 {
     a[0] + t * (from + t * ((3.0 * rise - 2.0 * from - to) + t * (from + to - 2.0 * rise)))
 }
 
-/// `ln f` and its derivative at `d` from the middle: `f` is the density of a uniform number in an interval of `JITTER` with noise.
+/// `ln f` and its derivative at `d` from the middle: `f` is the density of a uniform number in an
+/// interval of `JITTER` with noise.
 fn log_spread_and_slope(d: f64) -> [f64; 2] {
     let scale = 0.5 / (NOISE_STD * NOISE_STD);
     let terms = GAUSS.iter().flat_map(|&(place, weight)| [(place, weight), (-place, weight)]).map(
@@ -113,16 +119,16 @@ pub(super) fn length_of(context: f64) -> f64 {
 
 /// One draw of `y` from spirals of a length; free of the quadrature that the density needs.
 pub(super) fn draw(length: f64, rng: &mut impl Rng) -> [f64; 2] {
-    draw_labelled(length, rng).1
+    draw_labeled(length, rng).1
 }
 
 /// One draw of the place `n` along an arm, and of `y`.
-pub(in crate::tasks) fn draw_labelled(length: f64, rng: &mut impl Rng) -> (f64, [f64; 2]) {
+pub(in crate::tasks) fn draw_labeled(length: f64, rng: &mut impl Rng) -> (f64, [f64; 2]) {
     let n = 3.0 * PI * length * uniform(rng).sqrt();
     let sign = if uniform(rng) < 0.5 { 1.0 } else { -1.0 };
     let noise = normal_pair(rng);
-    let centre = arm(n).map(|v| sign * (v + JITTER * uniform(rng)));
-    (n, [centre[0] + NOISE_STD * noise[0], centre[1] + NOISE_STD * noise[1]])
+    let center = arm(n).map(|v| sign * (v + JITTER * uniform(rng)));
+    (n, [center[0] + NOISE_STD * noise[0], center[1] + NOISE_STD * noise[1]])
 }
 
 /// The point of the first arm at the place `n`, before the spread and the noise.
@@ -135,7 +141,8 @@ pub(in crate::tasks) fn arm(n: f64) -> [f64; 2] {
 mod tests {
     use super::*;
 
-    /// The defining integrals by brute force (Simpson), over the arm, in `v = sqrt(u)`, and over the square.
+    /// The defining integrals by brute force (Simpson), over the arm, in `v = sqrt(u)`, and over
+    /// the square.
     fn slow_density(length: f64, y: [f64; 2]) -> f64 {
         let simpson = |intervals: u32, function: &dyn Fn(f64) -> f64| {
             let sum: f64 = (0..=intervals)

@@ -11,7 +11,8 @@ pub struct Evaluation {
     pub energy: f64,
     /// `grad E_t`; the score of the tilted density is `score - gradient`.
     pub gradient: [f64; 2],
-    /// `E_q[beta E(x_0) | x_t]`, what regression on the energy tends to; above [`Evaluation::energy`] by Jensen's gap.
+    /// `E_q[beta E(x_0) | x_t]`, what regression on the energy tends to; above
+    /// [`Evaluation::energy`] by Jensen's gap.
     pub mean_energy: f64,
     /// The gradient of [`Evaluation::mean_energy`].
     pub mean_energy_gradient: [f64; 2],
@@ -90,7 +91,8 @@ impl Blend {
         Self { plain: Sums::new(), tilted: Sums::new() }
     }
 
-    /// Whether a component of at most this log density and exactly this log tilt can change the result.
+    /// Whether a component of at most this log density and exactly this log tilt can change the
+    /// result.
     pub fn matters(&self, log_density: f64, log_tilt: f64) -> bool {
         self.plain.matters(log_density) || self.tilted.matters(log_density + log_tilt)
     }
@@ -117,11 +119,11 @@ impl Blend {
     }
 }
 
-/// The energy of the denoised point and its gradient through the denoiser (diffusion posterior sampling):
-/// `beta E(x_hat)`, `x_hat = E_q[x_0 | x_t]`.
+/// The energy of the denoised point and its gradient through the denoiser (diffusion posterior
+/// sampling): `beta E(x_hat)`, `x_hat = E_q[x_0 | x_t]`.
 ///
-/// `components` are, for each: its posterior probability, its mean of `x_0`, the gradient of its log density, and the
-/// derivative of its mean by `x_t`.
+/// `components` are, for each: its posterior probability, its mean of `x_0`, the gradient of its
+/// log density, and the derivative of its mean by `x_t`.
 pub(super) fn denoised(
     components: impl Iterator<Item = (f64, [f64; 2], [f64; 2], f64)>,
     scaled_energy: impl Fn([f64; 2]) -> (f64, [f64; 2]),

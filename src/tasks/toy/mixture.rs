@@ -5,22 +5,22 @@ use std::f64::consts::TAU;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::UNIT;
 use super::blend::{Blend, Evaluation, Share, denoised};
+use super::labeled_point::UNIT;
 use super::oracle::{check_beta, check_level};
 use crate::diffusion::NoiseLevel;
-use crate::tasks::density::{log_sum_exp, normal_pair, pick};
+use crate::math::{GaussianMixture, log_sum_exp, normal_pair, pick};
 use crate::{Error, Result};
 
 type Matrix = [[f64; 2]; 2];
 
-/// `E(x) = (x - centre)' matrix (x - centre) / 2`.
+/// `E(x) = (x - center)' matrix (x - center) / 2`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quadratic {
     /// Symmetric.
     pub matrix: [[f64; 2]; 2],
     /// Where the energy is 0 and, for a positive matrix, lowest.
-    pub centre: [f64; 2],
+    pub center: [f64; 2],
 }
 
 /// One round Gaussian of a mixture.
@@ -28,7 +28,7 @@ pub struct Quadratic {
 pub struct Component {
     /// Share of the mass; shares need not add up to 1.
     pub weight: f64,
-    /// Centre.
+    /// Center.
     pub mean: [f64; 2],
     /// Variance along every axis.
     pub variance: f64,
@@ -39,7 +39,7 @@ pub struct Component {
 pub struct TiltedComponent {
     /// Share of the mass; all together 1.
     pub weight: f64,
-    /// Centre.
+    /// Center.
     pub mean: [f64; 2],
     /// Covariance.
     pub covariance: [[f64; 2]; 2],
@@ -54,12 +54,15 @@ pub struct TiltedMixture {
     pub log_z: f64,
 }
 
-/// The intermediate energy of a Gaussian mixture `q_0` and a [`Quadratic`] energy, with its rivals.
+/// The intermediate energy of a Gaussian mixture `q_0` and a [`Quadratic`] energy, with its
+/// baselines.
 ///
-/// With `a = alpha_t`, `s = sigma_t`, `G_k = a^2 v_k + s^2`, `m_k = mu_k + a v_k (x - a mu_k) / G_k`, `P_k = v_k s^2 / G_k` and
-/// `r_k` proportional to `w_k N(x; a mu_k, G_k I)`, summing to 1:
+/// With `a = alpha_t`, `s = sigma_t`, `G_k = a^2 v_k + s^2`,
+/// `m_k = mu_k + a v_k (x - a mu_k) / G_k`, `P_k = v_k s^2 / G_k` and `r_k` proportional to
+/// `w_k N(x; a mu_k, G_k I)`, summing to 1:
 ///
-/// `exp(-E_t) = sum_k r_k det(I + beta P_k A)^(-1/2) exp(-beta (m_k - c)' A (I + beta P_k A)^(-1) (m_k - c) / 2)`.
+/// `exp(-E_t) = sum_k r_k det(I + beta P_k A)^(-1/2) exp(-beta (m_k - c)' A (I + beta P_k A)^(-1)
+/// (m_k - c) / 2)`.
 #[derive(Clone, Debug)]
 pub struct MixtureOracle {
     components: Vec<Component>,
@@ -100,7 +103,7 @@ impl Quadratic {
     }
 
     fn offset(&self, x: [f64; 2]) -> [f64; 2] {
-        [x[0] - self.centre[0], x[1] - self.centre[1]]
+        [x[0] - self.center[0], x[1] - self.center[1]]
     }
 }
 
@@ -108,8 +111,9 @@ impl MixtureOracle {
     /// The oracle of a mixture, an energy and an inverse temperature.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no components, weights or variances that are not positive, a matrix that is not symmetric,
-    /// a negative `beta`, or one that leaves the tilted density without a finite mass.
+    /// [`Error::Argument`] for no components, weights or variances that are not positive, a matrix
+    /// that is not symmetric, a negative `beta`, or one that leaves the tilted density without a
+    /// finite mass.
     pub fn new(components: Vec<Component>, energy: Quadratic, beta: f64) -> Result<Self> {
         check_beta(beta)?;
         let positive = |v: f64| v > 0.0 && v.is_finite();
@@ -121,7 +125,7 @@ impl MixtureOracle {
             return Err(Error::argument(UNIT, "the components", problem));
         }
         let [[a, b], [other, d]] = energy.matrix;
-        let finite = [a, b, d, energy.centre[0], energy.centre[1]].iter().all(|v| v.is_finite());
+        let finite = [a, b, d, energy.center[0], energy.center[1]].iter().all(|v| v.is_finite());
         if b != other || !finite {
             let problem = "must have a symmetric matrix and finite numbers";
             return Err(Error::argument(UNIT, "the quadratic energy", problem));
@@ -165,8 +169,9 @@ impl MixtureOracle {
         Ok(MixtureOracleAt { oracle: self, alpha, terms })
     }
 
-    /// The tilted mixture: `w'_k` proportional to `w_k` times the factor of `E_t` at `m_k = mu_k`, `P_k = v_k`;
-    /// `Sigma'_k = (I / v_k + beta A)^(-1)`, `mu'_k = Sigma'_k (mu_k / v_k + beta A c)`.
+    /// The tilted mixture: `w'_k` proportional to `w_k` times the factor of `E_t` at `m_k = mu_k`,
+    /// `P_k = v_k`; `Sigma'_k = (I / v_k + beta A)^(-1)`,
+    /// `mu'_k = Sigma'_k (mu_k / v_k + beta A c)`.
     pub fn tilted(&self) -> TiltedMixture {
         let total: f64 = self.components.iter().map(|component| component.weight).sum();
         let logs: Vec<f64> = self
@@ -187,7 +192,7 @@ impl MixtureOracle {
                 let precision = 1.0 / component.variance;
                 let [[a, b], [_, d]] = self.energy.matrix.map(|row| row.map(|v| self.beta * v));
                 let covariance = inverse([[precision + a, b], [b, precision + d]]);
-                let pulled = product([[a, b], [b, d]], self.energy.centre);
+                let pulled = product([[a, b], [b, d]], self.energy.center);
                 let mean = product(covariance, [0, 1].map(|i| precision * component.mean[i] + pulled[i]));
                 TiltedComponent { weight: (log - log_z).exp(), mean, covariance }
             })
@@ -207,6 +212,18 @@ impl MixtureOracle {
 }
 
 impl TiltedMixture {
+    /// The same as plain data: what [`crate::diffusion::MixtureScore`] takes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a weight is 0 in f64: so strong a tilt leaves that component without
+    /// mass.
+    pub fn mixture(&self) -> Result<GaussianMixture> {
+        let weights: Vec<f64> = self.components.iter().map(|component| component.weight).collect();
+        let means: Vec<f64> = self.components.iter().flat_map(|component| component.mean).collect();
+        let covariances: Vec<f64> = self.components.iter().flat_map(|c| c.covariance).flatten().collect();
+        GaussianMixture::full(&weights, &means, &covariances)
+    }
+
     /// Mean and covariance of the whole mixture.
     pub fn moments(&self) -> ([f64; 2], [[f64; 2]; 2]) {
         let mean = [0, 1].map(|i| self.components.iter().map(|c| c.weight * c.mean[i]).sum::<f64>());
@@ -284,8 +301,8 @@ impl MixtureOracleAt<'_> {
         self.evaluate(x).score
     }
 
-    /// The energy of the denoised point, `beta E(x_hat)` with `x_hat = E_q[x_0 | x_t]`, and its gradient through the
-    /// denoiser (diffusion posterior sampling).
+    /// The energy of the denoised point, `beta E(x_hat)` with `x_hat = E_q[x_0 | x_t]`, and its
+    /// gradient through the denoiser (diffusion posterior sampling).
     pub fn denoised(&self, x: [f64; 2]) -> (f64, [f64; 2]) {
         let log_density = self.evaluate(x).log_density;
         let components = self.terms.iter().map(|term| {
@@ -301,9 +318,9 @@ impl MixtureOracleAt<'_> {
 
     /// `x - a mu` and the mean of `x_0` within a component.
     fn posterior(&self, term: &Term, x: [f64; 2]) -> ([f64; 2], [f64; 2]) {
-        let centre = term.component.mean;
-        let off = [x[0] - self.alpha * centre[0], x[1] - self.alpha * centre[1]];
-        (off, [centre[0] + term.slope * off[0], centre[1] + term.slope * off[1]])
+        let center = term.component.mean;
+        let off = [x[0] - self.alpha * center[0], x[1] - self.alpha * center[1]];
+        (off, [center[0] + term.slope * off[0], center[1] + term.slope * off[1]])
     }
 }
 

@@ -4,11 +4,12 @@ use std::f64::consts::TAU;
 
 use super::blend::{Blend, Evaluation, Share, denoised};
 use super::interval;
-use super::{LabelledPoint, UNIT};
+use super::labeled_point::{LabeledPoint, UNIT};
 use crate::diffusion::NoiseLevel;
 use crate::{Error, Result};
 
-/// A density `sum_j w_j U_j * N(0, variance I)`, `U_j` uniform on a square, with an energy of its own in every atom.
+/// A density `sum_j w_j U_j * N(0, variance I)`, `U_j` uniform on a square, with an energy of its
+/// own in every atom.
 #[derive(Clone, Debug)]
 pub(super) struct Atoms {
     pub atoms: Vec<Atom>,
@@ -28,11 +29,13 @@ pub(super) struct Atom {
     pub energy: f64,
 }
 
-/// The intermediate energy of a density and of labels, `E_t(x) = -log E_q[exp(-beta E(x_0)) | x_t = x]`, with its rivals.
+/// The intermediate energy of a density and of labels,
+/// `E_t(x) = -log E_q[exp(-beta E(x_0)) | x_t = x]`, with its baselines.
 ///
-/// With `a = alpha_t`, `s = sigma_t`, `G = a^2 v + s^2`, an atom at `mu` of variance `v` has the likelihood `N(x; a mu, G I)`,
-/// or, spread over a square, a product of differences of the normal distribution function; a quadratic energy is averaged over
-/// the atom's posterior `N(mu + a v (x - a mu) / G, v s^2 / G I)` in closed form (section O1 to O4 of the derivations).
+/// With `a = alpha_t`, `s = sigma_t`, `G = a^2 v + s^2`, an atom at `mu` of variance `v` has the
+/// likelihood `N(x; a mu, G I)`, or, spread over a square, a product of differences of the normal
+/// distribution function; a quadratic energy is averaged over the atom's posterior
+/// `N(mu + a v (x - a mu) / G, v s^2 / G I)` in closed form (section O1 to O4 of the derivations).
 #[derive(Clone, Debug)]
 pub struct Oracle {
     pub(super) atoms: Atoms,
@@ -53,13 +56,14 @@ pub struct OracleAt<'a> {
     /// `beta curvature`, and the posterior's variance.
     curvature: f64,
     posterior: f64,
-    /// Log of an atom's normalisation.
+    /// Log of an atom's normalization.
     log_scale: f64,
 }
 
 impl Oracle {
     /// # Errors
-    /// [`Error::Argument`] if `beta` is negative, not finite, or makes the target density grow without bound.
+    /// [`Error::Argument`] if `beta` is negative, not finite, or makes the target density grow
+    /// without bound.
     pub(super) fn new(atoms: Atoms, beta: f64) -> Result<Self> {
         check_beta(beta)?;
         if 1.0 + beta * atoms.variance * atoms.curvature <= 0.0 {
@@ -74,8 +78,8 @@ impl Oracle {
     ///
     /// # Errors
     /// [`Error::Argument`] for no points, numbers that are not finite, or a negative `beta`.
-    pub fn finite(points: &[LabelledPoint], beta: f64) -> Result<Self> {
-        let finite = |point: &LabelledPoint| point.x.iter().chain([&point.energy]).all(|v| v.is_finite());
+    pub fn finite(points: &[LabeledPoint], beta: f64) -> Result<Self> {
+        let finite = |point: &LabeledPoint| point.x.iter().chain([&point.energy]).all(|v| v.is_finite());
         if points.is_empty() || !points.iter().all(finite) {
             let problem = "must be at least one, of finite places and energies";
             return Err(Error::argument(UNIT, "the points", problem));
@@ -96,8 +100,8 @@ impl Oracle {
     /// The oracle at one noise level.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a level that is none, and for time 0 where the data themselves have no smooth density (finite
-    /// sets, the checkerboard).
+    /// [`Error::Argument`] for a level that is none, and for time 0 where the data themselves have
+    /// no smooth density (finite sets, the checkerboard).
     pub fn at(&self, level: NoiseLevel) -> Result<OracleAt<'_>> {
         check_level(level)?;
         let (alpha, sigma) = (level.alpha(), level.sigma());
@@ -149,8 +153,8 @@ impl OracleAt<'_> {
         self.evaluate(x).score
     }
 
-    /// The energy of the denoised point and its gradient (diffusion posterior sampling); none if the energy of a point
-    /// is not a differentiable function of the point.
+    /// The energy of the denoised point and its gradient (diffusion posterior sampling); none if
+    /// the energy of a point is not a differentiable function of the point.
     pub fn denoised(&self, x: [f64; 2]) -> Option<(f64, [f64; 2])> {
         if self.oracle.atoms.curvature == 0.0 {
             return None;

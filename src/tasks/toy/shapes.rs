@@ -4,14 +4,16 @@ use std::f64::consts::{PI, TAU};
 
 use rand::Rng;
 
+use super::labeled_point::LabeledPoint;
 use super::oracle::{Atom, Atoms};
-use super::{LabelledPoint, Task};
+use super::task::Task;
+use crate::math::{normal_pair, uniform};
 use crate::tasks::density::curve::Panel;
 use crate::tasks::density::{Checkerboard, Density, EightGaussians, Rings};
-use crate::tasks::density::{moons, normal_pair, rings, two_spirals, uniform};
+use crate::tasks::density::{moons, rings, two_spirals};
 
-/// Gauss-Legendre panels of 8 nodes along a curve, the same along an arm that squares smooth, and evenly spaced nodes round a
-/// ring, per noise width.
+/// Gauss-Legendre panels of 8 nodes along a curve, the same along an arm that squares smooth, and
+/// evenly spaced nodes round a ring, per noise width.
 const PANELS: f64 = 0.75;
 const ARM_PANELS: f64 = 0.4;
 const RING_NODES: f64 = 1.5;
@@ -32,7 +34,7 @@ const BOARD: f64 = 4.0;
 const ARM_END: f64 = 3.0 * PI;
 
 /// One point of a task with the energy it has by its making.
-pub(super) fn draw(task: Task, rng: &mut impl Rng) -> LabelledPoint {
+pub(super) fn draw(task: Task, rng: &mut impl Rng) -> LabeledPoint {
     let standard = |family: Density| f64::from(family.standard_context());
     let (place, energy) = match task {
         Task::SwissRoll => {
@@ -42,15 +44,15 @@ pub(super) fn draw(task: Task, rng: &mut impl Rng) -> LabelledPoint {
             (x, roll_energy(x))
         }
         Task::EightGaussians => {
-            let (index, x) = EightGaussians::at(standard(Density::EightGaussians)).draw_labelled(rng);
+            let (index, x) = EightGaussians::at(standard(Density::EightGaussians)).draw_labeled(rng);
             (x, gaussian_energy(index))
         }
         Task::Moons => {
-            let (second, x) = moons::draw_labelled(0.0, rng);
+            let (second, x) = moons::draw_labeled(0.0, rng);
             (x, moon_energy(second))
         }
         Task::Rings => {
-            let (ring, x) = Rings::at(standard(Density::Rings)).draw_labelled(rng);
+            let (ring, x) = Rings::at(standard(Density::Rings)).draw_labeled(rng);
             (x, RING_ENERGIES[ring])
         }
         Task::Checkerboard => {
@@ -58,11 +60,11 @@ pub(super) fn draw(task: Task, rng: &mut impl Rng) -> LabelledPoint {
             (x, column_energy(x[0]))
         }
         Task::TwoSpirals => {
-            let (n, x) = two_spirals::draw_labelled(1.0, rng);
+            let (n, x) = two_spirals::draw_labeled(1.0, rng);
             (x, arm_energy(n))
         }
     };
-    LabelledPoint { x: place.map(|v| v as f32), energy: energy as f32 }
+    LabeledPoint { x: place.map(|v| v as f32), energy: energy as f32 }
 }
 
 /// A task's density; curves have `fineness` times as many nodes as 1e-6 needs.
@@ -77,9 +79,9 @@ pub(super) fn atoms(task: Task, fineness: f64) -> Atoms {
         }
         Task::EightGaussians => {
             let shape = EightGaussians::at(0.0);
-            let centres = gaussian_centres();
+            let centers = gaussian_centers();
             let atoms = (0..8).map(|k| Atom {
-                middle: centres[k],
+                middle: centers[k],
                 log_weight: -8.0f64.ln(),
                 energy: -(k as f64) / 7.0,
             });
@@ -148,13 +150,13 @@ fn along(
     atoms
 }
 
-/// The centres in the order of their labels: anticlockwise from the top.
-pub(super) fn gaussian_centres() -> [[f64; 2]; 8] {
-    let mut centres = [[0.0; 2]; 8];
-    for (index, centre) in EightGaussians::at(0.0).centres().into_iter().enumerate() {
-        centres[gaussian_label(index)] = centre;
+/// The centers in the order of their labels: anticlockwise from the top.
+pub(super) fn gaussian_centers() -> [[f64; 2]; 8] {
+    let mut centers = [[0.0; 2]; 8];
+    for (index, center) in EightGaussians::at(0.0).centers().into_iter().enumerate() {
+        centers[gaussian_label(index)] = center;
     }
-    centres
+    centers
 }
 
 /// The label of the Gaussian at the angle `index pi / 4`.

@@ -3,14 +3,17 @@
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
+use super::bins::Bins;
 use super::interval;
-use super::measure::{self, Partition};
 use super::oracle::Oracle;
-use crate::tasks::density::{log_sum_exp, measure as cells, normal_pair, uniform};
+use super::variation;
+use super::variation::Partition;
+use crate::math::{log_sum_exp, normal_pair, uniform};
 
-/// `p_0` proportional to `q_0 exp(-beta E)`, as a mixture of atoms whose weights the energies have tilted.
+/// `p_0` proportional to `q_0 exp(-beta E)`, as a mixture of atoms whose weights the energies have
+/// tilted.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ExactTarget {
     atoms: Vec<TiltedAtom>,
     std: f64,
     side: f64,
@@ -26,25 +29,13 @@ struct TiltedAtom {
     up_to: f64,
 }
 
-/// Exact probabilities of the cells of a square `[-half_width, half_width]^2` and of all that lies outside.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bins {
-    /// Half the side of the square.
-    pub half_width: f64,
-    /// Cells along each side.
-    pub cells: usize,
-    /// `[cells, cells]`, columns along `x[0]` and rows along `x[1]`, both ascending.
-    pub probabilities: Vec<f64>,
-    /// What is left of 1.
-    pub outside: f64,
-}
-
-impl Target {
+impl ExactTarget {
     /// The tilt of an oracle's data, to be compared over a partition.
     pub(super) fn new(oracle: &Oracle, partition: Partition) -> Self {
         let data = &oracle.atoms;
         let curvature = oracle.beta * data.curvature;
-        // A Gaussian times exp(-curvature |x|^2 / 2): narrower or wider, moved, and heavier or lighter.
+        // A Gaussian times exp(-curvature |x|^2 / 2): narrower or wider, moved, and heavier or
+        // lighter.
         let stretch = 1.0 + curvature * data.variance;
         let log_weight = |atom: &super::oracle::Atom| {
             let [u, v] = atom.middle;
@@ -70,12 +61,13 @@ impl Target {
         self.log_z
     }
 
-    /// What [`Target::total_variation`] is taken over.
+    /// What [`ExactTarget::total_variation`] is taken over.
     pub fn partition(&self) -> &Partition {
         &self.partition
     }
 
-    /// `count` independent draws, exact to the accuracy of the curves' quadrature (1e-6). Equal seeds give equal draws.
+    /// `count` independent draws, exact to the accuracy of the curves' quadrature (1e-6). Equal
+    /// seeds give equal draws.
     pub fn draw(&self, count: usize, seed: u64) -> Vec<[f32; 2]> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let Some(last) = self.atoms.last() else { return Vec::new() };
@@ -94,8 +86,8 @@ impl Target {
             .collect()
     }
 
-    /// Probabilities of the cells of a square, exact: an atom's mass over a cell is a product of two differences of its
-    /// distribution function.
+    /// Probabilities of the cells of a square, exact: an atom's mass over a cell is a product of
+    /// two differences of its distribution function.
     pub fn bins(&self, half_width: f64, cells: usize) -> Bins {
         let width = 2.0 * half_width / cells as f64;
         let mut probabilities = vec![0.0; cells * cells];
@@ -122,21 +114,22 @@ impl Target {
         Bins { half_width, cells, probabilities, outside }
     }
 
-    /// Total variation between a sample and this density over [`Target::partition`]: 0 at best, 1 at worst. As many
-    /// exact draws have one above 0, which is the floor to compare with.
+    /// Total variation between a sample and this density over [`ExactTarget::partition`]: 0 at
+    /// best, 1 at worst. As many exact draws have one above 0, which is the floor to compare with.
     pub fn total_variation(&self, sample: &[[f32; 2]]) -> f64 {
         match &self.partition {
-            Partition::Modes(centres) => {
+            Partition::Modes(centers) => {
                 let weights: Vec<f64> = self.atoms.iter().map(|atom| atom.weight).collect();
-                measure::mode_variation(sample, centres, &weights)
+                variation::mode_variation(sample, centers, &weights)
             }
             Partition::Bins { half_width, cells } => {
-                measure::bin_variation(sample, &self.bins(*half_width, *cells))
+                variation::bin_variation(sample, &self.bins(*half_width, *cells))
             }
         }
     }
 
-    /// The weights of the modes, in the order of their labels; none if the density has no separate modes.
+    /// The weights of the modes, in the order of their labels; none if the density has no separate
+    /// modes.
     pub fn mode_weights(&self) -> Option<Vec<f64>> {
         match self.partition {
             Partition::Modes(_) => Some(self.atoms.iter().map(|atom| atom.weight).collect()),
@@ -161,20 +154,3 @@ impl Target {
 
 /// Masses along one axis that are left out.
 const NOTHING: f64 = 1e-20;
-
-impl Bins {
-    /// The mean density over each cell.
-    pub fn densities(&self) -> Vec<f64> {
-        let area = cells::cell_area(self.half_width, self.cells);
-        self.probabilities.iter().map(|probability| probability / area).collect()
-    }
-
-    /// The same of a sample: shares of all its points; points outside the square, NaN among them, count as outside.
-    pub fn of_sample(sample: &[[f32; 2]], half_width: f64, cells: usize) -> Self {
-        let area = cells::cell_area(half_width, cells);
-        let probabilities: Vec<f64> =
-            cells::histogram(sample, half_width, cells).into_iter().map(|density| density * area).collect();
-        let outside = (1.0 - probabilities.iter().sum::<f64>()).max(0.0);
-        Self { half_width, cells, probabilities, outside }
-    }
-}

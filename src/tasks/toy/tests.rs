@@ -14,7 +14,8 @@ fn noised(task: Task, level: NoiseLevel, count: usize) -> Vec<[f64; 2]> {
         .iter()
         .zip(noise)
         .map(|(point, other)| {
-            // Eight Gaussians have a deviation of 2.03 along each axis: divided by it, they serve as noise.
+            // Eight Gaussians have a deviation of 2.03 along each axis: divided by it, they serve
+            // as noise.
             [0, 1]
                 .map(|i| level.alpha() * f64::from(point.x[i]) + level.sigma() * f64::from(other.x[i]) / 2.03)
         })
@@ -121,7 +122,7 @@ fn drawn_points_have_the_densities_and_energies_of_the_oracle() {
             let square = tilts.iter().map(|tilt| tilt * tilt).sum::<f64>() / count as f64;
             let error = ((square - mean * mean) / count as f64).sqrt() / mean;
             assert!((mean.ln() - target.log_z()).abs() < 4.0 * error + 1e-9, "{task} {beta}: log Z");
-            // Weighted counts of the labelled draws are the tilted bins.
+            // Weighted counts of the labeled draws are the tilted bins.
             let (half_width, cells) = (task.half_width(), Task::BINS);
             let bins = target.bins(half_width, cells);
             let mut found = vec![0.0; cells * cells];
@@ -190,8 +191,8 @@ fn the_tilted_mass_is_the_same_at_every_time() {
 #[test]
 fn c10_a_constant_in_the_energy_leaves_the_gradient() {
     let points = Task::TwoSpirals.draw(300, 3);
-    let moved: Vec<LabelledPoint> =
-        points.iter().map(|point| LabelledPoint { energy: point.energy + 8.0, ..*point }).collect();
+    let moved: Vec<LabeledPoint> =
+        points.iter().map(|point| LabeledPoint { energy: point.energy + 8.0, ..*point }).collect();
     let energies_kept = points.iter().zip(&moved).all(|(a, b)| ((b.energy - 8.0) - a.energy).abs() < 1e-6);
     assert!(energies_kept);
     let (a, b) = (Oracle::finite(&points, 3.0).unwrap(), Oracle::finite(&moved, 3.0).unwrap());
@@ -225,14 +226,14 @@ fn energies_are_those_of_the_places_where_places_decide() {
         assert_eq!(denoised, task.has_gradient());
     }
     // Labels are those of the Gaussian a point was drawn from, which is nearly always the nearest.
-    let centres = shapes::gaussian_centres();
+    let centers = shapes::gaussian_centers();
     assert!(
-        centres[0][0].abs() < 1e-12 && centres[0][1] > 2.8 && centres[2][0] < -2.8 && centres[6][0] > 2.8
+        centers[0][0].abs() < 1e-12 && centers[0][1] > 2.8 && centers[2][0] < -2.8 && centers[6][0] > 2.8
     );
     let points = Task::EightGaussians.draw(2000, 4);
     let near = points.iter().filter(|point| {
-        let centre = centres[(-7.0 * point.energy).round() as usize];
-        (f64::from(point.x[0]) - centre[0]).hypot(f64::from(point.x[1]) - centre[1]) < 1.2
+        let center = centers[(-7.0 * point.energy).round() as usize];
+        (f64::from(point.x[0]) - center[0]).hypot(f64::from(point.x[1]) - center[1]) < 1.2
     });
     assert!(near.count() > 1980);
 }
@@ -248,7 +249,7 @@ fn requests_without_sense_are_refused() {
     assert!(error.contains("112.5"), "{error}");
     assert!(Task::SwissRoll.oracle(112.0).is_ok());
     assert!(Oracle::finite(&[], 1.0).is_err());
-    assert!(Oracle::finite(&[LabelledPoint { x: [0.0, f32::NAN], energy: 0.0 }], 1.0).is_err());
+    assert!(Oracle::finite(&[LabeledPoint { x: [0.0, f32::NAN], energy: 0.0 }], 1.0).is_err());
     let start = level(0.0);
     assert!(Task::Checkerboard.oracle(1.0).unwrap().at(start).is_err());
     assert!(Task::Moons.oracle(1.0).unwrap().at(start).is_ok());

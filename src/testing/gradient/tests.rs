@@ -1,9 +1,10 @@
-//! The difference quotients themselves, and what they must reject. The device's side is tested in `tests/testing.rs`.
+//! The difference quotients themselves, and what they must reject. The device's side is tested in
+//! `tests/plain/testing.rs`.
 
 use super::*;
 
 fn check(n: usize, rounding: f64) -> GradientCheck {
-    let x = super::super::data::data(3, n);
+    let x = crate::testing::data::data(3, n);
     GradientCheck { label: "test".into(), x, shape: Shape::new([n]), outputs: Shape::new([n]), rounding }
 }
 

@@ -13,11 +13,12 @@ use crate::{Error, Result};
 /// Which columns of a table are what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CsvColumns {
-    /// Contexts `x0, x1, ..`, actions `y0, y1, ..` and, if there is one, `weight`, in any order and without gaps; any other
-    /// column is an error. Without an `x0` the data are unconditional.
+    /// Contexts `x0, x1, ..`, actions `y0, y1, ..` and, if there is one, `weight`, in any order and
+    /// without gaps; any other column is an error. Without an `x0` the data are unconditional.
     #[default]
     Numbered,
-    /// Columns by their names in the first line; others are passed over. With no context the data are unconditional.
+    /// Columns by their names in the first line; others are passed over. With no context the data
+    /// are unconditional.
     Named {
         /// Columns of the context.
         x: Vec<String>,
@@ -36,12 +37,13 @@ struct Places {
 }
 
 impl Dataset {
-    /// Reads a file of comma-separated numbers; the first line names the columns. Lines may end in CR LF, a byte order mark
-    /// is passed over, spaces round a field do not count.
+    /// Reads a file of comma-separated numbers; the first line names the columns. Lines may end in
+    /// CR LF, a byte order mark is passed over, spaces round a field do not count.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] with file, line and column for a column that is missing, twice there or unknown, a row
-    /// with more or fewer fields than the first line, a blank line or field, a field that is no finite `f32`.
+    /// [`Error::Io`]; [`Error::Data`] with file, line and column for a column that is missing,
+    /// twice there or unknown, a row with more or fewer fields than the first line, a blank line or
+    /// field, a field that is no finite `f32`.
     pub fn from_csv(path: impl AsRef<Path>, columns: &CsvColumns) -> Result<Self> {
         let path = path.as_ref();
         let io = |operation, source| Error::Io { operation, path: path.into(), source };
@@ -128,8 +130,8 @@ impl<'a> Lines<'a> {
         Self { bytes, at: 0, ended: 0, rows: 0 }
     }
 
-    /// The line of the next row, which the parser began to look for at byte `from`. With one row per line and none blank it
-    /// is known beforehand.
+    /// The line of the next row, which the parser began to look for at byte `from`. With one row
+    /// per line and none blank it is known beforehand.
     fn expect_row(&mut self, from: u64) -> Result<u64, String> {
         let line_end = |at: usize| {
             let (byte, after) = (self.bytes.get(at), self.bytes.get(at + 1));

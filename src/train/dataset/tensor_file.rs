@@ -17,12 +17,13 @@ use crate::{Error, Result};
 const MAX_HEADER: u64 = 1 << 20;
 
 impl Dataset {
-    /// Reads a safetensors file with the tensors `y` `[rows, width]`, optionally `x` `[rows, width]` and `weight` `[rows]`, as
-    /// `f32` or `f64` (which is rounded to `f32`). Without `x` the data are unconditional.
+    /// Reads a safetensors file with the tensors `y` `[rows, width]`, optionally `x`
+    /// `[rows, width]` and `weight` `[rows]`, as `f32` or `f64` (which is rounded to `f32`).
+    /// Without `x` the data are unconditional.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] with file and tensor for a damaged file, another element type or shape, a name that is
-    /// twice there or unknown, a number that is not finite as an `f32`.
+    /// [`Error::Io`]; [`Error::Data`] with file and tensor for a damaged file, another element type
+    /// or shape, a name that is twice there or unknown, a number that is not finite as an `f32`.
     pub fn from_safetensors(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |operation, source| Error::Io { operation, path: path.into(), source };
@@ -45,17 +46,24 @@ impl Dataset {
         parse(bytes).map_err(|problem| Error::Data { file: "given as bytes".into(), problem })
     }
 
-    /// Writes the data set for [`Dataset::from_safetensors`], whole or not at all; the constant context of unconditional data
-    /// is left out.
+    /// Writes the data set for [`Dataset::from_safetensors`], whole or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Unsupported`] for groups or labeled data, which such a file does not
+    /// hold.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let fail = |error: safetensors::SafeTensorError| Error::Data {
             file: path.display().to_string(),
             problem: error.to_string(),
         };
+        if self.support != 1 || self.energies.is_some() {
+            return Err(Error::Unsupported {
+                operation: "saving a data set".into(),
+                reason: "a data file holds one action per row, without an energy".into(),
+                hint: "save the samples and their energies on your own".into(),
+            });
+        }
         let matrix = |width: usize| vec![self.rows(), width];
         let mut tensors = vec![("y", matrix(self.y_width), &self.y)];
         if !self.is_unconditional() {

@@ -135,7 +135,7 @@ impl Contrast {
         let contexts = (states > 0).then(|| data(states, device));
         let rows_of_data = data(support * (actions + 1), device);
         let mut energy = Timed::new(&self.network, &device.clone().autodiff(), device);
-        let mut optimiser = AdamConfig::new().with_epsilon(1e-8).init();
+        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
         let plain = device.clone();
         let mut begun = false;
         Box::new(move || {
@@ -163,7 +163,7 @@ impl Contrast {
                 begun = true;
             }
             let gradients = GradientsParams::from_grads(loss.backward(), &energy.layers);
-            energy.layers = optimiser.step(2e-3, energy.layers.clone(), gradients);
+            energy.layers = optimizer.step(2e-3, energy.layers.clone(), gradients);
         })
     }
 }

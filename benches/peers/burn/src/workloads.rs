@@ -188,12 +188,12 @@ impl Spec {
         };
         let fixed = (draws == Draws::Fixed).then(&draw);
         let mut energy = self.energy(&device.clone().autodiff());
-        let mut optimiser = AdamConfig::new().with_epsilon(1e-8).init();
+        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
         Box::new(move || {
             let (x, y, log_density) = fixed.clone().unwrap_or_else(&draw);
             let loss = energy.loss(x.autodiff(), y.autodiff(), log_density.autodiff());
             let gradients = GradientsParams::from_grads(loss.backward(), &energy.layers);
-            energy.layers = optimiser.step(1e-3, energy.layers.clone(), gradients);
+            energy.layers = optimizer.step(1e-3, energy.layers.clone(), gradients);
         })
     }
 }

@@ -1,0 +1,10 @@
+//! Loads what `quickstart` or any run wrote, and acts: `cargo run --release --example act -- FILE`
+fn main() -> gibbs::Result<()> {
+    let gpu = gibbs::Gpu::open(&gibbs::GpuOptions::default())?;
+    let path = std::env::args().nth(1).unwrap_or("quickstart.safetensors".into());
+    let mut policy = gibbs::policy::Policy::load(&gpu, path)?;
+    let observation = vec![0.5; policy.observation_width()];
+    let actions = if observation.is_empty() { policy.act_for(1)? } else { policy.act(&observation)? };
+    println!("{}{actions:?}", policy.describe());
+    Ok(())
+}

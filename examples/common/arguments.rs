@@ -1,0 +1,123 @@
+//! The command line of an example, and its end.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::{ExitCode, Termination};
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, ValueEnum};
+use gibbs::diffusion::{Solver, SolverOptions, TimeGrid};
+use gibbs::loss::Labels;
+use gibbs::{Gpu, GpuOptions, Result};
+
+/// What a part of an example returns.
+pub type Outcome<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// Runs an example: reads its arguments, logs, and tells its errors.
+pub fn start<A: Parser, T: Termination>(run: impl FnOnce(&A) -> Outcome<T>) -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    match run(&A::parse()) {
+        Ok(end) => end.report(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where an example runs.
+#[derive(Debug, Args)]
+pub struct Device {
+    /// A part of the adapter's name, such as `llvmpipe` or `nvidia` [default: the best adapter].
+    #[arg(long, global = true, value_name = "PART")]
+    pub adapter: Option<String>,
+    /// How kernel variants are chosen: `table`, `measure`, `measure:FILE` to keep what was
+    /// measured, or a file to restore.
+    #[arg(long, global = true, value_name = "HOW", default_value = "table")]
+    pub tuning: String,
+}
+
+impl Device {
+    pub fn open(&self) -> Result<Gpu> {
+        let options = GpuOptions::default().with_adapter(self.adapter.clone());
+        Gpu::open(&options)?.with_tuning(self.tuning.parse()?)
+    }
+}
+
+/// Where an example runs, and where it writes.
+#[derive(Debug, Args)]
+pub struct Place {
+    #[command(flatten)]
+    pub device: Device,
+    /// Folder for pictures, metrics and models.
+    #[arg(long, default_value = concat!("out/", env!("CARGO_BIN_NAME")))]
+    pub out: PathBuf,
+}
+
+impl Place {
+    /// Opens the device, says which it is, and makes the folder.
+    pub fn open(&self) -> Outcome<Gpu> {
+        let gpu = self.device.open()?;
+        eprintln!("adapter: {}", gpu.adapter_name());
+        std::fs::create_dir_all(&self.out)?;
+        Ok(gpu)
+    }
+}
+
+/// How samples of a diffusion model are drawn.
+#[derive(Debug, Args)]
+pub struct Sampling {
+    /// Factor of the energy's gradient; 1 is exact.
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1.0)]
+    pub guidance: f64,
+    /// The solver: ancestral (ddpm), of first order (ddim), DPM-Solver++ of second and third order,
+    /// multistep (dpmpp_2m, dpmpp_3m) or of second order with two evaluations a step (dpmpp_2s, the
+    /// paper's policies), DPM-Solver of second order, multistep (dpm_2m, the paper's toys; both
+    /// with 15 evaluations equally spaced in time).
+    #[arg(long, value_parser = choice(Solver::ALL, Solver::name), default_value_t = Solver::DpmSolverPlusPlus2M)]
+    solver: Solver,
+    /// How its times are spaced: in equal steps of time, of the log-SNR, or of the root of time.
+    #[arg(long, value_parser = choice(TimeGrid::ALL, TimeGrid::name), default_value_t = TimeGrid::LogSnr)]
+    grid: TimeGrid,
+    /// Evaluations of the networks per sample.
+    #[arg(long, default_value_t = 25)]
+    nfe: usize,
+}
+
+impl Sampling {
+    pub fn solver(&self) -> SolverOptions {
+        SolverOptions::default().with_solver(self.solver).with_grid(self.grid).with_evaluations(self.nfe)
+    }
+}
+
+/// A parser of one of the library's choices that lists their names.
+pub fn choice<T>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + FromStr<Err: Into<Box<dyn Error + Send + Sync>>>,
+{
+    PossibleValuesParser::new(all.iter().map(move |choice| name(*choice))).try_map(|name| name.parse::<T>())
+}
+
+/// Labels of a kind of [`Labels::KINDS`] for energies of which none is below `lowest`.
+pub fn labels(kind: &str, lowest: f64) -> Labels {
+    let unnormalized = Labels::Unnormalized { reference: lowest };
+    if kind == unnormalized.kind() { unnormalized } else { Labels::Normalized }
+}
+
+/// What a list of names stands for; the word `all` alone stands for `all`.
+pub fn several<T: Clone, E>(
+    names: &[String],
+    all: &[T],
+    parse: impl Fn(&str) -> std::result::Result<T, E>,
+) -> std::result::Result<Vec<T>, E> {
+    match names {
+        [one] if one == "all" => Ok(all.to_vec()),
+        names => names.iter().map(|name| parse(name)).collect(),
+    }
+}
+
+/// The name of a choice of the example's own.
+pub fn name_of(choice: impl ValueEnum) -> String {
+    choice.to_possible_value().map_or_else(String::new, |value| value.get_name().into())
+}

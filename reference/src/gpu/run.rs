@@ -1,0 +1,10 @@
+//! References of `shaders/gpu/run/`: run state, random numbers, metrics.
+
+pub mod advance;
+pub mod finish_step;
+pub mod metrics;
+pub mod random;
+pub mod random_words;
+
+pub use advance::advance;
+pub use metrics::metrics;

@@ -1,0 +1,5 @@
+//! References of `shaders/nn/network/`.
+
+pub mod initialize;
+
+pub use initialize::initialize;

@@ -1,0 +1,324 @@
+//! Chains from a proposal or from given points, moved by one of the dynamics: a compiled sampler.
+
+use serde::{Deserialize, Serialize};
+
+use super::begin_chains::StepAdaptation;
+use super::chain_inputs::{ChainInputs, SampleTrace};
+use super::{Dynamics, keep_sample, select_chain};
+use crate::energy::Energy;
+use crate::error::counted;
+use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
+use crate::proposal::{Draws, Proposal};
+use crate::{Error, Result};
+
+/// What a sampler returns of its chains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Return {
+    /// Where all of them end: `[contexts, chains, dims]`.
+    #[default]
+    All,
+    /// Per context the end of lowest energy: `[contexts, dims]`.
+    Lowest,
+    /// All of them after every `thin`-th step, warm-up left out:
+    /// `[steps / thin, contexts, chains, dims]`.
+    SampleTrace {
+        /// Every how many steps, 1 at least.
+        thin: usize,
+    },
+}
+
+/// What a sampler is made for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ChainOptions {
+    /// Contexts sampled at a time; for an unconditional energy, independent groups of chains.
+    pub contexts: usize,
+    /// Numbers per context; 0 for an unconditional energy.
+    pub context_width: usize,
+    /// Chains per context.
+    pub chains: usize,
+    /// The dynamics.
+    pub dynamics: Dynamics,
+    /// What comes back.
+    pub returns: Return,
+    /// Seed of starts and noise.
+    pub seed: u64,
+}
+
+crate::error::setters!(ChainOptions {
+    with_contexts => contexts: usize,
+    with_context_width => context_width: usize,
+    with_chains => chains: usize,
+    with_dynamics => dynamics: into Dynamics,
+    with_returns => returns: Return,
+    with_seed => seed: u64,
+});
+
+impl Default for ChainOptions {
+    /// One chain of Langevin dynamics without a context.
+    fn default() -> Self {
+        Self {
+            contexts: 1,
+            context_width: 0,
+            chains: 1,
+            dynamics: Dynamics::default(),
+            returns: Return::All,
+            seed: 0,
+        }
+    }
+}
+
+/// Starts chains at draws from a proposal or at given points, moves them on the energy and keeps
+/// all, the best or a trace (with Langevin dynamics: Algorithm 2 of arXiv 2309.05803). One plan: no
+/// host work between steps. Every run starts anew, its warm-up included.
+///
+/// Contexts and chains are options and no arguments of a call, because memory and grids of the plan
+/// are made for their number. Another number is another sampler: it shares its pipelines, so that
+/// making it compiles no shader again.
+#[derive(Debug)]
+pub struct ChainSampler {
+    gpu: Gpu,
+    plan: Plan,
+    context: Option<Tensor>,
+    start: Option<Tensor>,
+    result: Tensor,
+    accepted: Option<Tensor>,
+    step_adaptation: Option<Tensor>,
+    run: RunState,
+    knobs: [Knob; 2],
+    dynamics: Dynamics,
+}
+
+impl ChainSampler {
+    /// Compiles a sampler whose chains start at draws from a proposal; a
+    /// [`crate::proposal::UniformBox`] is one too.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], [`Error::Shape`], [`Error::Limit`] if the chains do not fit the
+    /// device's bindings.
+    pub fn new(
+        gpu: &Gpu,
+        energy: &dyn Energy,
+        proposal: &dyn Proposal,
+        options: &ChainOptions,
+    ) -> Result<Self> {
+        Self::compile(gpu, energy, Some(proposal), options)
+    }
+
+    /// Compiles a sampler whose chains start at points that are given before each run: slot and
+    /// tensor `start`, `[contexts, chains, dims]`.
+    ///
+    /// # Errors
+    /// As [`ChainSampler::new`].
+    pub fn from_points(gpu: &Gpu, energy: &dyn Energy, options: &ChainOptions) -> Result<Self> {
+        Self::compile(gpu, energy, None, options)
+    }
+
+    fn compile(
+        gpu: &Gpu,
+        energy: &dyn Energy,
+        proposal: Option<&dyn Proposal>,
+        options: &ChainOptions,
+    ) -> Result<Self> {
+        let ChainOptions { contexts, context_width, chains, ref dynamics, returns, seed } = *options;
+        let dims = energy.dims();
+        if let Some(proposal) = proposal
+            && proposal.dims() != dims
+        {
+            let problem = format!("has {}, the energy {dims}", counted(proposal.dims(), "dimension"));
+            return Err(Error::argument("sampler", "the proposal", problem));
+        }
+        if contexts == 0 {
+            return Err(Error::argument("sampler", "the contexts", "are none; give at least one"));
+        }
+        let run = RunState::new(gpu, seed)?;
+        let mut recording = gpu.record("gibbs/sample");
+        recording.provide_all(&run.bindings());
+        recording.provide_all(&energy.bindings());
+        let context_shape = [contexts, context_width];
+        let (context_tensor, context) = match context_width {
+            0 => (None, None),
+            _ => {
+                let (tensor, value) = recording.input::<f32>(gpu, "context", context_shape)?;
+                (Some(tensor), Some(value))
+            }
+        };
+        let mut start_tensor = None;
+        let y = recording.scratch("chains", DType::F32, [contexts, chains, dims]);
+        match proposal {
+            Some(proposal) => {
+                recording.provide_all(&proposal.bindings());
+                // A proposal that is not conditional takes nothing from its context but the number
+                // of rows.
+                let given =
+                    context.unwrap_or_else(|| recording.scratch("no context", DType::F32, context_shape));
+                let prepared = proposal.record_prepare(&mut recording, given)?;
+                let draws =
+                    Draws { candidates: y, first: 0, count: chains, stream: "sample/start", inner: 0 };
+                proposal.record_sample(&mut recording, &prepared, &draws)?;
+            }
+            None => {
+                let (tensor, start) = recording.input::<f32>(gpu, "start", [contexts, chains, dims])?;
+                start_tensor = Some(tensor);
+                keep_sample::record(&mut recording, start, 0..dims, y, 0)?;
+            }
+        }
+        let trace = record_room(&mut recording, options, dims)?;
+        let inputs = ChainInputs { energy, context, y, stream: dynamics.stream(), trace };
+        let outputs = dynamics.record(&mut recording, &inputs)?;
+        let value = match (returns, trace) {
+            (Return::Lowest, _) => {
+                let energies = energy.record_value(&mut recording, context, y)?;
+                select_chain::record(&mut recording, energies, y)?.y
+            }
+            (_, Some(trace)) => trace.value,
+            (_, None) => y,
+        };
+        RunState::record_advance(&mut recording)?;
+        let result = recording.output(gpu, value, "result")?;
+        let mut output = |value: Option<Value>, name: &str| -> Result<Option<Tensor>> {
+            value.map(|value| recording.output(gpu, value, name)).transpose()
+        };
+        let accepted = output(outputs.accepted, "accepted")?;
+        let step_adaptation = output(outputs.step_adaptation, "step_adaptation")?;
+        let plan = recording.compile_bound(gpu)?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            plan,
+            context: context_tensor,
+            start: start_tensor,
+            result,
+            accepted,
+            step_adaptation,
+            run,
+            knobs: [outputs.step_scale, outputs.temperature],
+            dynamics: dynamics.clone(),
+        })
+    }
+
+    /// The plan, to be encoded beside a host's own work. Slots: `result` and, where there are such,
+    /// `context`, `start`, `accepted` and `step_adaptation`.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The run state that numbers the draws: each run of the plan advances it.
+    pub fn run_state(&self) -> &RunState {
+        &self.run
+    }
+
+    /// The tensor that holds the contexts, `[contexts, context_width]`, if there are any; write it
+    /// before a run.
+    pub fn context(&self) -> Option<&Tensor> {
+        self.context.as_ref()
+    }
+
+    /// The tensor that holds the starts, `[contexts, chains, dims]`, if they are given; write it
+    /// before a run.
+    pub fn start(&self) -> Option<&Tensor> {
+        self.start.as_ref()
+    }
+
+    /// The tensor that holds what [`Return`] says after a run.
+    pub fn result(&self) -> &Tensor {
+        &self.result
+    }
+
+    /// Multiplies all step sizes, and all temperatures, from the next run on.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for values that are not finite or negative.
+    pub fn tune(&self, step_scale: f32, temperature: f32) -> Result<()> {
+        for (name, value) in [("step_scale", step_scale), ("temperature", temperature)] {
+            if !(value.is_finite() && value >= 0.0) {
+                let problem = format!("is {value}; it must be finite and not negative");
+                return Err(Error::argument("sampler", format!("the knob `{name}`"), problem));
+            }
+        }
+        self.plan.set_knob(self.knobs[0], step_scale)?;
+        self.plan.set_knob(self.knobs[1], temperature)
+    }
+
+    /// Samples for the given contexts (none for an unconditional energy), from the proposal or the
+    /// starts given last, and waits for the result, in memory order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
+    pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
+        write_contexts(&self.gpu, "sampler", self.context.as_ref(), context)?;
+        self.plan.run(1)?;
+        self.gpu.read(&self.result)
+    }
+
+    /// As [`ChainSampler::sample`], from these starts, `[contexts, chains, dims]` in memory order.
+    ///
+    /// # Errors
+    /// As there, [`Error::Unsupported`] if the chains start at draws from a proposal.
+    pub fn sample_from(&mut self, context: &[f32], starts: &[f32]) -> Result<Vec<f32>> {
+        match &self.start {
+            Some(tensor) => tensor.write(&self.gpu, starts)?,
+            None => {
+                return Err(Error::Unsupported {
+                    operation: "sampler: given starts".into(),
+                    reason: "its chains start at draws from a proposal".into(),
+                    hint: "make it by `ChainSampler::from_points`".into(),
+                });
+            }
+        }
+        self.sample(context)
+    }
+
+    /// The share of accepted trajectories of each chain in the last run, warm-up left out:
+    /// `[contexts, chains]`. A blocking readback.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for dynamics that do not reject, [`Error::Timeout`],
+    /// [`Error::DeviceLost`].
+    pub fn acceptance(&self) -> Result<Vec<f32>> {
+        let Some(accepted) = &self.accepted else { return Err(no_rejections("acceptance")) };
+        let counts: Vec<f32> = self.gpu.read(accepted)?;
+        let steps = self.dynamics.steps() as f32;
+        Ok(counts.into_iter().map(|count| count / steps).collect())
+    }
+
+    /// The step size that the last run's warm-up arrived at: the first of the schedule times the
+    /// learned factor, before the knob `step_scale`. A blocking readback.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for dynamics that do not adapt, [`Error::Timeout`],
+    /// [`Error::DeviceLost`].
+    pub fn step_size(&self) -> Result<f64> {
+        let (Some(step_adaptation), Some(first)) = (&self.step_adaptation, self.dynamics.first_size()) else {
+            return Err(no_rejections("step size"));
+        };
+        let values: Vec<f32> = self.gpu.read(step_adaptation)?;
+        let found: StepAdaptation = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values));
+        Ok(first * f64::from(found.factor))
+    }
+}
+
+fn no_rejections(what: &str) -> Error {
+    Error::Unsupported {
+        operation: format!("sampler: {what}"),
+        reason: "its dynamics accept every step and learn no step size".into(),
+        hint: "use `Mala` or `Hamiltonian`".into(),
+    }
+}
+
+/// Room for the samples along the chains, if they are to be returned.
+fn record_room(
+    recording: &mut Recording,
+    options: &ChainOptions,
+    dims: usize,
+) -> Result<Option<SampleTrace>> {
+    let Return::SampleTrace { thin } = options.returns else { return Ok(None) };
+    let steps = options.dynamics.steps();
+    if thin == 0 || thin > steps {
+        let problem = format!("is {thin}, allowed are 1 to the number of steps, {steps}");
+        return Err(Error::argument("sampler", "`thin` of the trace", problem));
+    }
+    let shape = [steps / thin, options.contexts, options.chains, dims];
+    Ok(Some(SampleTrace { value: recording.scratch("trace", DType::F32, shape), thin }))
+}
