@@ -439,7 +439,7 @@ const CENTRED: reference::GaussianMixture<'_> = reference::GaussianMixture {
     covariances: &[0.3, 0.12, 0.12, 0.2, 0.15, -0.05, -0.05, 0.4],
 };
 
-fn centerd() -> MixtureScore {
+fn centered() -> MixtureScore {
     MixtureScore::full(CENTRED.weights, CENTRED.means, CENTRED.covariances).unwrap()
 }
 
@@ -470,12 +470,12 @@ fn likelihoods_are_those_of_the_mixture(adapter: &Adapter) {
             .with_schedule(schedule)
             .with_contexts(contexts)
             .with_samples(samples);
-        let mut likelihood = Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
+        let mut likelihood = Likelihood::new(&adapter.gpu, &centered(), &options).unwrap();
         let found = likelihood.log_density(&[], &x).unwrap();
         compare(&found, &flow_in_f64(&options, &x), |_| 1e-4).unwrap();
         let level = schedule.at(options.first_time);
         let closed: Vec<f64> =
-            wide(&x).chunks_exact(2).map(|x| centerd().log_density(x, &level).unwrap()).collect();
+            wide(&x).chunks_exact(2).map(|x| centered().log_density(x, &level).unwrap()).collect();
         compare(&found, &closed, |_| 1e-3).unwrap();
         assert!(likelihood.log_density(&[], &x[1..]).is_err() && likelihood.log_density(&[1.0], &x).is_err());
     }
@@ -488,7 +488,7 @@ fn likelihoods_converge_with_the_order_of_their_method(adapter: &Adapter) {
     for (method, steps, order) in [(FlowMethod::RungeKutta4, 20, 4.0), (FlowMethod::Heun, 40, 2.0)] {
         let error = |steps: usize| {
             let options = base.with_method(method).with_steps(steps);
-            let mut likelihood = Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
+            let mut likelihood = Likelihood::new(&adapter.gpu, &centered(), &options).unwrap();
             let found = wide(&likelihood.log_density(&[], &x).unwrap());
             let squares: f64 = found.iter().zip(&fine).map(|(a, b)| (a - b).powi(2)).sum();
             (squares / fine.len() as f64).sqrt()
@@ -503,10 +503,10 @@ fn estimated_traces_are_right_on_average(adapter: &Adapter) {
     let x = [1.1f32, -0.4].repeat(samples);
     let base = LikelihoodOptions::default().with_samples(samples).with_steps(30).with_seed(7);
     let exact =
-        wide(&Likelihood::new(&adapter.gpu, &centerd(), &base).unwrap().log_density(&[], &x).unwrap());
+        wide(&Likelihood::new(&adapter.gpu, &centered(), &base).unwrap().log_density(&[], &x).unwrap());
     for draws in [Probe::Rademacher, Probe::Normal] {
         let options = base.with_trace(Divergence::Hutchinson { probes: 3, draws });
-        let make = || Likelihood::new(&adapter.gpu, &centerd(), &options).unwrap();
+        let make = || Likelihood::new(&adapter.gpu, &centered(), &options).unwrap();
         let mut likelihood = make();
         let first = likelihood.log_density(&[], &x).unwrap();
         let second = likelihood.log_density(&[], &x).unwrap();

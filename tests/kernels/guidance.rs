@@ -326,7 +326,7 @@ impl Bins {
 /// 1-D: `x_0` is 1 or -1 with equal chance, `exp(-beta E)` is `e^3` and 1 there, `t = 0.25`, and
 /// the energy is a table over 60 bins of `x_t`. The kernels give the gradients; the table follows
 /// them, each bin by its share of the labels, and the mean of its last values is what was learnt.
-/// Known: RMS errors of centerd tables under `q_t`.
+/// Known: RMS errors of centered tables under `q_t`.
 fn c9_labels_have_the_bias_of_their_group_size() {
     let (alpha, sigma, span) = (0.723_657_19f64, 0.690_159_6f64, 3.0f64);
     let density = |bin: usize| {
@@ -334,11 +334,11 @@ fn c9_labels_have_the_bias_of_their_group_size() {
         normal(alpha) + normal(-alpha)
     };
     let mass: f64 = (0..BINS).map(density).sum();
-    let centerd = |f: &dyn Fn(usize) -> f64| {
+    let centered = |f: &dyn Fn(usize) -> f64| {
         let mean: f64 = (0..BINS).map(|bin| density(bin) / mass * f(bin)).sum();
         (0..BINS).map(|bin| f(bin) - mean).collect::<Vec<f64>>()
     };
-    let exact = centerd(&|bin| {
+    let exact = centered(&|bin| {
         let positive = 1.0 / (1.0 + (-2.0 * alpha * Bins::center(bin) / (sigma * sigma)).exp());
         -(1.0 - positive + positive * span.exp()).ln()
     });
@@ -404,7 +404,7 @@ fn c9_labels_have_the_bias_of_their_group_size() {
                 }
             }
         }
-        let learnt = centerd(&|bin| mean[bin]);
+        let learnt = centered(&|bin| mean[bin]);
         let squares = (0..BINS).map(|bin| density(bin) / mass * (learnt[bin] - exact[bin]).powi(2));
         squares.sum::<f64>().sqrt()
     };

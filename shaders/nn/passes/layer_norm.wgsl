@@ -64,9 +64,9 @@ fn layer_norm(
     for (var round = 0u; round < rounds; round++) {
         let column = round * LANES + lane_column;
         if (column < params.stride4) {
-            let centerd = inside_only(h[first + column] - rough, column, params.width);
-            deviations += centerd;
-            squares += centerd * centerd;
+            let centered = inside_only(h[first + column] - rough, column, params.width);
+            deviations += centered;
+            squares += centered * centered;
         }
     }
     let sums = row_sum(lane, vec2<f32>(over_vec4(deviations), over_vec4(squares))) * share;
