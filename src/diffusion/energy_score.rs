@@ -13,7 +13,7 @@ use crate::{Error, Result};
 ///
 /// ```
 /// use gibbs::diffusion::EnergyScore;
-/// use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+/// use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
 ///
 /// // Data from N(0, 1/4): noised, the variance is alpha^2 / 4 + sigma^2.
 /// let text = "

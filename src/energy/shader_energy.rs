@@ -51,7 +51,7 @@ const TAKEN: [&str; 11] = [
 /// one dispatch.
 ///
 /// ```
-/// use gibbs::nn::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+/// use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
 ///
 /// let text = "
 /// fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
