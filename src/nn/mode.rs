@@ -62,7 +62,7 @@ pub(crate) fn room(recording: &mut Recording, wanted: bool, label: &str, shape: 
     }
 }
 
-/// The three recording methods of [`crate::energy::Energy`] for a type that has
+/// The three recording methods of the trait `Energy` for a type that has
 /// `record(&self, recording, mode, context, y) -> Result<Outputs>`.
 macro_rules! energy_by_mode {
     () => {

@@ -99,7 +99,7 @@ impl Recording {
     }
 
     /// Turns the recording into a plan with the tensors that its slots remember
-    /// ([`Recording::tensor`], [`Recording::provide`], [`crate::nn::Model::value`]). Slots that
+    /// ([`Recording::tensor`], [`Recording::provide`], a model's `value`). Slots that
     /// remember none stay open for [`Plan::encode`].
     ///
     /// # Errors

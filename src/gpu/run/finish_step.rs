@@ -56,7 +56,7 @@ impl Column {
 /// What an optimizer step leaves in the metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct StepReport<'a> {
-    /// What the optimizer prepared the step with, an [`crate::nn::OptimizerStep`].
+    /// What the optimizer prepared the step with, an `OptimizerStep` of room `nn`.
     pub prepared: Value,
     /// Metric that takes the mean loss, if losses were watched.
     pub loss: Option<&'a str>,
