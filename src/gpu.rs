@@ -11,7 +11,7 @@ pub use device::{
     VariantChoices, describe, shape_class,
 };
 pub(crate) use device::{choices, write_contexts, write_whole};
-pub use plan::{Plan, PlanTiming};
+pub use plan::{DispatchTiming, Plan, PlanTiming};
 pub(crate) use record::Library;
 pub use record::shared_layout::{MemberType, SharedConstant, SharedType, StructLayout};
 pub(crate) use record::shared_layout::{shared_constant, shared_struct};

@@ -27,7 +27,8 @@
 //!   per step; `gflops`, `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the
 //!   larger of both, `share_of_roofline`; `dispatches_per_step`, `host_us_per_step` (encoding and
 //!   submitting), `gpu_ms` (timestamps, or null), `steps_per_repetition`; `scale`, if a part was
-//!   measured: what there were fewer `of`, `measured`, `full`
+//!   measured: what there were fewer `of`, `measured`, `full`; `dispatches`, with `--dispatches`: of
+//!   each dispatch, submitted alone, the `label`, the `kernel`, its `workgroups` and `median_ms`
 //! * `starts`, with `--start`: by name `first_s` and the spread of the seconds from opening a
 //!   device to the first finished step
 //! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times,
@@ -57,7 +58,7 @@ use gibbs::{Error, Gpu};
 use common::arguments::{Device, Outcome, start as start_with};
 use common::files::write_json;
 use common::progress::Progress;
-use measure::{Budget, one_replay, repeat};
+use measure::{Budget, one_replay, repeat, single_dispatches};
 use report::{Figures, Row, Scale, Step};
 use roofline::Roofline;
 use workloads::{Description, LIST, Size, Workload};
@@ -97,6 +98,10 @@ struct Arguments {
     /// Print the dispatches of each workload's step.
     #[arg(long)]
     describe: bool,
+    /// Time each dispatch of a workload's step too, in its place but submitted alone: where the
+    /// time goes.
+    #[arg(long)]
+    dispatches: bool,
 }
 
 /// Longest repetition, in seconds: what would take longer is measured in part.
@@ -170,11 +175,12 @@ fn run(arguments: &Arguments) -> Outcome<ExitCode> {
     }
     for name in names {
         let alive = Progress::busy(&format!("measuring {name}"));
-        let row = measure(&gpu, name, &budget, figures.roofline, arguments.describe);
+        let row = measure(&gpu, name, &budget, figures.roofline, arguments);
         drop(alive);
         match row {
             Ok(row) => {
                 println!("{}", report::line(name, &row));
+                print!("{}", report::dispatches(&row.dispatches));
                 figures.workloads.insert(name.to_owned(), row);
             }
             Err(error) => fail(&mut figures, &mut gpu, name, &error, open)?,
@@ -231,13 +237,13 @@ fn measure(
     name: &str,
     budget: &Budget,
     roofline: Option<Roofline>,
-    describe: bool,
+    arguments: &Arguments,
 ) -> Result<Row, Failure> {
     let Some(description) = Description::of(name) else {
         return Err("there is no such workload; `--list` prints all".into());
     };
     let (workload, size) = fitted(gpu, &description, roofline)?;
-    if describe {
+    if arguments.describe {
         print!("{}", workload.describe());
     }
     let timings = repeat(workload.plan(), size.steps, budget)?;
@@ -258,7 +264,11 @@ fn measure(
             scale.push(Scale { of, measured, full });
         }
     }
-    Ok(Row::new(&timings, &step, roofline, scale))
+    let mut row = Row::new(&timings, &step, roofline, scale);
+    if arguments.dispatches {
+        row.dispatches = single_dispatches(plan, budget)?;
+    }
+    Ok(row)
 }
 
 /// The workload in full or, where a replay would take too long, a part of it. Large workloads are

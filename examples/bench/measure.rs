@@ -89,3 +89,23 @@ pub fn repeat(plan: &Plan, steps: usize, budget: &Budget) -> Result<Timings> {
     }
     Ok(timings)
 }
+
+/// What one dispatch of a replay takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct DispatchTime {
+    pub label: String,
+    pub kernel: String,
+    pub workgroups: [u32; 3],
+    pub median_ms: f64,
+}
+
+/// The dispatches of a replay, each submitted alone.
+pub fn single_dispatches(plan: &Plan, budget: &Budget) -> Result<Vec<DispatchTime>> {
+    let timings = plan.run_dispatches_timed(budget.repetitions.into())?;
+    let of_dispatch = |timing: gibbs::gpu::DispatchTiming| {
+        let ms: Vec<f64> = timing.walls.iter().map(|wall| 1e3 * wall.as_secs_f64()).collect();
+        let (label, kernel, workgroups) = (timing.label, timing.kernel, timing.workgroups);
+        DispatchTime { label, kernel, workgroups, median_ms: Spread::of(&ms).median }
+    };
+    Ok(timings.into_iter().map(of_dispatch).collect())
+}

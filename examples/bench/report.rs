@@ -6,7 +6,7 @@ use gibbs::Gpu;
 use serde::Serialize;
 
 use crate::curves::Curve;
-use crate::measure::{Spread, Timings};
+use crate::measure::{DispatchTime, Spread, Timings};
 use crate::roofline::Roofline;
 use crate::start::Start;
 
@@ -86,6 +86,8 @@ pub struct Row {
     pub steps_per_repetition: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scale: Vec<Scale>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dispatches: Vec<DispatchTime>,
 }
 
 /// What a step is made of.
@@ -124,6 +126,7 @@ impl Row {
             gpu_ms: device,
             steps_per_repetition: timings.replays * step.per_replay as u64,
             scale,
+            dispatches: Vec::new(),
         }
     }
 }
@@ -173,4 +176,15 @@ pub fn line(name: &str, row: &Row) -> String {
         line += &format!("  [{} of {} {}]", scale.measured, scale.full, scale.of);
     }
     line
+}
+
+/// A line for each dispatch with its share of their sum.
+pub fn dispatches(dispatches: &[DispatchTime]) -> String {
+    let sum: f64 = dispatches.iter().map(|dispatch| dispatch.median_ms).sum();
+    let line = |dispatch: &DispatchTime| {
+        let DispatchTime { label, kernel, workgroups: [x, y, z], median_ms } = dispatch;
+        let share = 100.0 * median_ms / sum;
+        format!("  {median_ms:>9.3} ms {share:>3.0} %  {label} ({kernel}, {x} x {y} x {z} workgroups)\n")
+    };
+    dispatches.iter().map(line).collect()
 }

@@ -3,7 +3,9 @@
 pub(crate) mod bind_groups;
 pub(crate) mod bound;
 pub(crate) mod compile;
+pub(crate) mod dispatch_timing;
 pub(crate) mod memory_plan;
 pub(crate) mod replay;
 
+pub use dispatch_timing::DispatchTiming;
 pub use replay::{Plan, PlanTiming};

@@ -254,7 +254,7 @@ const READINGS: [Reading; 8] = [
 ];
 
 /// An operation that reads nothing.
-const OTHERS: [Reading; 7] = [
+const OTHERS: [Reading; 8] = [
     ("memory", |p| Tensor::zeros(&p.gpu, "zeros", DType::F32, [5]).map(drop)),
     ("write", |p| p.tensor.write(&p.gpu, &[1.0f32, 1.0, 1.0])),
     ("model", |p| {
@@ -264,6 +264,7 @@ const OTHERS: [Reading; 7] = [
     ("wait", |p| p.gpu.wait()),
     ("run", |p| p.trainer.plan().run(1)),
     ("timed run", |p| p.trainer.plan().run_timed(1).map(drop)),
+    ("timed dispatches", |p| p.trainer.plan().run_dispatches_timed(1).map(drop)),
     ("encode", |p| {
         let mut encoder = p.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         p.trainer.plan().encode(&mut encoder, &Bindings::new())

@@ -312,6 +312,27 @@ fn gpu_time_lies_within_wall_time() {
 }
 
 #[test]
+fn dispatches_are_timed_one_by_one_and_compute_the_same() {
+    let gpu = &lavapipe().gpu;
+    let run = RunState::new(gpu, 0).unwrap();
+    let (plan, _) = noting(gpu, &run, "each timed", 40);
+    plan.run(1).unwrap();
+    let before = gpu.counters();
+    let timings = plan.run_dispatches_timed(3).unwrap();
+    let submits = (gpu.counters() - before).submits;
+    assert_eq!(run.step(gpu).unwrap(), 4);
+    assert_eq!(timings.len(), plan.dispatches());
+    assert_eq!(submits, 3 * plan.dispatches() as u64);
+    for timing in &timings {
+        assert_eq!(timing.walls.len(), 3, "{timing:?}");
+        assert!(timing.walls.iter().all(|wall| *wall > Duration::ZERO), "{timing:?}");
+        assert!(timing.label.starts_with("each timed/"), "{timing:?}");
+        assert!(!timing.kernel.is_empty() && timing.workgroups.iter().all(|count| *count > 0));
+    }
+    assert_eq!(plan.run_dispatches_timed(0).unwrap()[0].walls, []);
+}
+
+#[test]
 fn an_optional_path_can_be_left_out() {
     let opened = Gpu::open(&GpuOptions::default().with_without(OptionalPaths::all())).unwrap();
     // A host's device, opened with the feature where the adapter has it.

@@ -162,7 +162,7 @@ impl Plan {
         Ok(())
     }
 
-    fn encode_pass(
+    pub(super) fn encode_pass(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         groups: &[wgpu::BindGroup],
@@ -280,12 +280,12 @@ impl Plan {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
+    pub(super) fn encoder(&self) -> wgpu::CommandEncoder {
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some(&self.label) };
         self.gpu.device().create_command_encoder(&descriptor)
     }
 
-    fn finish(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::CommandBuffer> {
+    pub(super) fn finish(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::CommandBuffer> {
         self.gpu.scoped(&self.label, || encoder.finish())
     }
 

@@ -69,6 +69,7 @@ fn wrong_and_open_slots_are_named() {
     let plan = recording.compile(gpu, &Bindings::new().with("input", &a)).unwrap();
     expect(plan.run(1), "Argument", &["run/scale", "slot `result`", "not bound"]);
     expect(plan.run_timed(1), "Argument", &["slot `result`", "not bound"]);
+    expect(plan.run_dispatches_timed(1), "Argument", &["slot `result`", "not bound"]);
     let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     let mut encode = |bindings: &Bindings| plan.encode(&mut encoder, bindings);
     expect(encode(&Bindings::new()), "Argument", &["slot `result`", "not bound"]);
