@@ -27,8 +27,8 @@
 //!   per step; `gflops`, `gbytes_per_s` at the median; `share_of_peak`, `share_of_copy` and the
 //!   larger of both, `share_of_roofline`; `dispatches_per_step`, `host_us_per_step` (encoding and
 //!   submitting), `gpu_ms` (timestamps, or null), `steps_per_repetition`; `scale`, if a part was
-//!   measured: what there were fewer `of`, `measured`, `full`; `dispatches`, with `--dispatches`: of
-//!   each dispatch, submitted alone, the `label`, the `kernel`, its `workgroups` and `median_ms`
+//!   measured: what there were fewer `of`, `measured`, `full`; `dispatches`, with `--dispatches`:
+//!   of each dispatch, submitted alone, the `label`, `kernel`, `workgroups` and `median_ms`
 //! * `starts`, with `--start`: by name `first_s` and the spread of the seconds from opening a
 //!   device to the first finished step
 //! * `curves`: `negatives` and `batch`, each with `points` (`contexts`, `negatives`, `rows`, times,
