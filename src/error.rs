@@ -173,6 +173,19 @@ pub enum Error {
         step: u64,
     },
 
+    /// Markov chains came to nothing that could be used.
+    #[error("{operation} on `{adapter}`: {problem}; {hint}")]
+    Chains {
+        /// The sampler.
+        operation: String,
+        /// Name of the adapter.
+        adapter: String,
+        /// What happened to them, with the number.
+        problem: String,
+        /// What to do.
+        hint: String,
+    },
+
     /// A checkpoint that cannot be trusted.
     #[error("checkpoint {path}: {problem}")]
     Checkpoint {

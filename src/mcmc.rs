@@ -5,6 +5,7 @@ pub mod begin_chains;
 pub mod begin_leapfrog;
 pub(crate) mod chain_inputs;
 pub(crate) mod chains;
+pub mod count_lost;
 pub mod cumulative_weights;
 pub(crate) mod derivative_free;
 pub mod diagnostics;
@@ -14,6 +15,7 @@ pub mod keep_sample;
 pub mod langevin;
 pub mod leapfrog;
 pub(crate) mod mala;
+pub mod mark_lost;
 pub mod metropolis;
 pub mod resample;
 pub mod select_chain;
@@ -50,10 +52,12 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
     let plain = [
         adapt_step::KERNEL,
         begin_chains::KERNEL,
+        count_lost::KERNEL,
         cumulative_weights::KERNEL,
         keep_sample::KERNEL,
         langevin::KERNEL,
         leapfrog::KERNEL,
+        mark_lost::KERNEL,
         metropolis::KERNEL,
         resample::KERNEL,
         select_chain::KERNEL,

@@ -12,9 +12,10 @@ struct Chain {
     outside: f32, // 1 if the end of the trajectory is outside the box
     accepted: f32, // trajectories so far
     acceptance: f32, // probability of the last one
+    dead: f32, // 1 if the start or its energy or gradient is not finite: it never moves
 }
 // Shared with the host.
-const CHAIN_WORDS: u32 = 6u;
+const CHAIN_WORDS: u32 = 7u;
 
 // The first element of a chain's row.
 fn chain_at(row: u32) -> u32 {
@@ -27,5 +28,6 @@ fn chain_gradient_at(row: u32, j: u32) -> u32 {
 
 fn load_chain(row: u32) -> Chain {
     let at = chain_at(row);
-    return Chain(cache[at], cache[at + 1u], cache[at + 2u], cache[at + 3u], cache[at + 4u], cache[at + 5u]);
+    return Chain(
+        cache[at], cache[at + 1u], cache[at + 2u], cache[at + 3u], cache[at + 4u], cache[at + 5u], cache[at + 6u]);
 }

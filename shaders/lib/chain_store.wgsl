@@ -9,4 +9,5 @@ fn store_chain(row: u32, chain: Chain) {
     cache[at + 3u] = chain.outside;
     cache[at + 4u] = chain.accepted;
     cache[at + 5u] = chain.acceptance;
+    cache[at + 6u] = chain.dead;
 }

@@ -1,7 +1,8 @@
-// One step of learning the step size: dual averaging of the mean acceptance probability over all
-// chains.
+// One step of learning the step size: dual averaging of the mean acceptance probability over the
+// chains that live. Dead ones never move at any size; without a living one nothing is learned.
 //
-//   a = mean over rows of min(1, exp(gain / T))      d = keep d + fresh (target_acceptance - a)
+//   a = mean over living rows of min(1, exp(gain / T))
+//   d = keep d + fresh (target_acceptance - a)
 //   log f = center - pull d      m = weight log f + (1 - weight) m
 //   factor = exp(log f), at the last step exp(m)
 //   keep = 1 - 1 / (t + t0), fresh = 1 / (t + t0), pull = sqrt(t) / gamma, weight = t^-kappa, t =
@@ -38,16 +39,21 @@ const TREE_WIDTH: u32 = 256u;
 @compute @workgroup_size(256, 1, 1)
 fn adapt_step(@builtin(local_invocation_index) lane: u32) {
     var sum = 0.0;
+    var living = 0.0;
     let rounds = (params.rows + 255u) / 256u;
     for (var round = 0u; round < rounds; round++) {
         let row = 256u * round + lane;
         if (row < params.rows) {
-            sum += load_chain(row).acceptance;
+            let chain = load_chain(row);
+            if (chain.dead == 0.0) {
+                sum += chain.acceptance;
+                living += 1.0;
+            }
         }
     }
-    let total = tree_sum(lane, vec2<f32>(sum, 0.0)).x;
+    let total = tree_sum(lane, vec2<f32>(sum, living));
     if (lane == 0u) {
-        let mean = total / f32(params.rows);
+        let mean = select(params.target_mean, total.x / max(total.y, 1.0), total.y > 0.0);
         let deficit = params.keep * step_adaptation.deficit + params.fresh * (params.target_mean - mean);
         let log_factor = clamp(params.center - params.pull * deficit, -23.0, 23.0);
         let log_mean = params.weight * log_factor + (1.0 - params.weight) * step_adaptation.log_mean;

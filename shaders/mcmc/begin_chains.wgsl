@@ -1,7 +1,8 @@
 // Fills the memory of Metropolis chains at their start, and sets the learned factor on the step
 // size to 1.
 //
-//   cache[row] = (energy, 0, 0, 0, 0, 0), then the gradient      step_adaptation = (1, 0, 0, 0)
+//   cache[row] = (energy, 0, 0, 0, 0, 0, dead), then the gradient
+//   step_adaptation = (1, 0, 0, 0)
 //
 // energy : rows of one number, `energy_stride` elements apart, read
 // gradient : [rows, dims] read
@@ -38,15 +39,19 @@ fn begin_chains(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
         step_adaptation = StepAdaptation(1.0, 0.0, 0.0, 0.0);
     }
     let start = energy[row * params.energy_stride];
-    store_chain(row, Chain(start, 0.0, 0.0, 0.0, 0.0, 0.0));
+    var dead = !is_finite(start);
     for (var j = 0u; j < params.dims; j++) {
         let energy_gradient = gradient[row * params.dims + j];
         cache[chain_gradient_at(row, j)] = energy_gradient;
         if (!is_finite(energy_gradient)) {
             y[row * params.dims + j] = energy_gradient;
+            dead = true;
         }
+        // Networks may swallow that on the way to their energy.
+        dead = dead || !is_finite(y[row * params.dims + j]);
         if (!is_finite(start)) {
             y[row * params.dims + j] = start;
         }
     }
+    store_chain(row, Chain(start, 0.0, 0.0, 0.0, 0.0, 0.0, select(0.0, 1.0, dead)));
 }

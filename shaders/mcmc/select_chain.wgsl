@@ -5,9 +5,11 @@
 //
 // energy : [contexts * chains] with `energy_stride` elements per row, read
 // y : [contexts, chains, dims] read
+// lost : [contexts, chains] read, 1 where the position is not finite: networks may swallow that on
+// the way to their energy
 // best : [contexts, dims] written      best_energy : [contexts] written
-// A chain whose energy is not finite never wins; if none is finite, chain 0 comes back with energy
-// 3.4e38.
+// A chain whose energy or position is not finite never wins; where all are such, the coordinates of
+// best are NaN and its energy is 3.4e38.
 // Workgroup 64, 512 bytes. Grid (contexts folded over x and y). Chains strided by 64.
 //#include "lib/finite.wgsl"
 
@@ -23,8 +25,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> energy: array<f32>;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> best: array<f32>;
-@group(0) @binding(4) var<storage, read_write> best_energy: array<f32>;
+@group(0) @binding(3) var<storage, read> lost: array<f32>;
+@group(0) @binding(4) var<storage, read_write> best: array<f32>;
+@group(0) @binding(5) var<storage, read_write> best_energy: array<f32>;
 
 const TREE_LANES: u32 = 64u;
 const TREE_WIDTH: u32 = 64u;
@@ -59,7 +62,7 @@ fn select_chain(
         let k = 64u * round + lane;
         if (k < params.chains) {
             let value = energy[(first + k) * params.energy_stride];
-            if (is_finite(value) && value < lowest) {
+            if (is_finite(value) && value < lowest && lost[first + k] == 0.0) {
                 lowest = value;
                 index = k;
             }
@@ -71,7 +74,8 @@ fn select_chain(
     for (var round = 0u; round < copies; round++) {
         let j = 64u * round + lane;
         if (inside && j < params.dims) {
-            best[context * params.dims + j] = y[chosen + j];
+            let bits = select(NOT_A_NUMBER, bitcast<u32>(y[chosen + j]), winner.energy < WORST);
+            best[context * params.dims + j] = bitcast<f32>(bits);
         }
     }
     if (inside && lane == 0u) {

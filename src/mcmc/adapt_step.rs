@@ -12,11 +12,16 @@ const GAMMA: f64 = 0.05;
 const T0: f64 = 10.0;
 const KAPPA: f64 = 0.75;
 
+/// A factor down here is that of a warm-up that found no size small enough: the kernel bounds its
+/// logarithm by 23.
+pub(super) const SMALLEST_FACTOR: f32 = 3e-10;
+
 /// Records step `index` of `steps` of the dual averaging of the factor on all step sizes: the first
 /// trials are drawn to ten times the size that was given; after the last step the averaged factor
 /// holds. One dispatch.
 ///
-/// * `target_acceptance`: mean acceptance probability wanted, over all chains.
+/// * `target_acceptance`: mean acceptance probability wanted, over the chains that live: those
+///   that started where energy and gradient are finite.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] if the memory is not that of chains.

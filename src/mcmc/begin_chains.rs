@@ -25,6 +25,8 @@ shared_struct! {
         accepted: f32,
         /// Acceptance probability of the last trajectory.
         acceptance: f32,
+        /// 1 if the start, its energy or its gradient is not finite: the chain never moves.
+        dead: f32,
     }
 }
 
@@ -53,7 +55,7 @@ pub(super) fn shared_constants() -> Vec<SharedConstant> {
 /// What Metropolis chains remember between steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Per row a [`Chain`] and its gradient, `[rows, 6 + dims]`.
+    /// Per row a [`Chain`] and its gradient, `[rows, Chain::WORDS + dims]`.
     pub cache: Value,
     /// A [`StepAdaptation`].
     pub step_adaptation: Value,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::begin_chains::StepAdaptation;
 use super::chain_inputs::{ChainInputs, SampleTrace};
-use super::{Dynamics, keep_sample, select_chain};
+use super::{Dynamics, adapt_step, count_lost, keep_sample, select_chain};
 use crate::energy::Energy;
 use crate::error::counted;
 use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
@@ -84,11 +84,13 @@ pub struct ChainSampler {
     context: Option<Tensor>,
     start: Option<Tensor>,
     result: Tensor,
+    lost: Tensor,
     accepted: Option<Tensor>,
     step_adaptation: Option<Tensor>,
     run: RunState,
     knobs: [Knob; 2],
     dynamics: Dynamics,
+    chains: usize,
 }
 
 impl ChainSampler {
@@ -168,6 +170,7 @@ impl ChainSampler {
         let trace = record_room(&mut recording, options, dims)?;
         let inputs = ChainInputs { energy, context, y, stream: dynamics.stream(), trace };
         let outputs = dynamics.record(&mut recording, &inputs)?;
+        let lost = count_lost::record(&mut recording, y)?;
         let value = match (returns, trace) {
             (Return::Lowest, _) => {
                 let energies = energy.record_value(&mut recording, context, y)?;
@@ -178,6 +181,7 @@ impl ChainSampler {
         };
         RunState::record_advance(&mut recording)?;
         let result = recording.output(gpu, value, "result")?;
+        let lost = recording.output(gpu, lost, "lost")?;
         let mut output = |value: Option<Value>, name: &str| -> Result<Option<Tensor>> {
             value.map(|value| recording.output(gpu, value, name)).transpose()
         };
@@ -190,16 +194,19 @@ impl ChainSampler {
             context: context_tensor,
             start: start_tensor,
             result,
+            lost,
             accepted,
             step_adaptation,
             run,
             knobs: [outputs.step_scale, outputs.temperature],
             dynamics: dynamics.clone(),
+            chains,
         })
     }
 
-    /// The plan, to be encoded beside a host's own work. Slots: `result` and, where there are such,
-    /// `context`, `start`, `accepted` and `step_adaptation`.
+    /// The plan, to be encoded beside a host's own work. Slots: `result`, `lost` (the number of
+    /// chains that are not finite at the end, `[contexts]`) and, where there are such, `context`,
+    /// `start`, `accepted` and `step_adaptation`.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -242,14 +249,82 @@ impl ChainSampler {
     }
 
     /// Samples for the given contexts (none for an unconditional energy), from the proposal or the
-    /// starts given last, and waits for the result, in memory order.
+    /// starts given last, and waits for the result, in memory order. Chains that are lost, see
+    /// [`ChainSampler::lost_chains`], are NaN in it, and a warning says how many they are.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
+    /// [`Error::Shape`] if the contexts do not fit; [`Error::Chains`] if a context is left without
+    /// a living chain, or if no step was small enough for the warm-up; [`Error::Timeout`],
+    /// [`Error::DeviceLost`].
     pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
         write_contexts(&self.gpu, "sampler", self.context.as_ref(), context)?;
         self.plan.run(1)?;
-        self.gpu.read(&self.result)
+        let result = self.gpu.read(&self.result)?;
+        self.check_living()?;
+        self.check_step_size()?;
+        Ok(result)
+    }
+
+    /// Per context the chains of the last run that are lost: that started where the energy or its
+    /// gradient is not finite, or came to where it is not. Such a chain never moves again and is
+    /// NaN or infinite in the result. A blocking readback.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::DeviceLost`].
+    pub fn lost_chains(&self) -> Result<Vec<usize>> {
+        let counts: Vec<f32> = self.gpu.read(&self.lost)?;
+        Ok(counts.into_iter().map(|count| count as usize).collect())
+    }
+
+    fn check_living(&self) -> Result<()> {
+        let lost = self.lost_chains()?;
+        let sum: usize = lost.iter().sum();
+        if sum == 0 {
+            return Ok(());
+        }
+        let all = counted(lost.len() * self.chains, "chain");
+        if let Some(context) = lost.iter().position(|&count| count >= self.chains) {
+            let dead = lost.iter().filter(|&&count| count >= self.chains).count();
+            let problem = format!(
+                "{sum} of {all} are lost, and {dead} of {} without a living chain, the first is {context}",
+                counted(lost.len(), "context")
+            );
+            return Err(self.failure(problem, "start more chains where energy and gradient are finite"));
+        }
+        log::warn!(
+            "sampler on `{}`: {sum} of {all} are lost: energy or gradient is not finite where they started or \
+             came to; they are not finite in the result, and the others are not affected",
+            self.gpu.adapter_name()
+        );
+        Ok(())
+    }
+
+    fn check_step_size(&self) -> Result<()> {
+        if self.dynamics.warmup() == 0 {
+            return Ok(());
+        }
+        let Some(found) = self.step_adaptation()? else { return Ok(()) };
+        if found.factor > adapt_step::SMALLEST_FACTOR {
+            return Ok(());
+        }
+        let problem = format!(
+            "the warm-up cut the step size to {:.0e} of the one given and accepts {:.3} of the steps even so",
+            found.factor, found.acceptance
+        );
+        let hint = "check that the gradient is that of the energy, and start with a step size nearer to the \
+                    scale of the data";
+        Err(self.failure(problem, hint))
+    }
+
+    fn failure(&self, problem: String, hint: &str) -> Error {
+        let adapter = self.gpu.adapter_name().to_string();
+        Error::Chains { operation: "sampler".into(), adapter, problem, hint: hint.into() }
+    }
+
+    fn step_adaptation(&self) -> Result<Option<StepAdaptation>> {
+        let Some(step_adaptation) = &self.step_adaptation else { return Ok(None) };
+        let values: Vec<f32> = self.gpu.read(step_adaptation)?;
+        Ok(Some(bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values))))
     }
 
     /// As [`ChainSampler::sample`], from these starts, `[contexts, chains, dims]` in memory order.
@@ -290,11 +365,9 @@ impl ChainSampler {
     /// [`Error::Unsupported`] for dynamics that do not adapt, [`Error::Timeout`],
     /// [`Error::DeviceLost`].
     pub fn step_size(&self) -> Result<f64> {
-        let (Some(step_adaptation), Some(first)) = (&self.step_adaptation, self.dynamics.first_size()) else {
+        let (Some(found), Some(first)) = (self.step_adaptation()?, self.dynamics.first_size()) else {
             return Err(no_rejections("step size"));
         };
-        let values: Vec<f32> = self.gpu.read(step_adaptation)?;
-        let found: StepAdaptation = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values));
         Ok(first * f64::from(found.factor))
     }
 }

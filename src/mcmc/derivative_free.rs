@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::chain_inputs::{ChainInputs, ChainOutputs};
 use super::resample;
 use super::resample::Round;
-use super::{cumulative_weights, keep_sample};
+use super::{cumulative_weights, keep_sample, mark_lost};
 use crate::gpu::{DType, Recording};
 use crate::math::{Bounds, clip_chains};
 use crate::{Error, Result};
@@ -47,7 +47,7 @@ impl DerivativeFreeOptimizer {
     /// starts are clipped to the box.
     ///
     /// * streams `<stream>/pick` and `<stream>/noise`; the knob `step_scale` multiplies the noise.
-    /// * per round: the energy's value and two dispatches.
+    /// * per round: the energy's value and three dispatches.
     ///
     /// # Errors
     /// [`Error::Argument`] for no rounds or bad noise, [`Error::Shape`] if dimensions disagree.
@@ -73,7 +73,10 @@ impl DerivativeFreeOptimizer {
         for index in 0..self.steps {
             let [from, to] = places;
             let energy = inputs.energy.record_value(recording, inputs.context, from)?;
-            let cumulative = cumulative_weights::record(recording, energy, temperature, [contexts, samples])?;
+            let lost = mark_lost::record(recording, from)?;
+            let weights = (energy, lost);
+            let cumulative =
+                cumulative_weights::record(recording, weights, temperature, [contexts, samples])?;
             let noise = self.noise * self.shrink.powi(index as i32);
             let round = Round { picks, stream, inner: index as u32, noise };
             resample::record(recording, &round, step_scale, &self.bounds, cumulative, (from, to))?;

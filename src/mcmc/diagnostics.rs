@@ -4,28 +4,59 @@
 //! "Rank-normalization, folding, and localization" (arXiv 1903.08008), equations 1 to 4 and 8 to
 //! 13, WITHOUT rank normalization and folding: for quantities with finite variance. In f64 on the
 //! host.
+//!
+//! A chain that stands still while others move is a failure, whatever the formulas say of it: its
+//! own variance of 0 would pass for a chain that has mixed.
 
 use crate::{Error, Result};
 
 /// Fewest draws per chain: two per half.
 const FEWEST: usize = 4;
 
-/// Mean, spread and diagnostics of one quantity over all chains.
+/// Mean, spread and diagnostics of one quantity over all chains that are finite throughout.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Mean over all draws.
     pub mean: f64,
     /// Standard deviation over all draws.
     pub std: f64,
-    /// [`split_r_hat`].
-    pub r_hat: f64,
-    /// [`effective_sample_size`].
-    pub ess: f64,
+    /// [`split_r_hat`]; nothing for a quantity that never varies, or whose halves have no variance.
+    pub r_hat: Option<f64>,
+    /// [`effective_sample_size`], of the chains that move; nothing where `r_hat` is.
+    pub ess: Option<f64>,
+}
+
+/// What a trace says of one context's chains.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TraceSummary {
+    /// By dimension, over the chains that are not lost.
+    pub dims: Vec<Summary>,
+    /// Chains with a draw that is not finite; they are in no number.
+    pub lost: Vec<usize>,
+    /// Chains that stand still in every dimension; `r_hat` is infinite if another one moves.
+    pub frozen: Vec<usize>,
+}
+
+impl TraceSummary {
+    /// Dimensions in which no chain moves.
+    pub fn constant(&self) -> Vec<usize> {
+        (0..self.dims.len()).filter(|&j| self.dims[j].std == 0.0).collect()
+    }
+
+    /// Whether every dimension that varies has an R-hat of at most `r_hat`, 1.01 by custom, and no
+    /// chain is lost or frozen.
+    pub fn has_mixed(&self, r_hat: f64) -> bool {
+        let mixed =
+            |summary: &Summary| summary.std == 0.0 || summary.r_hat.is_some_and(|found| found <= r_hat);
+        self.lost.is_empty() && self.frozen.is_empty() && self.dims.iter().all(mixed)
+    }
 }
 
 /// Potential scale reduction of the halves of the chains: near 1 where all halves have one
-/// distribution; above about 1.01 they have not. Infinite where every half stands still, each at
-/// another place.
+/// distribution; above about 1.01 they have not. Infinite where a chain stands still while others
+/// move, or where every half stands still, each at another place.
 ///
 /// `sqrt(((n - 1) / n W + B / n) / W)`, `B / n` the variance of the means of the halves, `W` the
 /// mean of their variances, `n` draws per half (of an odd number of draws the middle one is left
@@ -38,7 +69,10 @@ pub struct Summary {
 /// are not finite or all equal.
 pub fn split_r_hat<C: AsRef<[f64]>>(chains: &[C]) -> Result<f64> {
     let halves = Halves::of("split R-hat", chains)?;
-    Ok((halves.marginal / halves.within).sqrt())
+    match standing(chains).next() {
+        Some(_) => Ok(f64::INFINITY),
+        None => Ok((halves.marginal / halves.within).sqrt()),
+    }
 }
 
 /// How many independent draws give the mean of the quantity as exactly as these chains do.
@@ -51,9 +85,17 @@ pub fn split_r_hat<C: AsRef<[f64]>>(chains: &[C]) -> Result<f64> {
 /// * `chains`: `[chains][draws]` of one quantity. Cost: draws times the lags that are summed.
 ///
 /// # Errors
-/// As [`split_r_hat`].
+/// As [`split_r_hat`], and [`Error::Argument`] if a chain stands still while others move.
 pub fn effective_sample_size<C: AsRef<[f64]>>(chains: &[C]) -> Result<f64> {
     let halves = Halves::of("effective sample size", chains)?;
+    let still = standing(chains).count();
+    if let Some(first) = standing(chains).next()
+        && still < chains.len()
+    {
+        let problem =
+            format!("stand still: {still} of {}, the first is {first}; leave them out", chains.len());
+        return Err(Error::argument("effective sample size", "the chains", problem));
+    }
     let (count, draws) = (halves.chains.len() as f64, halves.chains[0].len());
     let mut sum = 0.0;
     let mut least = f64::INFINITY;
@@ -73,14 +115,15 @@ pub fn effective_sample_size<C: AsRef<[f64]>>(chains: &[C]) -> Result<f64> {
     Ok(total / tau)
 }
 
-/// Diagnostics of every dimension of one context's chains, from the trace of a sampler.
+/// Diagnostics of every dimension of one context's chains, from the trace of a sampler. Chains that
+/// are not finite are left out and named, and so are those that stand still.
 ///
 /// * `trace`: `[kept, contexts, chains, dims]` in memory order, as `shape` says.
 ///
 /// # Errors
 /// [`Error::Shape`] if the trace has not that many numbers, [`Error::Argument`] if there is no such
-/// context, and as [`split_r_hat`] per dimension.
-pub fn summarize(trace: &[f32], shape: [usize; 4], context: usize) -> Result<Vec<Summary>> {
+/// context, fewer than 4 draws are kept, or no chain is finite throughout.
+pub fn summarize(trace: &[f32], shape: [usize; 4], context: usize) -> Result<TraceSummary> {
     let [kept, contexts, chains, dims] = shape;
     let wanted = shape.iter().fold(1usize, |product, &size| product.saturating_mul(size));
     if trace.len() != wanted {
@@ -98,16 +141,44 @@ pub fn summarize(trace: &[f32], shape: [usize; 4], context: usize) -> Result<Vec
         let problem = format!("is {context}; there are {contexts}");
         return Err(Error::argument("trace summary", "the context", problem));
     }
-    let of_dimension = |j: usize| {
-        let draw =
-            |chain: usize, t: usize| f64::from(trace[((t * contexts + context) * chains + chain) * dims + j]);
-        let series: Vec<Vec<f64>> =
-            (0..chains).map(|chain| (0..kept).map(|t| draw(chain, t)).collect()).collect();
-        let (r_hat, ess) = (split_r_hat(&series)?, effective_sample_size(&series)?);
-        let (mean, variance) = moments(&series.concat());
-        Ok(Summary { mean, std: variance.sqrt(), r_hat, ess })
+    if kept < FEWEST {
+        let problem = format!("keeps {kept} draws of each chain; at least {FEWEST} are needed");
+        return Err(Error::argument("trace summary", "the trace", problem));
+    }
+    let draw = |chain: usize, t: usize, j: usize| {
+        f64::from(trace[((t * contexts + context) * chains + chain) * dims + j])
     };
-    (0..dims).map(of_dimension).collect()
+    let series = |chain: usize, j: usize| (0..kept).map(move |t| draw(chain, t, j));
+    let is_finite = |&chain: &usize| (0..dims).all(|j| series(chain, j).all(f64::is_finite));
+    let (living, lost): (Vec<usize>, Vec<usize>) = (0..chains).partition(is_finite);
+    if living.is_empty() {
+        let problem = format!("has no chain that is finite throughout, of {chains}");
+        return Err(Error::argument("trace summary", "the context", problem));
+    }
+    let of_dimension = |j: usize| {
+        let all: Vec<Vec<f64>> = living.iter().map(|&chain| series(chain, j).collect()).collect();
+        let moving: Vec<&Vec<f64>> = all.iter().filter(|chain| !stands_still(chain)).collect();
+        let (mean, variance) = moments(&all.concat());
+        let summary = Summary { mean, std: variance.sqrt(), r_hat: None, ess: None };
+        match moving.is_empty() && variance == 0.0 {
+            true => summary,
+            false => {
+                Summary { r_hat: split_r_hat(&all).ok(), ess: effective_sample_size(&moving).ok(), ..summary }
+            }
+        }
+    };
+    let still = |&chain: &usize| (0..dims).all(|j| series(chain, j).all(|y| y == draw(chain, 0, j)));
+    let frozen = living.iter().copied().filter(still).collect();
+    Ok(TraceSummary { dims: (0..dims).map(of_dimension).collect(), lost, frozen })
+}
+
+fn stands_still(chain: &[f64]) -> bool {
+    chain.iter().all(|draw| *draw == chain[0])
+}
+
+/// The chains that stand still.
+fn standing<C: AsRef<[f64]>>(chains: &[C]) -> impl Iterator<Item = usize> {
+    chains.iter().enumerate().filter(|(_, chain)| stands_still(chain.as_ref())).map(|(at, _)| at)
 }
 
 /// Mean and unbiased variance.

@@ -39,6 +39,15 @@ impl Dynamics {
         }
     }
 
+    /// Steps before those that learn the step size.
+    pub fn warmup(&self) -> usize {
+        match self {
+            Self::Mala(mala) => mala.warmup,
+            Self::Hamiltonian(hamiltonian) => hamiltonian.warmup,
+            Self::Langevin(_) | Self::DerivativeFreeOptimizer(_) => 0,
+        }
+    }
+
     /// Records the chains, starting from and ending in `inputs.y`.
     ///
     /// # Errors

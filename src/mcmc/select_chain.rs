@@ -1,6 +1,7 @@
 //! Choosing the chain of lowest energy (`shaders/mcmc/select_chain.wgsl`).
 
 use super::begin_chains::energy_stride;
+use super::mark_lost;
 use crate::gpu::{DType, KernelSource, Recording, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -16,10 +17,11 @@ pub struct Best {
     pub energy: Value,
 }
 
-/// Records choosing, per context, the chain with the lowest energy (the first on ties).
+/// Records choosing, per context, the chain with the lowest energy (the first on ties) among those
+/// whose energy and position are finite. Where there is none, the coordinates of the best are NaN.
 ///
 /// * `energy`: `contexts * chains` numbers, in rows of one or flat; `y`:
-///   `[contexts, chains, dims]`. One dispatch.
+///   `[contexts, chains, dims]`. Two dispatches.
 ///
 /// # Errors
 /// [`Error::Shape`] if shapes do not fit.
@@ -33,12 +35,14 @@ pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best
         return Err(Error::argument("select chain", "the chains", "are none; give at least one per context"));
     }
     let energy_stride = energy_stride(recording, energy, contexts * chains)?;
+    let lost = mark_lost::record(recording, y)?;
     let best = recording.scratch("best", DType::F32, [contexts, dims]);
     let best_energy = recording.scratch("best energy", DType::F32, [contexts]);
     recording
         .dispatch(&KERNEL, "select chain")
         .bind("energy", energy)
         .bind("y", y)
+        .bind("lost", lost)
         .bind("best", best)
         .bind("best_energy", best_energy)
         .set("contexts", contexts as u32)

@@ -13,7 +13,8 @@ use gibbs::mcmc::metropolis::{Count, Decision};
 use gibbs::mcmc::resample::Round;
 use gibbs::mcmc::{
     ChainInputs, DerivativeFreeOptimizer, Hamiltonian, Mala, SampleTrace, StepSchedule, adapt_step,
-    begin_chains, begin_leapfrog, cumulative_weights, keep_sample, leapfrog, metropolis, resample,
+    begin_chains, begin_leapfrog, count_lost, cumulative_weights, keep_sample, leapfrog, mark_lost,
+    metropolis, resample,
 };
 use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
 use gibbs_reference::mcmc as reference;
@@ -32,6 +33,8 @@ every_adapter!(
     trajectories_that_fail_are_rejected,
     the_memory_of_chains_begins_with_their_start,
     the_step_size_is_learned_as_in_the_reference,
+    dead_chains_do_not_shrink_the_step,
+    lost_chains_are_marked_and_counted,
     chains_are_clipped_and_columns_kept,
     running_sums_equal_the_reference,
     samples_are_drawn_as_in_the_reference,
@@ -124,8 +127,15 @@ fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
             let mut case = Case::new(adapter, format!("begin_leapfrog {shape:?}, {size_of:?}"));
             case.run_state(SEED, STEP);
             let adaptation = StepAdaptation { factor, log_mean: 9.0, deficit: 9.0, acceptance: 9.0 };
-            let before =
-                Chain { energy: 4.5, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 3.0, acceptance: 0.25 };
+            let before = Chain {
+                energy: 4.5,
+                kinetic: 9.0,
+                step: 9.0,
+                outside: 9.0,
+                accepted: 3.0,
+                acceptance: 0.25,
+                dead: 0.0,
+            };
             let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
             let memory = Memory {
                 cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
@@ -204,8 +214,15 @@ fn inner_leapfrog_steps_equal_the_reference(adapter: &Adapter) {
         let (_, low, high) = bounds(dims);
         let eps = 0.3f32;
         let mut case = Case::new(adapter, format!("leapfrog {shape:?}"));
-        let before =
-            Chain { energy: 4.5, kinetic: 2.5, step: eps, outside: 9.0, accepted: 3.0, acceptance: 0.25 };
+        let before = Chain {
+            energy: 4.5,
+            kinetic: 2.5,
+            step: eps,
+            outside: 9.0,
+            accepted: 3.0,
+            acceptance: 0.25,
+            dead: 0.0,
+        };
         let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
         let memory = Memory {
             cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
@@ -262,6 +279,7 @@ impl Ends {
                 outside,
                 accepted: 3.0,
                 acceptance: 9.0,
+                dead: 0.0,
             };
             [numbers(&chain), &old[row * dims..(row + 1) * dims]].concat()
         });
@@ -409,20 +427,22 @@ fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
         case.output("step_adaptation", memory.step_adaptation);
         case.expect_kernels(&["begin_chains"]);
         let results = case.run();
-        let expected = reference::begin_chains(&wide(&energies), &wide(&slopes));
+        let expected = reference::begin_chains(&wide(&energies), &wide(&slopes), &wide(&y));
         results.expect("cache", &results.get("cache"), &expected, |_: usize| 0.0);
         assert_eq!(results.get::<f32>("step_adaptation"), numbers(&at_start()));
         assert_eq!(results.get::<f32>("y"), y);
     }
     // What is not finite about a start shows in it.
     let mut case = Case::new(adapter, "begin with faults");
-    let energy = case.input("energy", [3, 1], &[1.0, f32::NAN, 2.0]);
-    let gradient = case.input("gradient", [1, 3, 2], &[0.1, 0.2, 0.3, 0.4, f32::INFINITY, 0.6]);
-    let value = case.input("y", [1, 3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let energy = case.input("energy", [4, 1], &[1.0, f32::NAN, 2.0, 3.0]);
+    let gradient = case.input("gradient", [1, 4, 2], &[0.1, 0.2, 0.3, 0.4, f32::INFINITY, 0.6, 0.7, 0.8]);
+    let value = case.input("y", [1, 4, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, f32::NAN]);
     let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
     case.output("cache", memory.cache);
-    let y: Vec<f32> = case.run().get("y");
+    let results = case.run();
+    let y: Vec<f32> = results.get("y");
     assert_eq!((y[0], y[1], y[5]), (1.0, 2.0, 6.0), "{}", adapter.name);
+    assert_eq!(column(&results, 2, |chain| chain.dead), [0.0, 1.0, 1.0, 1.0], "{}", adapter.name);
     assert!([y[2], y[3], y[4]].iter().all(|v| !v.is_finite()), "{}: {y:?}", adapter.name);
 }
 
@@ -432,11 +452,7 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
         let mut case = Case::new(adapter, format!("adapt {rows} rows, {steps} steps"));
         let rows_of_memory: Vec<f32> = chances
             .iter()
-            .flat_map(|&acceptance| {
-                let chain =
-                    Chain { energy: 9.0, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 9.0, acceptance };
-                [numbers(&chain).to_vec(), vec![7.0; dims]].concat()
-            })
+            .flat_map(|&acceptance| [numbers(&chain_of(acceptance, 0.0)).to_vec(), vec![7.0; dims]].concat())
             .collect();
         let memory = Memory {
             cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
@@ -458,6 +474,69 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
         // factor.
         let bound = [1e-4 * step_adaptation.factor, 3e-5, 1e-6, 1e-6];
         results.expect("step_adaptation", &results.get("step_adaptation"), &expected, &bound[..]);
+    }
+}
+
+fn chain_of(acceptance: f32, dead: f32) -> Chain {
+    Chain { energy: 9.0, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 9.0, acceptance, dead }
+}
+
+fn dead_chains_do_not_shrink_the_step(adapter: &Adapter) {
+    for (rows, every) in [(1, 1), (7, 2), (257, 3), (1000, 1)] {
+        let chances: Vec<f32> = data(47, rows).iter().map(|v| v.abs()).collect();
+        let dead = |row: usize| row.is_multiple_of(every);
+        let chains: Vec<f32> = (0..rows)
+            .flat_map(|row| match dead(row) {
+                true => numbers(&chain_of(0.0, 1.0)).to_vec(),
+                false => numbers(&chain_of(chances[row], 0.0)).to_vec(),
+            })
+            .collect();
+        let mut case = Case::new(adapter, format!("adapt, every {every} of {rows} dead"));
+        let memory = Memory {
+            cache: case.input("cache", [rows, Chain::WORDS], &chains),
+            step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&at_start())),
+        };
+        for index in 0..3 {
+            adapt_step::record(&mut case.recording, &memory, 0.6, (index, 3)).unwrap();
+        }
+        let results = case.run();
+        let living: Vec<f64> =
+            (0..rows).filter(|&row| !dead(row)).map(|row| f64::from(chances[row])).collect();
+        // Without a living chain the acceptance is taken for the one wanted.
+        let acceptance = match living.len() {
+            0 => 0.6,
+            count => living.iter().sum::<f64>() / count as f64,
+        };
+        let mut step_adaptation = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
+        for t in 1..=3 {
+            step_adaptation = reference::adapt_step(step_adaptation, acceptance, 0.6, t, 3);
+        }
+        let expected =
+            [step_adaptation.factor, step_adaptation.log_mean, step_adaptation.deficit, acceptance];
+        let bound = [1e-4 * step_adaptation.factor, 3e-5, 1e-6, 1e-6];
+        results.expect("step_adaptation", &results.get("step_adaptation"), &expected, &bound[..]);
+    }
+}
+
+fn lost_chains_are_marked_and_counted(adapter: &Adapter) {
+    for (index, shape) in SHAPES.into_iter().enumerate() {
+        let [contexts, chains, dims] = shape;
+        let mut y = data(48, contexts * chains * dims);
+        for at in (0..y.len()).filter(|at| at % (5 + dims) == index) {
+            y[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 3];
+        }
+        let mut case = Case::new(adapter, format!("lost {shape:?}"));
+        let value = case.input("y", shape, &y);
+        let marks = mark_lost::record(&mut case.recording, value).unwrap();
+        let counts = count_lost::record(&mut case.recording, value).unwrap();
+        case.output("marks", marks);
+        case.output("counts", counts);
+        case.expect_kernels(&["mark_lost", "mark_lost", "count_lost"]);
+        let results = case.run();
+        let expected = reference::mark_lost(&wide(&y), dims);
+        results.expect("marks", &results.get("marks"), &expected, |_: usize| 0.0);
+        let expected = reference::count_lost(&expected, chains);
+        results.expect("counts", &results.get("counts"), &expected, |_: usize| 0.0);
     }
 }
 
@@ -507,8 +586,9 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
                 _ => case.packed("energy", contexts * samples, 1, &energies),
             };
             let knob = case.recording.knob("temperature", 1.0);
-            let sums =
-                cumulative_weights::record(&mut case.recording, energy, knob, [contexts, samples]).unwrap();
+            let lost = case.input("lost", [contexts, samples], &vec![0.0; contexts * samples]);
+            let shape = [contexts, samples];
+            let sums = cumulative_weights::record(&mut case.recording, (energy, lost), knob, shape).unwrap();
             case.knob(knob, 1.5);
             case.output("sums", sums);
             case.expect_kernels(&["cumulative_weights"]);
@@ -524,7 +604,7 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
             }
         }
     }
-    // Energies that are not finite weigh nothing, to the bit.
+    // Energies that are not finite weigh nothing, to the bit, and neither do lost samples.
     let mut energies = data(62, 700);
     let mut masked = wide(&energies);
     for at in (0..700).filter(|at| at % 3 == 1 || (300..420).contains(at)) {
@@ -534,7 +614,12 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
     let mut case = Case::new(adapter, "cumulative_weights with faults");
     let energy = case.input("energy", [700, 1], &energies);
     let knob = case.recording.knob("temperature", 1.0);
-    let sums = cumulative_weights::record(&mut case.recording, energy, knob, [1, 700]).unwrap();
+    let mut lost = vec![0.0; 700];
+    for at in (0..700).filter(|at| at % 7 == 3 || (500..530).contains(at)) {
+        (lost[at], masked[at]) = (1.0, f64::INFINITY);
+    }
+    let lost = case.input("lost", [1, 700], &lost);
+    let sums = cumulative_weights::record(&mut case.recording, (energy, lost), knob, [1, 700]).unwrap();
     case.knob(knob, 1.0);
     case.output("sums", sums);
     let results = case.run();
@@ -607,18 +692,21 @@ fn close_to_a_border(sums: &[f32], samples: usize, row: usize, u: f64) -> bool {
 fn a_context_without_a_finite_energy_shows(adapter: &Adapter) {
     let mut case = Case::new(adapter, "resample without weights");
     case.run_state(SEED, STEP);
-    let energy = case.input("energy", [6, 1], &[f32::NAN, f32::INFINITY, f32::NAN, 1.0, f32::NAN, 500.0]);
-    let y = case.input("y", [2, 3, 1], &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]);
-    let out = case.poisoned("out", DType::F32, [2, 3, 1]);
+    let energies = [f32::NAN, f32::INFINITY, f32::NAN, 1.0, f32::NAN, 500.0, 0.0, 1.0, 2.0];
+    let energy = case.input("energy", [9, 1], &energies);
+    let lost = case.input("lost", [3, 3], &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    let y = case.input("y", [3, 3, 1], &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
+    let out = case.poisoned("out", DType::F32, [3, 3, 1]);
     let recording = &mut case.recording;
     let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
-    let sums = cumulative_weights::record(recording, energy, knobs[1], [2, 3]).unwrap();
+    let sums = cumulative_weights::record(recording, (energy, lost), knobs[1], [3, 3]).unwrap();
     let round = Round { picks: 1, stream: 2, inner: 0, noise: 0.0 };
     let bounds = Bounds::new(&[0.0], &[1.0]).unwrap();
     resample::record(recording, &round, knobs[0], &bounds, sums, (y, out)).unwrap();
     let out: Vec<f32> = case.run().get("out");
     assert!(out[..3].iter().all(|v| !v.is_finite()), "{}: {out:?}", adapter.name);
-    assert_eq!(out[3..], [0.4; 3], "{}", adapter.name);
+    assert_eq!(out[3..6], [0.4; 3], "{}", adapter.name);
+    assert!(out[6..].iter().all(|v| !v.is_finite()), "{}: {out:?}", adapter.name);
 }
 
 /// An energy whose values and gradients are given tensors, wherever it is asked: chains meet known
@@ -814,7 +902,7 @@ fn rounds_of_resampling_end_where_the_chains_are(adapter: &Adapter) {
         case.knob(walked.step_scale, 1.0);
         case.knob(walked.temperature, 1.0);
         let mut stems = vec!["clip_chains"];
-        stems.extend(["cumulative_weights", "resample"].repeat(steps));
+        stems.extend(["mark_lost", "cumulative_weights", "resample"].repeat(steps));
         if steps % 2 == 1 {
             stems.push("keep_sample");
         }

@@ -132,7 +132,7 @@ fn the_lowest_chain_is_chosen_and_the_first_on_ties(adapter: &Adapter) {
                 let best = select_chain::record(&mut case.recording, energy, value).unwrap();
                 case.output("best", best.y);
                 case.output("best energy", best.energy);
-                case.expect_kernels(&["select_chain"]);
+                case.expect_kernels(&["mark_lost", "select_chain"]);
                 let results = case.run();
                 let expected = reference_select(&wide(&y), &wide(energies), chains, dims);
                 results.expect("y", &results.get("best"), &expected.y, |_: usize| 0.0);
@@ -143,19 +143,25 @@ fn the_lowest_chain_is_chosen_and_the_first_on_ties(adapter: &Adapter) {
 }
 
 fn faults_do_not_look_like_samples(adapter: &Adapter) {
-    // Chain 0 is not finite: the lowest of the others wins. No finite chain: chain 0, with an
-    // energy that shows it.
-    let energies = [f32::NAN, 2.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN];
-    let y = data(63, 8);
+    // Energies that are not finite never win, nor do positions with an energy that does not show
+    // it. No sound chain: NaN.
+    let energies = [f32::NAN, 2.0, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::NAN, 0.5, f32::NAN];
+    let energies = [&energies[..], &[0.1, 0.2, 0.3, 0.4]].concat();
+    let mut y = data(63, 12);
+    (y[6], y[8], y[10]) = (f32::NAN, f32::INFINITY, f32::NAN);
     let mut case = Case::new(adapter, "select among faults");
-    let energy = case.input("energy", [8, 1], &energies);
-    let value = case.input("y", [2, 4, 1], &y);
+    let energy = case.input("energy", [12, 1], &energies);
+    let value = case.input("y", [3, 4, 1], &y);
     let best = select_chain::record(&mut case.recording, energy, value).unwrap();
     case.output("best", best.y);
     case.output("best energy", best.energy);
     let results = case.run();
-    assert_eq!(results.get::<f32>("best"), [y[3], y[4]], "{}", adapter.name);
-    assert_eq!(results.get::<f32>("best energy"), [1.0, 3.4e38], "{}", adapter.name);
+    let best: Vec<f32> = results.get("best");
+    assert!(best[1].is_nan(), "{}: {best:?}", adapter.name);
+    assert_eq!([best[0], best[2]], [y[3], y[9]], "{}", adapter.name);
+    assert_eq!(results.get::<f32>("best energy"), [1.0, 3.4e38, 0.2], "{}", adapter.name);
+    let expected = reference_select(&wide(&y), &wide(&energies), 4, 1);
+    assert!(expected.chain == [3, 0, 1] && expected.y[1].is_nan(), "{expected:?}");
 
     // A gradient that is not finite is not clamped into the box.
     let shape = [1, 2, 2];

@@ -198,8 +198,19 @@ fn a_start_without_a_finite_energy_comes_back_as_such() {
         let mut sampler = ChainSampler::from_points(gpu, &flat, &options).unwrap();
         for fault in [f32::NAN, f32::INFINITY] {
             starts.fill(fault);
-            let ends = sampler.sample_from(&[], &starts).unwrap();
-            assert!(ends.iter().all(|y| !y.is_finite()), "{dynamics:?}: {ends:?}");
+            starts[..DIMS].fill(0.25);
+            starts[7 * DIMS..8 * DIMS].fill(0.25);
+            // The optimizer draws the living again in place of the others.
+            let again = matches!(dynamics, Dynamics::DerivativeFreeOptimizer(_));
+            let lost = if again { "7 of 21 chains" } else { "19 of 21 chains" };
+            expect(sampler.sample_from(&[], &starts), &[lost, "1 of 3 contexts", "first is 2"]);
+            let ends: Vec<f32> = gpu.read(sampler.result()).unwrap();
+            assert!(ends[..DIMS].iter().all(|y| y.is_finite()), "{dynamics:?}: {ends:?}");
+            for context in ends[..14 * DIMS].chunks_exact(7 * DIMS) {
+                let others = &context[DIMS..];
+                assert!(others.iter().all(|y| y.is_finite() == again), "{dynamics:?}: {ends:?}");
+            }
+            assert!(ends[14 * DIMS..].iter().all(|y| !y.is_finite()), "{dynamics:?}: {ends:?}");
         }
     }
 }
@@ -319,9 +330,11 @@ fn long_chains_of_a_network_mix() {
     let trace = sampler.sample(&[]).unwrap();
     let mean = sampler.acceptance().unwrap().iter().sum::<f32>() / 8.0;
     assert!((0.4..0.8).contains(&mean), "{mean}");
-    for summary in diagnostics::summarize(&trace, shape, 0).unwrap() {
-        eprintln!("{summary:?}");
-        assert!(summary.r_hat < 1.1 && summary.ess > 80.0 && summary.std > 0.1, "{summary:?}");
+    let summary = diagnostics::summarize(&trace, shape, 0).unwrap();
+    eprintln!("{summary:?}");
+    assert!(summary.has_mixed(1.1), "{summary:?}");
+    for of_dimension in &summary.dims {
+        assert!(of_dimension.ess.is_some_and(|ess| ess > 80.0) && of_dimension.std > 0.1, "{summary:?}");
     }
 }
 
@@ -365,8 +378,8 @@ fn bad_dynamics_are_named() {
     let mut recording = Recording::new("run");
     let many = recording.slot("energy", DType::F32, [cumulative_weights::MAX_SAMPLES + 1, 1]).unwrap();
     let knob = recording.knob("temperature", 1.0);
-    let drawn =
-        cumulative_weights::record(&mut recording, many, knob, [1, cumulative_weights::MAX_SAMPLES + 1]);
+    let shape = [1, cumulative_weights::MAX_SAMPLES + 1];
+    let drawn = cumulative_weights::record(&mut recording, (many, many), knob, shape);
     expect(drawn, &["cumulative weights", "samples", "1048577", "1048576"]);
     let lonely = options(good, Return::All).with_context_width(0);
     expect(ChainSampler::new(gpu, &energy, &square(), &lonely), &["energy", "context", "missing"]);

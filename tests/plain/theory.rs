@@ -6,3 +6,4 @@ mod chains;
 mod networks;
 mod one_dimension;
 mod ranking;
+mod walls;

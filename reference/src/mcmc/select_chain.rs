@@ -1,5 +1,7 @@
 //! Best of several chains per context (`shaders/mcmc/select_chain.wgsl`).
 
+use std::cmp::Ordering;
+
 /// Result of [`select_chain`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectChain {
@@ -11,7 +13,8 @@ pub struct SelectChain {
     pub energy: Vec<f64>,
 }
 
-/// Per context the chain with the lowest energy, the first on ties.
+/// Per context the chain with the lowest energy, the first on ties, among those whose energy and
+/// position are finite; where there is none, chain 0 at NaN with the energy 3.4e38.
 ///
 /// * `y`: `[contexts, chains, dims]`, `energy`: `[contexts, chains]`.
 pub fn select_chain(y: &[f64], energy: &[f64], chains: usize, dims: usize) -> SelectChain {
@@ -19,16 +22,17 @@ pub fn select_chain(y: &[f64], energy: &[f64], chains: usize, dims: usize) -> Se
     assert_eq!(y.len(), energy.len() * dims, "`y` is [contexts, chains, dims]");
     let mut result = SelectChain { chain: vec![], y: vec![], energy: vec![] };
     for (b, row) in energy.chunks_exact(chains).enumerate() {
-        let mut best = 0;
-        for k in 1..chains {
-            if row[k] < row[best] {
-                best = k;
-            }
+        let point = |k: usize| &y[(b * chains + k) * dims..][..dims];
+        let sound = |k: &usize| row[*k].is_finite() && point(*k).iter().all(|v| v.is_finite());
+        let best = (0..chains)
+            .filter(sound)
+            .min_by(|&k, &other| row[k].partial_cmp(&row[other]).unwrap_or(Ordering::Equal));
+        result.chain.push(best.unwrap_or(0));
+        match best {
+            Some(k) => result.y.extend_from_slice(point(k)),
+            None => result.y.extend(vec![f64::NAN; dims]),
         }
-        let at = b * chains + best;
-        result.chain.push(best);
-        result.y.extend_from_slice(&y[at * dims..(at + 1) * dims]);
-        result.energy.push(row[best]);
+        result.energy.push(best.map_or(3.4e38, |k| row[k]));
     }
     result
 }

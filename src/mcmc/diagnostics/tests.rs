@@ -84,14 +84,62 @@ fn a_trace_is_taken_apart_by_context_chain_and_dimension() {
     let place = |at: usize| series[at % (contexts * chains * dims)][at / (contexts * chains * dims)];
     let trace: Vec<f32> = (0..kept * contexts * chains * dims).map(|at| place(at) as f32).collect();
     let found = summarize(&trace, [kept, contexts, chains, dims], 1).unwrap();
-    assert_eq!(found.len(), dims);
-    for (j, summary) in found.iter().enumerate() {
+    assert_eq!(found.dims.len(), dims);
+    assert!(found.has_mixed(1.01) && found.lost.is_empty() && found.frozen.is_empty());
+    for (j, summary) in found.dims.iter().enumerate() {
         let own = [series[chains * dims + j].clone(), series[(chains + 1) * dims + j].clone()];
-        assert!((summary.ess / effective_sample_size(&own).unwrap() - 1.0).abs() < 1e-3);
-        assert!((summary.r_hat - split_r_hat(&own).unwrap()).abs() < 1e-5);
+        assert!((summary.ess.unwrap() / effective_sample_size(&own).unwrap() - 1.0).abs() < 1e-3);
+        assert!((summary.r_hat.unwrap() - split_r_hat(&own).unwrap()).abs() < 1e-5);
         let (mean, variance) = moments(&own.concat());
         assert!((summary.mean - mean).abs() < 1e-5 && (summary.std - variance.sqrt()).abs() < 1e-5);
     }
     assert!(summarize(&trace[1..], [kept, contexts, chains, dims], 1).is_err());
     assert!(summarize(&trace, [kept, contexts, chains, dims], 3).is_err());
+}
+
+/// A trace of one context from `[chains][dims]` series.
+fn trace_of(series: &[Vec<Vec<f64>>]) -> (Vec<f32>, [usize; 4]) {
+    let (chains, dims, kept) = (series.len(), series[0].len(), series[0][0].len());
+    let trace = (0..kept)
+        .flat_map(|t| series.iter().flat_map(move |chain| chain.iter().map(move |values| values[t] as f32)))
+        .collect();
+    (trace, [kept, 1, chains, dims])
+}
+
+#[test]
+fn a_constant_dimension_and_a_lost_chain_are_named_beside_the_others_numbers() {
+    let moving = autoregressive(0.2, 3, 1000, 11);
+    let still = vec![2.5; 1000];
+    let mut lost = moving[2].clone();
+    lost[999] = f64::NAN;
+    let series = [vec![moving[0].clone(), still.clone()], vec![moving[1].clone(), still.clone()]];
+    let (trace, shape) = trace_of(&[series[0].clone(), vec![lost, still.clone()], series[1].clone()]);
+    let found = summarize(&trace, shape, 0).unwrap();
+    assert_eq!((found.lost.clone(), found.constant()), (vec![1], vec![1]));
+    assert!(found.frozen.is_empty() && !found.has_mixed(1.01));
+    assert_eq!((found.dims[1].mean, found.dims[1].r_hat, found.dims[1].ess), (2.5, None, None));
+    let (trace, shape) = trace_of(&series);
+    let alone = summarize(&trace, shape, 0).unwrap();
+    assert_eq!(found.dims, alone.dims);
+    assert!(alone.has_mixed(1.01) && alone.dims[0].ess.unwrap() > 500.0, "{alone:?}");
+    let (trace, shape) = trace_of(&[vec![vec![f64::NAN; 9]], vec![vec![f64::INFINITY; 9]]]);
+    assert!(summarize(&trace, shape, 0).unwrap_err().to_string().contains("of 2"));
+}
+
+#[test]
+fn a_frozen_chain_among_hundreds_fails() {
+    let mut series: Vec<Vec<Vec<f64>>> =
+        autoregressive(0.0, 200, 100, 12).into_iter().map(|chain| vec![chain]).collect();
+    let (trace, shape) = trace_of(&series);
+    assert!(summarize(&trace, shape, 0).unwrap().has_mixed(1.05));
+    // At the mean, where the formulas without this rule would not see it.
+    series[77] = vec![vec![0.0; 100]];
+    let (trace, shape) = trace_of(&series);
+    let found = summarize(&trace, shape, 0).unwrap();
+    assert_eq!((found.frozen.clone(), found.dims[0].r_hat), (vec![77], Some(f64::INFINITY)));
+    assert!(!found.has_mixed(1.05) && found.dims[0].ess.unwrap() > 5000.0, "{found:?}");
+    let flat: Vec<Vec<f64>> = series.into_iter().flatten().collect();
+    assert_eq!(split_r_hat(&flat).unwrap(), f64::INFINITY);
+    let error = effective_sample_size(&flat).unwrap_err().to_string();
+    assert!(error.contains("1 of 200") && error.contains("first is 77"), "{error}");
 }
