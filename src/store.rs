@@ -7,7 +7,9 @@
 //!
 //! Files are written beside their name, synced and renamed, so that a crash leaves the old file or
 //! the new one. A process killed within a write leaves its unfinished file,
-//! `<name>.<process>.part`; the next save to that name, by whatever process, removes it.
+//! `<name>.gibbs-<random>.part`; the next save to that name, by whatever process, removes it. A
+//! writer keeps its unfinished file locked, which tells it from a leftover. A name that is a
+//! symbolic link stays one: the file that it leads to is written.
 
 pub(crate) mod description;
 pub(crate) mod machine;

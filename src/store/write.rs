@@ -17,7 +17,8 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for parameters that are not finite, or a description that is too long to
-/// be read again; [`Error::Io`], [`Error::DeviceLost`].
+/// be read again; [`Error::Io`], which says that the models can be saved again;
+/// [`Error::DeviceLost`].
 pub(crate) fn write(
     gpu: &Gpu,
     path: &Path,
@@ -72,5 +73,17 @@ pub(crate) fn write(
             "would have a header of {header} bytes, of which {MAX_HEADER} are read; not saved"
         )));
     }
-    write_whole(path, &bytes)
+    write_whole(path, &bytes).map_err(|error| match error {
+        Error::Io { operation, path, source } => {
+            Error::Io { operation, path, source: std::io::Error::new(source.kind(), NotSaved(source)) }
+        }
+        other => other,
+    })
 }
+
+/// What the system said of a write, and that nothing is lost yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}; what was to be saved is still in memory: save again when that is mended, or save to another path"
+)]
+struct NotSaved(#[source] std::io::Error);
