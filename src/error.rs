@@ -186,6 +186,13 @@ pub enum Error {
         hint: String,
     },
 
+    /// A run was asked to stop before its end, and did.
+    #[error("training was stopped at step {step}, as was asked; save the run, and resume it to go on")]
+    Stopped {
+        /// Steps that are done.
+        step: u64,
+    },
+
     /// A checkpoint that cannot be trusted.
     #[error("checkpoint {path}: {problem}")]
     Checkpoint {

@@ -14,6 +14,7 @@ pub(crate) mod ranking_nce;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod stop;
 pub(crate) mod trainer;
 
 pub use alias::AliasEntry;
@@ -26,6 +27,7 @@ pub use ranking_nce::{ProposalOptions, RankingNceOptions};
 pub use record::StepRecord;
 pub use run::Draw;
 pub use score::ScoreOptions;
+pub use stop::StopFlag;
 pub use trainer::{Observer, Trainer};
 
 use crate::gpu::{KernelVariant, StructLayout};

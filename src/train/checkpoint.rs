@@ -84,8 +84,10 @@ impl Trainer {
     /// belong to one step. Blocking readbacks, so a place between chunks.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::Io`],
-    /// [`Error::DeviceLost`].
+    /// [`Error::NonFinite`] if a step went bad (nothing is written), [`Error::DeviceLost`];
+    /// [`Error::Io`] if the file cannot be written, as on a full disk. The run still holds
+    /// everything then, and an older file of that name is still there: save again, or to another
+    /// path.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.gpu.wait()?;
         self.progress.ring.check_latch()?;
@@ -134,15 +136,35 @@ impl Trainer {
     /// or for a larger device; [`Error::Io`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn resume(gpu: &Gpu, data: &Dataset, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::restore(gpu, data, path).map_err(store::blame(path))
+        Self::restore(gpu, data, path, None).map_err(store::blame(path))
     }
 
-    fn restore(gpu: &Gpu, data: &Dataset, path: &Path) -> Result<Self> {
+    /// Goes on from a checkpoint with another length of the run: a finished one goes on for longer.
+    ///
+    /// Schedules are those of a run of `steps` from here on. One that ends with the run
+    /// ([`Schedule::Cosine`](crate::nn::Schedule::Cosine)) is stretched, so the rate of a finished
+    /// run goes up again; the others depend on the step alone, and with them the run has the bits
+    /// of one that was to be of this length from its start.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`]; [`Error::Argument`] for fewer steps than the checkpoint has done.
+    pub fn resume_to(gpu: &Gpu, data: &Dataset, path: impl AsRef<Path>, steps: u64) -> Result<Self> {
+        let path = path.as_ref();
+        let done = RunDescription::read(path)?.step;
+        if steps < done {
+            let problem = format!("are {steps}, and {} has done {done}; ask for more", path.display());
+            return Err(Error::argument("resuming a run", "its steps", problem));
+        }
+        Self::restore(gpu, data, path, Some(steps)).map_err(store::blame(path))
+    }
+
+    fn restore(gpu: &Gpu, data: &Dataset, path: &Path, steps: Option<u64>) -> Result<Self> {
         let file = StoredFile::read(path)?;
         let fail = |problem: String| file.fail(problem);
         let description = file.description();
-        let Checkpoint { step, options, data: origin, machine, details, .. } =
+        let Checkpoint { step, mut options, data: origin, machine, details, .. } =
             Checkpoint::of(description).map_err(fail)?;
+        options.steps = steps.unwrap_or(options.steps);
         if origin.fingerprint != data.description().fingerprint {
             return Err(fail("was trained on other data; resume with the same data set".into()));
         }

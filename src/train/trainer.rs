@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::dataset::DataDescription;
 use super::objective::{Details, Phase, Planned, StepParts, Trained};
 use super::progress::Progress;
-use super::{Dataset, StepRecord, TrainOptions};
+use super::{Dataset, StepRecord, StopFlag, TrainOptions};
 use crate::diffusion::{IntermediateEnergyNetwork, ScoreNetwork};
 use crate::energy::NetworkEnergy;
 use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, VariantChoices};
@@ -56,6 +56,7 @@ pub struct Trainer {
     /// Phases with their plans; the last one ends with the run.
     phases: Vec<(Phase, Plan)>,
     description: String,
+    stop: StopFlag,
 }
 
 impl Trainer {
@@ -126,12 +127,19 @@ impl Trainer {
             phases,
             description,
             options,
+            stop: StopFlag::new(),
         })
     }
 
     /// The options.
     pub fn options(&self) -> &TrainOptions {
         &self.options
+    }
+
+    /// Lets a flag stop the run: [`Trainer::train`] looks at it every few chunks, some tenths of a
+    /// second.
+    pub fn set_stop_flag(&mut self, flag: &StopFlag) {
+        self.stop = flag.clone();
     }
 
     /// The device it runs on.
@@ -316,8 +324,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::NonFinite`] with the first bad step; the weights are those of the last good updates
-    /// ([`Trainer::save_last_good`]). [`Error::DeviceLost`], [`Error::Timeout`]; those of the
-    /// observer.
+    /// ([`Trainer::save_last_good`]). [`Error::Stopped`] if the run's [`StopFlag`] is raised before
+    /// its end: everything submitted is done, its records are handed on, and the run can be saved,
+    /// or trained further once the flag is lowered, with the bits of one that did not stop.
+    /// [`Error::DeviceLost`], [`Error::Timeout`]; those of the observer.
     pub fn train(&mut self, until: u64, every: u64, observer: &mut dyn Observer) -> Result<()> {
         self.train_until(until, every, observer).map_err(|error| error.at_step(self.step()))
     }
@@ -327,7 +337,7 @@ impl Trainer {
         let every = every.max(1);
         while self.step() < until {
             let stop = (self.step() / every + 1).saturating_mul(every).min(until);
-            while self.step() < stop {
+            while self.step() < stop && !self.stop.is_raised() {
                 let (phase, plan) = &self.phases[self.phase_of(self.step())];
                 let rows = self.progress.submit(plan, stop.min(phase.until))?;
                 self.hand_on(rows, observer);
@@ -335,6 +345,9 @@ impl Trainer {
             let rows = self.progress.ring.collect(true)?;
             self.hand_on(rows, observer);
             self.progress.ring.check()?;
+            if self.step() < stop {
+                return Err(Error::Stopped { step: self.step() });
+            }
             // The clock leaves evaluations out.
             let paused = Instant::now();
             observer.evaluate(self)?;

@@ -11,3 +11,4 @@ mod parts;
 mod refused;
 mod resumption;
 mod runs;
+mod stopping;
