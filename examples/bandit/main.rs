@@ -20,14 +20,15 @@ use gibbs::loss::Labels;
 
 use common::arguments::{Outcome, Place, several, start};
 use common::files;
-use common::training::Preset;
+use common::training::{Preset, tidy};
 use networks::Networks;
 use rows::{Method, Row};
 
 /// Learn a policy that stays near recorded behavior and prefers valuable actions: pi(a|s)
 /// proportional to mu(a|s) exp(beta Q(s, a)). States and actions are points of the plane, the
 /// behavior mu has four modes that move with the state, the value Q is quadratic; so the best
-/// policy of every state is known exactly, and samples are compared with it.
+/// policy of every state is known exactly, and samples are compared with it. After Ctrl-C the same
+/// command goes on where it was stopped.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -116,6 +117,7 @@ fn run(arguments: &Arguments) -> Outcome {
             }
         }
     }
+    tidy(&arguments.place.out);
     println!("figures: {}", path.display());
     pictures::draw(&arguments.place.out, arguments.beta, &shown)
 }

@@ -19,14 +19,15 @@ use gibbs::tasks::toy::Task;
 
 use common::arguments::{Outcome, Place, Sampling, several, start};
 use common::files;
-use common::training::Preset;
+use common::training::{Preset, tidy};
 use networks::Networks;
 use rows::{Method, Row, Table};
 
 /// Learn a 2-D density as a diffusion model and an energy that leads it towards what is wanted;
 /// compare the samples with the exact target, exp(-beta E) times the density.
 ///
-/// Rows that rows.jsonl of the folder holds already are not run again.
+/// Rows that rows.jsonl of the folder holds already are not run again. After Ctrl-C the same
+/// command goes on where it was stopped.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -127,6 +128,7 @@ fn run(arguments: &Arguments) -> Outcome {
             eprintln!("{name}: {}", rows::figures(&found.row));
             pictures::keep(folder, asked, &found)?;
             table.add(asked, found.row)?;
+            tidy(folder);
         }
     }
     let rows = table.like(&asked[0], arguments);

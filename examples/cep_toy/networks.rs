@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::Arguments;
 use super::common::arguments::{Outcome, labels, name_of};
-use super::common::files;
 use super::common::training::{Preset, Trained, fit};
+use super::common::{checkpoints, files};
 use super::rows::Method;
 
 /// Steps of an energy. Those of rings and spirals change from ring to ring and from arm to arm, and
@@ -165,7 +165,7 @@ impl<'a> Networks<'a> {
             eprintln!("the score of {} was trained in another way, and is replaced", path.display());
         }
         let score = self.train("score", options, |trainer| {
-            trainer.save(&path)?;
+            checkpoints::save(&path, |path| trainer.save(path))?;
             trainer.averaged_score()
         })?;
         let Trained { steps_per_second, seconds, .. } = score;

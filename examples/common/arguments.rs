@@ -1,15 +1,20 @@
 //! The command line of an example, and its end.
 
 use std::error::Error;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 use gibbs::diffusion::{Solver, SolverOptions, TimeGrid};
 use gibbs::loss::Labels;
 use gibbs::{Gpu, GpuOptions, Result};
+
+use super::{files, signals};
 
 /// What a part of an example returns.
 pub type Outcome<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -19,6 +24,10 @@ pub fn start<A: Parser, T: Termination>(run: impl FnOnce(&A) -> Outcome<T>) -> E
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     match run(&A::parse()) {
         Ok(end) => end.report(),
+        // What was saved and how to go on is told already.
+        Err(error) if matches!(error.downcast_ref(), Some(gibbs::Error::Stopped { .. })) => {
+            signals::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -56,13 +65,26 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens the device, says which it is, and makes the folder.
+    /// Makes the folder, keeps other processes out of it, opens the device and says which it is.
     pub fn open(&self) -> Outcome<Gpu> {
+        std::fs::create_dir_all(&self.out).map_err(|error| format!("{}: {error}", self.out.display()))?;
+        if LOCKED.get().is_none() {
+            let _ = LOCKED.set(files::lock(&self.out)?);
+        }
         let gpu = self.device.open()?;
         eprintln!("adapter: {}", gpu.adapter_name());
-        std::fs::create_dir_all(&self.out)?;
         Ok(gpu)
     }
+}
+
+/// The lock of the folder, until the process ends.
+static LOCKED: OnceLock<File> = OnceLock::new();
+
+/// Which options of a list stand on the command line, as they are written there.
+pub fn given<A: CommandFactory>(options: &[&str]) -> Vec<String> {
+    let matches = A::command().get_matches();
+    let stands = |option: &&&str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    options.iter().filter(stands).map(|option| format!("--{}", option.replace('_', "-"))).collect()
 }
 
 /// How samples of a diffusion model are drawn.

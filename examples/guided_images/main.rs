@@ -18,10 +18,11 @@ use gibbs::diffusion::Prediction;
 use common::arguments::{Outcome, Place, Sampling, choice, start};
 use common::files::write_json;
 use common::progress::Progress;
-use common::training::Preset;
+use common::training::{Preset, tidy};
 
 /// Learn pictures of colored shapes as a diffusion model and an energy that leads it towards a hue;
-/// count how many samples have the wanted hue, with guidance and without.
+/// count how many samples have the wanted hue, with guidance and without. After Ctrl-C the same
+/// command goes on where it was stopped.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -83,6 +84,7 @@ fn run(arguments: &Arguments) -> Outcome {
     drop(progress);
     let path = arguments.place.out.join("metrics.json");
     write_json(&path, &metrics)?;
+    tidy(&arguments.place.out);
     let percent = |key: &str| 100.0 * metrics[key].as_f64().unwrap_or(f64::NAN);
     let [guided, unguided, exact] = ["share_guided", "share_unguided", "share_exact"].map(percent);
     println!(

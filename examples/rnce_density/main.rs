@@ -10,7 +10,7 @@ mod plots;
 mod report;
 mod target;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -18,9 +18,12 @@ use clap::Parser;
 use gibbs::loss::RankingObjective;
 use gibbs::math::Normalize;
 use gibbs::tasks::density::Density;
-use gibbs::train::{Draw, EnergyOptions, ProposalOptions, RankingNceOptions, TrainOptions, Trainer};
+use gibbs::train::{
+    Draw, EnergyOptions, ProposalOptions, RankingNceOptions, RunDescription, TrainOptions, Trainer,
+};
 
-use common::arguments::{Outcome, Place, choice, start};
+use common::arguments::{Outcome, Place, choice, given, start};
+use common::checkpoints;
 use common::files::{write_json, write_whole};
 use common::progress::Progress;
 use common::training::Preset;
@@ -60,14 +63,16 @@ struct Arguments {
     /// Negatives per context.
     #[arg(long, default_value_t = 63)]
     negatives: usize,
-    /// Training steps [default: 3000, with `--preset paper` 20000].
+    /// Training steps [default: 3000, with `--preset paper` 20000]. With `--resume` the new length
+    /// of that run, the steps it has done included: the learning rate falls to 0 at its end, and
+    /// that of a run that was at its end goes up again.
     #[arg(long)]
     steps: Option<u64>,
     /// Seed of data, weights, batches, negatives and chains.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Go on from a checkpoint. Density, seed, objective, proposal, draw and length come from the
-    /// checkpoint; a run on a file needs the same `--data` again.
+    /// Go on from a checkpoint. Density, seed, objective, proposal, draw and, without `--steps`,
+    /// length come from the checkpoint; a run on a file needs the same `--data` again.
     #[arg(long)]
     resume: Option<PathBuf>,
     /// Steps between checkpoints.
@@ -92,32 +97,41 @@ fn run(arguments: &Arguments) -> Outcome {
     let density = arguments.data.is_none().then_some(arguments.density);
     let (source, seed) = match &arguments.resume {
         Some(path) => {
-            let kept = "density, seed, objective, proposal, draw and length are the checkpoint's";
-            eprintln!("resuming {}: {kept}", path.display());
-            let options = Trainer::options_of(path)?;
-            (Source::of_task(&options.task)?, options.seed)
+            let found = RunDescription::read(path)?;
+            let source = Source::of_task(&found.options.task)?;
+            tell_resumption(arguments, &found, source);
+            (source, found.options.seed)
         }
         None => (Source { density, unconditional: arguments.unconditional }, arguments.seed),
     };
     let data = source.load(arguments.data.as_deref(), seed)?;
     let target = Target::new(source, &data);
     let mut trainer = match &arguments.resume {
-        Some(path) => Trainer::resume(&gpu, &data, path)?,
+        Some(path) => match arguments.steps {
+            Some(steps) => Trainer::resume_to(&gpu, &data, path, steps)?,
+            None => Trainer::resume(&gpu, &data, path)?,
+        },
         None => Trainer::new(&gpu, &data, options(arguments, source, &target))?,
     };
     let first = trainer.step();
     let mut report = Report::new(&target, folder, &trainer, arguments.checkpoint_every)?;
-    let (clock, outcome) = (Instant::now(), report.train(&mut trainer));
+    let model = folder.join(MODEL);
+    let clock = Instant::now();
+    let resume = |place: &Path| resume_command(arguments, place);
+    let mut training_seconds = 0.0;
+    let outcome = checkpoints::train(&mut trainer, &model, resume, |trainer| {
+        report.train(trainer)?;
+        training_seconds = clock.elapsed().as_secs_f64();
+        checkpoints::save(&model, |path| trainer.save(path)).map(drop)
+    });
     if let Err(gibbs::Error::NonFinite { .. }) = &outcome {
         let path = folder.join("last-good.safetensors");
-        let step = trainer.save_last_good(&path)?;
+        let (path, step) = checkpoints::save(&path, |path| trainer.save_last_good(path))?;
         eprintln!("the weights of step {step} are in {}", path.display());
     }
     outcome?;
-    let training_seconds = clock.elapsed().as_secs_f64();
     let records = std::mem::take(&mut report.records);
     drop(report);
-    trainer.save(folder.join("model.safetensors"))?;
 
     let progress = Progress::busy("sampling and measuring");
     let result = evaluate::final_measures(&gpu, &target, &trainer)?;
@@ -137,6 +151,52 @@ fn run(arguments: &Arguments) -> Outcome {
         println!("samples: {}", path.display());
     }
     Ok(())
+}
+
+/// The file of the run and of its checkpoints.
+const MODEL: &str = "model.safetensors";
+
+/// Options that a checkpoint has of its own.
+const OF_CHECKPOINT: [&str; 8] =
+    ["density", "unconditional", "draw", "loss", "proposal", "negatives", "seed", "preset"];
+
+/// Says how a run goes on, and what of the command line does not count.
+fn tell_resumption(arguments: &Arguments, found: &RunDescription, source: Source) {
+    let (step, steps) = (found.step, found.options.steps);
+    eprintln!("resuming {} after {step} of {steps} steps", found.options.task);
+    let mut ignored = given::<Arguments>(&OF_CHECKPOINT);
+    if source.density.is_some() && arguments.data.is_some() {
+        ignored.push("--data".into());
+    }
+    if !ignored.is_empty() {
+        eprintln!("ignored with --resume, which takes them from the checkpoint: {}", ignored.join(", "));
+    }
+    match arguments.steps {
+        Some(asked) if asked != steps && asked >= step => eprintln!(
+            "the run has {asked} steps now instead of {steps}: from here on its learning rates are those of a run of \
+             that length"
+        ),
+        None if step == steps => eprintln!("it is at its end; a larger number of --steps trains it further"),
+        _ => {}
+    }
+}
+
+/// The command that goes on from a checkpoint.
+fn resume_command(arguments: &Arguments, checkpoint: &Path) -> String {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let mut words: Vec<String> = std::env::args().take(1).collect();
+    let mut add = |option: &str, value: String| words.extend([option.into(), value]);
+    add("--resume", path(checkpoint));
+    add("--out", path(&arguments.place.out));
+    add("--checkpoint-every", arguments.checkpoint_every.to_string());
+    add("--tuning", arguments.place.device.tuning.clone());
+    if let Some(adapter) = &arguments.place.device.adapter {
+        add("--adapter", adapter.clone());
+    }
+    if let Some(data) = &arguments.data {
+        add("--data", path(data));
+    }
+    checkpoints::shell(words)
 }
 
 fn options(arguments: &Arguments, source: Source, target: &Target) -> TrainOptions {

@@ -3,10 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use gibbs::Result;
 use gibbs::train::{Observer, ProposalOptions, RankingNceOptions, StepRecord, Trainer};
+use gibbs::{Error, Result};
 use serde_json::{Value, json};
 
+use super::common::files::write_whole;
 use super::common::progress::Progress;
 use super::common::training::machine;
 use super::evaluate::{self, BINS, CHAINS, Measures};
@@ -29,7 +30,7 @@ impl<'a> Report<'a> {
         let mut progress = Progress::new("training", trainer.options().steps);
         let path = folder.join("train.jsonl");
         let kept = kept_lines(&path, trainer.step())?;
-        std::fs::write(&path, &kept)?;
+        write_whole(&path, &kept)?;
         progress.stream_to(&path)?;
         // Evaluations stand between the steps; they do not parse as records.
         let records = kept.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -74,7 +75,11 @@ impl Observer for Report<'_> {
             self.progress.say(&format!("step {step:6}: {line}"));
         }
         if step.is_multiple_of(self.checkpoint_every) {
-            trainer.save(self.folder.join("model.safetensors"))?;
+            match trainer.save(self.folder.join(super::MODEL)) {
+                // The checkpoint before is still there, and the run may end well.
+                Err(error @ Error::Io { .. }) => self.progress.say(&error.to_string()),
+                other => other?,
+            }
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod oracles;
 mod policy;
 mod pytorch;
 mod sampling;
+mod saving;
 mod scheduler;
 mod shaders;
 mod structure;
