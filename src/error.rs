@@ -237,6 +237,13 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A number in at most four digits: what a person reads, not what a run computes with.
+pub(crate) fn few_digits(value: f64) -> String {
+    let rounded = format!("{value:.3e}").parse().unwrap_or(value);
+    let text = format!("{rounded:?}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
 impl Error {
     /// A name that is none of those known; `kind` says of what.
     pub(crate) fn unknown_name(kind: &str, given: &str, known: &[&str]) -> Self {
@@ -289,6 +296,29 @@ impl Error {
             found: found.to_string(),
             expected: expected.to_string(),
             hint: hint.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::few_digits;
+
+    #[test]
+    fn numbers_for_people_have_few_digits() {
+        let cases = [
+            (0.1 + 0.2, "0.3"),
+            (6e-3 * 0.7, "0.0042"),
+            (6e-5 * 1.1, "6.6e-5"),
+            (2.0, "2"),
+            (-1234.56, "-1235"),
+            (0.0, "0"),
+            (1.0 / 3.0, "0.3333"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(few_digits(value), text);
         }
     }
 }

@@ -47,7 +47,7 @@ mod roofline;
 mod start;
 mod workloads;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ use clap::builder::PossibleValuesParser;
 use gibbs::{Error, Gpu};
 
 use common::arguments::{Device, Outcome, start as start_with};
-use common::files::write_json;
+use common::files::{make_folder_of, write_json};
 use common::progress::Progress;
 use measure::{Budget, one_replay, repeat, single_dispatches};
 use report::{Figures, Row, Scale, Step};
@@ -123,8 +123,8 @@ fn run(arguments: &Arguments) -> Outcome<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // A file that cannot be written is better known before minutes of measuring.
-    if let Some(folder) = arguments.json.as_deref().and_then(Path::parent) {
-        std::fs::create_dir_all(folder)?;
+    if let Some(path) = &arguments.json {
+        make_folder_of(path)?;
     }
     let open = || arguments.device.open();
     let mut starts = Vec::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gibbs::tasks::toy::Task;
 
 use super::common::arguments::{Outcome, name_of};
-use super::common::files::write_whole;
+use super::common::files::{make_folder, write_whole};
 use super::common::pictures::{Panel, Row, peak, sheet};
 use super::measure::{FIELD_TIMES, Measured};
 use super::rows::{Method, Row as Asked, name, number, stem, word};
@@ -20,7 +20,7 @@ fn place(folder: &Path, asked: &Asked) -> serde_json::Result<PathBuf> {
 
 /// Keeps what a row's pictures need.
 pub fn keep(folder: &Path, asked: &Asked, found: &Measured) -> Outcome {
-    std::fs::create_dir_all(folder.join("panels"))?;
+    make_folder(&folder.join("panels"))?;
     Ok(write_whole(&place(folder, asked)?, &serde_json::to_string(found)?)?)
 }
 

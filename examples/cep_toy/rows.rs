@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::Arguments;
 use super::common::arguments::{Outcome, name_of};
-use super::common::files::write_whole;
+use super::common::files::{read_if_there, write_whole};
 use super::common::training::machine;
 use super::networks::{Networks, energy_steps, fingerprint};
 
@@ -121,10 +121,7 @@ impl Table {
     /// The rows that a folder holds.
     pub fn open(folder: &Path) -> Outcome<Self> {
         let path = folder.join("rows.jsonl");
-        let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            other => other?,
-        };
+        let text = read_if_there(&path)?.unwrap_or_default();
         let read = |(index, line)| {
             serde_json::from_str(line).map_err(|error| {
                 let place = format!("{}, line {}", path.display(), index + 1);

@@ -67,7 +67,7 @@ pub struct Place {
 impl Place {
     /// Makes the folder, keeps other processes out of it, opens the device and says which it is.
     pub fn open(&self) -> Outcome<Gpu> {
-        std::fs::create_dir_all(&self.out).map_err(|error| format!("{}: {error}", self.out.display()))?;
+        files::make_folder(&self.out)?;
         if LOCKED.get().is_none() {
             let _ = LOCKED.set(files::lock(&self.out)?);
         }

@@ -4,6 +4,7 @@
 pub mod arguments;
 pub mod checkpoints;
 pub mod files;
+pub mod intervals;
 pub mod pictures;
 pub mod progress;
 pub mod signals;

@@ -68,6 +68,11 @@ pub struct Row {
     pub panels: Vec<Option<Panel>>,
 }
 
+/// Writes a picture.
+pub fn present(root: &DrawingArea<BitMapBackend<'_>, plotters::coord::Shift>, path: &Path) -> Outcome {
+    Ok(root.present().map_err(|error| format!("write {}: {error}", path.display()))?)
+}
+
 /// Draws the rows under the titles of their columns, in panels of `size` pixels along a side.
 pub fn sheet(path: &Path, size: u32, titles: &[String], rows: &[Row]) -> Outcome {
     fonts();
@@ -101,7 +106,7 @@ pub fn sheet(path: &Path, size: u32, titles: &[String], rows: &[Row]) -> Outcome
             }
         }
     }
-    root.present()?;
+    present(&root, path)?;
     println!("picture: {}", path.display());
     Ok(())
 }

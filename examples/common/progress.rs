@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
+
+use super::files::failed;
 
 /// Between two lines where there is no terminal.
 const LINES: Duration = Duration::from_secs(5);
@@ -14,7 +16,7 @@ const LINES: Duration = Duration::from_secs(5);
 /// What a program is at, until dropped.
 pub struct Progress {
     bar: ProgressBar,
-    stream: Option<File>,
+    stream: Option<(File, PathBuf)>,
 }
 
 impl Progress {
@@ -49,19 +51,20 @@ impl Progress {
     }
 
     /// Where [`Progress::write`] writes, behind what is there.
-    pub fn stream_to(&mut self, path: &Path) -> std::io::Result<()> {
-        self.stream = Some(File::options().create(true).append(true).open(path)?);
+    pub fn stream_to(&mut self, path: &Path) -> gibbs::Result<()> {
+        let file = File::options().create(true).append(true).open(path);
+        self.stream = Some((file.map_err(failed("open", path))?, path.to_owned()));
         Ok(())
     }
 
     /// Adds lines of JSON to the stream. The work goes on where that fails.
     pub fn write<T: Serialize>(&mut self, values: impl IntoIterator<Item = T>) {
+        let Some((stream, path)) = &mut self.stream else { return };
         let lines = values.into_iter().map(|value| Ok(serde_json::to_string(&value)? + "\n"));
         let text = lines.collect::<std::io::Result<String>>();
-        let written = text
-            .and_then(|text| self.stream.as_mut().map_or(Ok(()), |stream| stream.write_all(text.as_bytes())));
-        if let Err(error) = written {
-            self.say(&format!("metrics stream: {error}"));
+        if let Err(error) = text.and_then(|text| stream.write_all(text.as_bytes())) {
+            let words = format!("write {}: {error}", path.display());
+            self.say(&words);
         }
     }
 

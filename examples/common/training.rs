@@ -11,7 +11,7 @@ use gibbs::{Gpu, Result};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoints;
-use super::files::write_json;
+use super::files::{failed, make_folder, write_json};
 use super::progress::Progress;
 
 /// Length of the runs and size of the networks.
@@ -68,12 +68,11 @@ pub fn fit<T>(
     take: impl FnOnce(&mut Trainer) -> Result<T>,
 ) -> Result<Trained<T>> {
     let (begun, steps) = (Instant::now(), options.steps);
-    let io = |path: &Path, source| gibbs::Error::Io { operation: "write", path: path.into(), source };
-    let kept = unfinished(folder, name, &options).map_err(|error| io(folder, error))?;
+    let kept = unfinished(folder, name, &options)?;
     let beside = kept.with_extension("json");
     let mut progress = Progress::new(name, steps);
     let path = folder.join("train.jsonl");
-    progress.stream_to(&path).map_err(|error| io(&path, error))?;
+    progress.stream_to(&path)?;
     let (mut trainer, before) = go_on(gpu, data, options, &kept, &beside)?;
     if trainer.step() > 0 {
         progress.say(&format!("{name}: going on from {}, step {}", kept.display(), trainer.step()));
@@ -102,7 +101,7 @@ pub fn fit<T>(
         Err(gibbs::Error::Stopped { .. }) => Ok(()),
         Err(error) => return Err(error),
     };
-    let noted = saved.and_then(|()| write_json(&beside, &spent).map_err(|error| io(&beside, error)));
+    let noted = saved.and_then(|()| write_json(&beside, &spent));
     if let Err(error) = noted {
         progress.say(&format!("{name} will be trained anew if this command is stopped: {error}"));
     }
@@ -112,11 +111,12 @@ pub fn fit<T>(
 }
 
 /// The file of a network until the command is done.
-fn unfinished(folder: &Path, name: &str, options: &TrainOptions) -> std::io::Result<PathBuf> {
+fn unfinished(folder: &Path, name: &str, options: &TrainOptions) -> Result<PathBuf> {
     let folder = folder.join(UNFINISHED);
-    std::fs::create_dir_all(&folder)?;
+    make_folder(&folder)?;
     let mut hasher = DefaultHasher::new();
-    serde_json::to_string(options)?.hash(&mut hasher);
+    let text = serde_json::to_string(options).map_err(std::io::Error::from);
+    text.map_err(failed("describe the run for", &folder))?.hash(&mut hasher);
     let name = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     Ok(folder.join(format!("{name}-{:016x}.safetensors", hasher.finish())))
 }

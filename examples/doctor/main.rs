@@ -42,7 +42,9 @@ fn main() -> ExitCode {
     let wanted = |info: &wgpu::AdapterInfo| describe(info).to_lowercase().contains(&part);
     list(&all);
     let chosen: Vec<_> = all.iter().filter(|source| wanted(&source.get_info())).collect();
-    if all.is_empty() {
+    if let Err(gibbs::Error::Argument { .. }) = Gpu::choose(&GpuOptions::default()) {
+        // A variable of the environment is at fault, which `list` has told, not a driver.
+    } else if all.is_empty() {
         println!("{}", install::advice());
     } else if chosen.is_empty() {
         println!("No adapter has `{part}` in its name, driver or backend.");

@@ -11,6 +11,7 @@ use gibbs::train::{Observer, TrainOptions, Trainer};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::common::arguments::{Device, Outcome};
+use super::common::files::{failed, make_folder};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -62,11 +63,11 @@ pub fn victim(gpu: &Gpu, path: &Path) -> Outcome {
 }
 
 /// Files beside the checkpoint.
-fn leftovers(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn leftovers(path: &Path) -> gibbs::Result<Vec<PathBuf>> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?.path();
+    for entry in std::fs::read_dir(folder).map_err(failed("list the folder", folder))? {
+        let entry = entry.map_err(failed("list the folder", folder))?.path();
         if entry != path {
             found.push(entry);
         }
@@ -75,11 +76,11 @@ fn leftovers(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Waits until a process begins to write, at most ten seconds: then it is no longer there.
-fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
+fn wait_for_a_write(path: &Path) -> Outcome {
     let begun = Instant::now();
     while leftovers(path)?.is_empty() {
         if begun.elapsed() > Duration::from_secs(10) {
-            return Err(std::io::Error::other("the process wrote nothing for ten seconds"));
+            return Err("the process wrote nothing for ten seconds".into());
         }
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -87,17 +88,18 @@ fn wait_for_a_write(path: &Path) -> std::io::Result<()> {
 }
 
 pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
-    std::fs::create_dir_all(&arguments.out)?;
+    make_folder(&arguments.out)?;
     let path = arguments.out.join("checkpoint.safetensors");
     // Only what earlier trials left: the folder may be anybody's.
-    let found: Vec<String> = std::fs::read_dir(&arguments.out)?
-        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<_, _>>()?;
+    let found: Vec<String> = std::fs::read_dir(&arguments.out)
+        .and_then(|all| all.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect())
+        .map_err(failed("list the folder", &arguments.out))?;
     if let Some(other) = found.iter().find(|name| !name.starts_with("checkpoint.safetensors")) {
         return Err(format!("{} holds `{other}`; give an empty folder", arguments.out.display()).into());
     }
     for name in found {
-        std::fs::remove_file(arguments.out.join(name))?;
+        let path = arguments.out.join(name);
+        std::fs::remove_file(&path).map_err(failed("remove", &path))?;
     }
     let data = super::data()?;
     let mut random = StdRng::seed_from_u64(arguments.seed);
@@ -115,7 +117,7 @@ pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
         // The leftover of the process before is gone once this one has saved.
         let mut line = String::new();
         let output = child.stdout.take();
-        let begin = || -> std::io::Result<()> {
+        let begin = || -> Outcome {
             if let Some(output) = output {
                 BufReader::new(output).read_line(&mut line)?;
             }
@@ -124,7 +126,7 @@ pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
         if let Err(error) = begin() {
             child.kill()?;
             child.wait()?;
-            return Err(error.into());
+            return Err(error);
         }
         let moment = Duration::from_micros(random.random_range(0..=1000 * arguments.window));
         let moment = if trial % 2 == 0 { moment / 100 } else { moment };

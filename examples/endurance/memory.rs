@@ -9,6 +9,7 @@ use gibbs::Gpu;
 use gibbs::train::{Observer, StepRecord, Trainer};
 
 use super::common::arguments::Outcome;
+use super::common::files::{failed, make_folder_of};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -101,12 +102,10 @@ fn slope(samples: &[Sample], value: impl Fn(&Sample) -> Option<f64>) -> Option<f
 
 pub fn run(gpu: &Gpu, arguments: &Arguments) -> Outcome {
     let mut trainer = Trainer::new(gpu, &super::data()?, super::options(vec![64, 64], 32, 15))?;
-    if let Some(folder) = arguments.csv.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = std::fs::File::create(&arguments.csv)?;
+    make_folder_of(&arguments.csv)?;
+    let mut file = std::fs::File::create(&arguments.csv).map_err(failed("create", &arguments.csv))?;
     let header = "seconds,step,resident,device_used,device_reserved,device_pieces,buffers_made";
-    writeln!(file, "{header}")?;
+    writeln!(file, "{header}").map_err(failed("write", &arguments.csv))?;
     println!("{header}");
     let mut counter = Counter(0);
     let mut samples: Vec<Sample> = Vec::new();
@@ -122,7 +121,7 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Outcome {
         chunk = ((0.25 * chunk as f64 / took.max(1e-6)) as u64).clamp(16, 100_000);
         if begun.elapsed().as_secs_f64() >= due {
             let sample = Sample::take(gpu, begun, trainer.step());
-            writeln!(file, "{}", sample.line())?;
+            writeln!(file, "{}", sample.line()).map_err(failed("write", &arguments.csv))?;
             println!("{}", sample.line());
             samples.push(sample);
             due = begun.elapsed().as_secs_f64() + arguments.every;

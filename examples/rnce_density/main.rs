@@ -27,6 +27,7 @@ use common::checkpoints;
 use common::files::{write_json, write_whole};
 use common::progress::Progress;
 use common::training::Preset;
+use evaluate::Measures;
 use report::Report;
 use target::{Source, Target};
 
@@ -75,9 +76,14 @@ struct Arguments {
     /// length come from the checkpoint; a run on a file needs the same `--data` again.
     #[arg(long)]
     resume: Option<PathBuf>,
-    /// Steps between checkpoints.
+    /// Steps between checkpoints; 0 saves at the end alone.
     #[arg(long, default_value_t = 1000)]
     checkpoint_every: u64,
+    /// Train and save, and measure nothing, neither on the way nor at the end, which on a slow
+    /// adapter takes as long as some training: no chains, density.png or samples.csv, and null for
+    /// every Bhattacharyya coefficient in metrics.json.
+    #[arg(long)]
+    no_evaluate: bool,
     /// Length of the run. quick: minutes on two CPU cores. paper: the same networks, weights
     /// averaged over longer: closer to the published coefficients.
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = Preset::Quick)]
@@ -115,6 +121,7 @@ fn run(arguments: &Arguments) -> Outcome {
     };
     let first = trainer.step();
     let mut report = Report::new(&target, folder, &trainer, arguments.checkpoint_every)?;
+    report.evaluates = !arguments.no_evaluate;
     let model = folder.join(MODEL);
     let clock = Instant::now();
     let resume = |place: &Path| resume_command(arguments, place);
@@ -133,9 +140,12 @@ fn run(arguments: &Arguments) -> Outcome {
     let records = std::mem::take(&mut report.records);
     drop(report);
 
-    let progress = Progress::busy("sampling and measuring");
-    let result = evaluate::final_measures(&gpu, &target, &trainer)?;
-    drop(progress);
+    let result = if arguments.no_evaluate {
+        Measures::default()
+    } else {
+        let _alive = Progress::busy("sampling and measuring");
+        evaluate::final_measures(&gpu, &target, &trainer)?
+    };
     plots::densities(&folder.join("density.png"), &target, &result)?;
     plots::losses(&folder.join("loss.png"), &records)?;
     let mut metrics = report::metrics(&trainer, &target, &records, &result);
@@ -145,7 +155,7 @@ fn run(arguments: &Arguments) -> Outcome {
     metrics["steps_per_second"] = ((trainer.step() - first) as f64 / training_seconds.max(1e-9)).into();
     write_json(&folder.join("metrics.json"), &metrics)?;
     println!("{metrics:#}");
-    if source.density.is_none() {
+    if source.density.is_none() && !arguments.no_evaluate {
         let path = folder.join("samples.csv");
         write_whole(&path, &target.table(&result.chains))?;
         println!("samples: {}", path.display());
@@ -195,6 +205,9 @@ fn resume_command(arguments: &Arguments, checkpoint: &Path) -> String {
     }
     if let Some(data) = &arguments.data {
         add("--data", path(data));
+    }
+    if arguments.no_evaluate {
+        words.push("--no-evaluate".into());
     }
     checkpoints::shell(words)
 }

@@ -6,7 +6,7 @@ use gibbs::train::StepRecord;
 use plotters::prelude::*;
 
 use super::common::arguments::Outcome;
-use super::common::pictures::{fonts, sheet};
+use super::common::pictures::{fonts, present, sheet};
 use super::evaluate::Measures;
 use super::target::Target;
 
@@ -68,6 +68,5 @@ pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
             .draw()?;
         chart.draw_series(LineSeries::new(points, shade.stroke_width(2)))?;
     }
-    root.present()?;
-    Ok(())
+    present(&root, path)
 }

@@ -1,13 +1,13 @@
 //! What a run tells while it goes on, and its final figures.
 
-use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use gibbs::train::{Observer, ProposalOptions, RankingNceOptions, StepRecord, Trainer};
 use gibbs::{Error, Result};
 use serde_json::{Value, json};
 
-use super::common::files::write_whole;
+use super::common::files::{read_if_there, write_whole};
+use super::common::intervals::{self, is_due};
 use super::common::progress::Progress;
 use super::common::training::machine;
 use super::evaluate::{self, BINS, CHAINS, Measures};
@@ -23,10 +23,18 @@ pub struct Report<'a> {
     progress: Progress,
     pub records: Vec<StepRecord>,
     checkpoint_every: u64,
+    /// Whether the learned density is measured on the way.
+    pub evaluates: bool,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(target: &'a Target, folder: &'a Path, trainer: &Trainer, every: u64) -> io::Result<Self> {
+    /// `checkpoint_every`: steps between checkpoints, 0 for none before the end.
+    pub fn new(
+        target: &'a Target,
+        folder: &'a Path,
+        trainer: &Trainer,
+        checkpoint_every: u64,
+    ) -> Result<Self> {
         let mut progress = Progress::new("training", trainer.options().steps);
         let path = folder.join("train.jsonl");
         let kept = kept_lines(&path, trainer.step())?;
@@ -34,13 +42,13 @@ impl<'a> Report<'a> {
         progress.stream_to(&path)?;
         // Evaluations stand between the steps; they do not parse as records.
         let records = kept.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ok(Self { target, folder, progress, records, checkpoint_every: every.max(1) })
+        Ok(Self { target, folder, progress, records, checkpoint_every, evaluates: true })
     }
 
     /// Trains to the end, with a stop at each evaluation and checkpoint.
     pub fn train(&mut self, trainer: &mut Trainer) -> Result<()> {
         while trainer.step() < trainer.options().steps {
-            let next = |every: u64| (trainer.step() / every + 1).saturating_mul(every);
+            let next = |every| intervals::next(trainer.step(), every);
             let stop = next(EVALUATE_EVERY).min(next(self.checkpoint_every));
             trainer.train(stop, u64::MAX, self)?;
         }
@@ -61,8 +69,8 @@ impl Observer for Report<'_> {
 
     fn evaluate(&mut self, trainer: &mut Trainer) -> Result<()> {
         let step = trainer.step();
-        if step.is_multiple_of(EVALUATE_EVERY) || step == trainer.options().steps {
-            let line = if self.target.exact.is_some() {
+        if is_due(step, EVALUATE_EVERY) || step == trainer.options().steps {
+            let line = if self.evaluates && self.target.exact.is_some() {
                 let energy = trainer.averaged_energy()?;
                 let (found, _) = evaluate::learned_densities(trainer.gpu(), self.target, &energy)?;
                 let bhattacharyya = found.unwrap_or(f64::NAN);
@@ -74,7 +82,7 @@ impl Observer for Report<'_> {
             };
             self.progress.say(&format!("step {step:6}: {line}"));
         }
-        if step.is_multiple_of(self.checkpoint_every) {
+        if is_due(step, self.checkpoint_every) {
             match trainer.save(self.folder.join(super::MODEL)) {
                 // The checkpoint before is still there, and the run may end well.
                 Err(error @ Error::Io { .. }) => self.progress.say(&error.to_string()),
@@ -86,11 +94,8 @@ impl Observer for Report<'_> {
 }
 
 /// Lines of an earlier stream that a run resumed at `step` will not write again.
-fn kept_lines(path: &Path, step: u64) -> io::Result<String> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
-        other => other?,
-    };
+fn kept_lines(path: &Path, step: u64) -> Result<String> {
+    let text = read_if_there(path)?.unwrap_or_default();
     let before = |line: &&str| {
         let value: Value = serde_json::from_str(line).unwrap_or_default();
         let evaluated = value.get("bhattacharyya").is_some();
@@ -104,6 +109,19 @@ fn tail(records: &[StepRecord], metric: &str) -> Option<f64> {
     let last = records.iter().rev().take(100);
     let tail: Vec<f64> = last.filter_map(|record| record.value(metric)).map(f64::from).collect();
     (!tail.is_empty()).then(|| tail.iter().sum::<f64>() / tail.len() as f64)
+}
+
+/// The same with each number in four digits at most: what was computed with has them all.
+fn few_digits(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            number.as_f64().and_then(|number| format!("{number:.3e}").parse::<f64>().ok()).into()
+        }
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), few_digits(member))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// What `metrics.json` holds, but for times and the data; `null` stands for what this run does not
@@ -137,6 +155,6 @@ pub fn metrics(trainer: &Trainer, target: &Target, records: &[StepRecord], resul
         "chains_per_context": CHAINS,
         "histogram_bins": BINS,
         "langevin_steps": chains.steps,
-        "langevin_step_sizes": chains.step_sizes,
+        "langevin_step_sizes": few_digits(&json!(chains.step_sizes)),
     })
 }

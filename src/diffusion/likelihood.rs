@@ -295,6 +295,7 @@ impl Likelihood {
         let shape = [options.contexts, options.samples, score.dims()];
         let (points, points_value) = recording.input::<f32>(gpu, "points", shape)?;
         let value = options.record(&mut recording, score, context_value, points_value)?;
+        recording.check_context_is_read("likelihood", context_value)?;
         let run = match options.trace {
             Divergence::Exact => None,
             Divergence::Hutchinson { .. } => {

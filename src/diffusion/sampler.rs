@@ -185,6 +185,7 @@ impl DiffusionSampler {
         if let Some(bounds) = &options.bounds {
             clip_chains::record(&mut recording, y, bounds)?;
         }
+        recording.check_context_is_read("diffusion sampler", context)?;
         RunState::record_advance(&mut recording)?;
         let result = recording.output(gpu, y, "result")?;
         let plan = recording.compile_bound(gpu)?;

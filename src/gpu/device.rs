@@ -4,10 +4,12 @@
 pub(crate) mod adapter;
 pub(crate) mod capabilities;
 pub(crate) mod counters;
+pub(crate) mod environment;
 pub(crate) mod fault;
 pub(crate) mod gpu;
 pub(crate) mod home;
 pub(crate) mod kernel_choice;
+mod needs;
 pub(crate) mod optional;
 pub(crate) mod options;
 pub(crate) mod pipeline;

@@ -11,6 +11,7 @@ pub mod shared_layout;
 pub(crate) mod source;
 pub(crate) mod stream;
 pub(crate) mod target;
+mod unread;
 pub(crate) mod value;
 pub(crate) mod written;
 

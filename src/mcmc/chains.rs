@@ -35,7 +35,7 @@ pub enum Return {
 pub struct ChainOptions {
     /// Contexts sampled at a time; for an unconditional energy, independent groups of chains.
     pub contexts: usize,
-    /// Numbers per context; 0 for an unconditional energy.
+    /// Numbers per context; 0 where neither energy nor proposal takes one.
     pub context_width: usize,
     /// Chains per context.
     pub chains: usize,
@@ -179,6 +179,7 @@ impl ChainSampler {
             (_, Some(trace)) => trace.value,
             (_, None) => y,
         };
+        recording.check_context_is_read("sampler", context)?;
         RunState::record_advance(&mut recording)?;
         let result = recording.output(gpu, value, "result")?;
         let lost = recording.output(gpu, lost, "lost")?;

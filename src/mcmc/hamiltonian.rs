@@ -32,7 +32,7 @@ pub struct Hamiltonian {
     /// Temperatures `T`, by trajectory.
     pub temperatures: StepSchedule,
     /// Trajectories before those, at the first size and temperature, that learn one factor on all
-    /// step_sizes.
+    /// step_sizes; 0 keeps them as they are, 1 is refused, 20 is few.
     pub warmup: usize,
     /// Mean acceptance probability that the factor is learned for.
     pub target_acceptance: f64,

@@ -1,7 +1,10 @@
 //! Numbers that change along a chain: step sizes and temperatures.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use crate::error::few_digits;
 use crate::{Error, Result};
 
 /// The course of a step size or a temperature over the steps of a chain.
@@ -33,6 +36,18 @@ pub enum StepSchedule {
         /// The power.
         power: f64,
     },
+}
+
+impl fmt::Display for StepSchedule {
+    /// In words, each number in at most four digits: `0.1`, `0.006 to 6e-5`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            StepSchedule::Constant { value } => f.pad(&few_digits(value)),
+            StepSchedule::Geometric { first, last } | StepSchedule::Polynomial { first, last, .. } => {
+                f.pad(&format!("{} to {}", few_digits(first), few_digits(last)))
+            }
+        }
+    }
 }
 
 impl StepSchedule {
@@ -71,7 +86,8 @@ impl StepSchedule {
         if ends.iter().all(|&end| (end as f32).is_finite() && fits(end as f32)) {
             return Ok(());
         }
-        let problem = format!("go from {} to {}; they must be {wanted}", ends[0], ends[1]);
+        let [first, last] = ends.map(few_digits);
+        let problem = format!("go from {first} to {last}; they must be {wanted}");
         Err(Error::argument(operation, what, problem))
     }
 }
@@ -89,6 +105,16 @@ mod tests {
         let polynomial = StepSchedule::Polynomial { first: 1.0, last: 0.5, power: 2.0 };
         assert!((polynomial.at(2, 5) - 0.625).abs() < 1e-12);
         assert!((StepSchedule::Constant { value: 0.1 }.at(0, 1) - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn words_have_few_digits() {
+        let sizes = StepSchedule::Geometric { first: 6e-3 * 0.7, last: 6e-5 * 0.7 };
+        assert_eq!(sizes.to_string(), "0.0042 to 4.2e-5");
+        assert_eq!(StepSchedule::Constant { value: 0.1 + 0.2 }.to_string(), "0.3");
+        let bad = StepSchedule::Constant { value: -0.1 - 0.2 };
+        let error = bad.check_positive("chain", "step sizes", 4).unwrap_err().to_string();
+        assert!(error.contains("from -0.3 to -0.3;"), "{error}");
     }
 
     #[test]

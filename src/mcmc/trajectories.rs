@@ -98,6 +98,12 @@ impl Trajectories<'_> {
                 format!("takes {} steps, with the {} kept it is more than 65535", self.warmup, self.steps);
             return fail("the warm-up", problem);
         }
+        if self.warmup == 1 {
+            // The first trial is drawn to ten times the given size.
+            let problem = "takes 1 step, which learns nothing: the sizes would grow by 3 to 22, whatever they are; \
+                           take 0 to keep them, or 20 at least";
+            return fail("the warm-up", problem.into());
+        }
         if self.leapfrogs == 0 {
             return fail("leapfrog steps", "are 0; a trajectory has at least one".into());
         }

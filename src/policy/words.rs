@@ -54,17 +54,21 @@ impl Policy {
 fn inference_words(inference: &Inference) -> String {
     match inference {
         Inference::Chains(ChainInference { chains, dynamics, choose }) => {
-            let (name, steps) = match dynamics {
-                Dynamics::Langevin(_) => ("Langevin", "steps"),
-                Dynamics::Mala(_) => ("Metropolis-adjusted Langevin", "steps"),
-                Dynamics::Hamiltonian(_) => ("Hamiltonian", "trajectories"),
-                Dynamics::DerivativeFreeOptimizer(_) => ("derivative-free", "rounds"),
+            let (name, steps, sizes) = match dynamics {
+                Dynamics::Langevin(langevin) => ("Langevin", "steps", Some(langevin.step_sizes)),
+                Dynamics::Mala(mala) => ("Metropolis-adjusted Langevin", "steps", Some(mala.step_sizes)),
+                Dynamics::Hamiltonian(hmc) => ("Hamiltonian", "trajectories", Some(hmc.step_sizes)),
+                Dynamics::DerivativeFreeOptimizer(_) => ("derivative-free", "rounds", None),
             };
+            let sizes = sizes.map_or(String::new(), |sizes| format!(" of sizes {sizes}"));
             let taken = match choose {
                 Choose::Lowest => "the end of lowest energy",
                 Choose::First => "the end of the first",
             };
-            format!("{chains} chains of {} {name} {steps} from the proposal, {taken}", dynamics.steps())
+            format!(
+                "{chains} chains of {} {name} {steps}{sizes} from the proposal, {taken}",
+                dynamics.steps()
+            )
         }
         Inference::Diffusion(DiffusionInference { solver, guidance_scale, samples, choose }) => {
             let taken = match choose {

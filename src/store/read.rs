@@ -1,7 +1,7 @@
 //! Reading a file that may be damaged or hostile.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -128,7 +128,10 @@ fn read_header(path: &Path) -> Result<(Vec<u8>, File)> {
     let mut file = File::open(path).map_err(|error| io("open", error))?;
     let size = file.metadata().map_err(|error| io("read", error))?.len();
     let mut length = [0u8; 8];
-    file.read_exact(&mut length).map_err(|_| fail("is shorter than a safetensors header".into()))?;
+    file.read_exact(&mut length).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => fail("is shorter than a safetensors header".into()),
+        _ => io("read", error),
+    })?;
     let header = u64::from_le_bytes(length);
     if header > MAX_HEADER || header + 8 > size {
         return Err(fail(format!("announces a header of {header} bytes in a file of {size}")));

@@ -129,3 +129,22 @@ fn a_model_of_a_file_without_contexts_is_sampled_without_one() {
     let error = Trainer::resume(gpu(), &weighted, &checkpoint).unwrap_err().to_string();
     assert!(error.contains("other data"), "{error}");
 }
+
+/// A folder opens like a file on some systems and is read like none.
+#[test]
+fn a_folder_in_place_of_a_file_is_named_as_what_could_not_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    std::fs::create_dir(&path).unwrap();
+    let results = [
+        Dataset::load(&path).map(|_| ()),
+        gibbs::energy::NetworkEnergy::load(gpu(), &path).map(|_| ()),
+        Trainer::options_of(&path).map(|_| ()),
+    ];
+    for result in results {
+        let error = result.unwrap_err();
+        assert!(matches!(error, gibbs::Error::Io { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(&path.display().to_string()) && !text.contains("shorter"), "{text}");
+    }
+}

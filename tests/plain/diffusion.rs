@@ -7,8 +7,8 @@ use crate::common::lavapipe;
 use crate::common::points::{moments, normals, own_gpu, pairs};
 use gibbs::Error;
 use gibbs::diffusion::{
-    DiffusionSampler, Guidance, IntermediateEnergy, IntermediateEnergyNetwork, MixtureScore, NoiseSchedule,
-    Prediction, SamplingOptions, Score, ScoreNetwork, evaluate_noise,
+    DiffusionSampler, Guidance, IntermediateEnergy, IntermediateEnergyNetwork, Likelihood, LikelihoodOptions,
+    MixtureScore, NoiseSchedule, Prediction, SamplingOptions, Score, ScoreNetwork, evaluate_noise,
 };
 use gibbs::energy::{Gradient, NetworkEnergy, ShaderEnergy, ShaderEnergyOptions};
 use gibbs::gpu::Points;
@@ -485,4 +485,21 @@ fn two_networks_of_one_name_are_refused() {
     let clash = plain.merge(&other).merge(&score.bindings());
     let error = recording.compile(gpu, &clash).expect_err("a clash").to_string();
     assert!(error.contains("two tensors"), "{error}");
+}
+
+/// A context that no network takes belongs to another model.
+#[test]
+fn a_context_that_nobody_reads_is_refused() {
+    let gpu = &lavapipe().gpu;
+    let run = RunState::new(gpu, 3).expect("a run");
+    let score = ScoreNetwork::new(Model::new(gpu, "net", network(&[8], 2), &run).expect("a model"));
+    let score = score.expect("a score");
+    let options = sampling(8).with_context_width(2);
+    let sampler = DiffusionSampler::new(gpu, &score, Guidance::None, &options).expect_err("unread");
+    let options = LikelihoodOptions::default().with_context_width(2);
+    let likelihood = Likelihood::new(gpu, &score, &options).expect_err("unread");
+    for (error, operation) in [(sampler, "diffusion sampler"), (likelihood, "likelihood")] {
+        let text = error.to_string();
+        assert!(text.contains(operation) && text.contains("context width is 2"), "{text}");
+    }
 }

@@ -2,6 +2,7 @@
 //! panic.
 
 mod dispatches;
+mod environment;
 mod expectation;
 mod names;
 mod recordings;

@@ -10,7 +10,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::common::{self, lavapipe};
-use gibbs::energy::{Energy, NetworkEnergy, evaluate_energy, evaluate_gradient};
+use gibbs::energy::{
+    Energy, Gradient, MixtureEnergy, NetworkEnergy, ShaderEnergy, ShaderEnergyOptions, evaluate_energy,
+    evaluate_gradient,
+};
 use gibbs::gpu::Points;
 use gibbs::gpu::run::random;
 use gibbs::gpu::{
@@ -18,6 +21,7 @@ use gibbs::gpu::{
 };
 use gibbs::mcmc::{ChainOptions, ChainSampler, Dynamics, Langevin, Return};
 use gibbs::nn::{Activation, AdamOptions, Input, Model, Network, Schedule};
+use gibbs::proposal::UniformBox;
 use gibbs::tasks::density::Density;
 use gibbs::train::{
     Dataset, EnergyOptions, Observer, ProposalOptions, RankingNceOptions, StepRecord, TrainOptions, Trainer,
@@ -442,6 +446,23 @@ fn running_out_of_memory_is_an_error_and_the_context_lives_on() {
     common::say(line.trim());
 }
 
+/// Langevin chains on a user's WGSL and on a Gaussian mixture, the end of lowest energy returned:
+/// what devices of four storage buffers can do.
+fn chains_on_wells_of_ones_own(gpu: &Gpu) {
+    let text =
+        "fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 { return y[0] * y[0] + abs(y[1]); }";
+    let differences = Gradient::CentralDifferences { step: 1e-2 };
+    let own =
+        ShaderEnergy::new("own", "own.wgsl", text, ShaderEnergyOptions::new(0, 2, differences)).unwrap();
+    let mixture = MixtureEnergy::isotropic(&[1.0], &[0.0, 0.0], &[1.0]).unwrap();
+    let square = UniformBox::new(&[-1.0; 2], &[1.0; 2]).unwrap();
+    for energy in [&own as &dyn Energy, &mixture] {
+        let options = ChainOptions::default().with_chains(9).with_returns(Return::Lowest);
+        let ends = ChainSampler::new(gpu, energy, &square, &options).unwrap().sample(&[]).unwrap();
+        assert!(ends.len() == 2 && ends.iter().all(|end| end.is_finite()), "{ends:?}");
+    }
+}
+
 #[track_caller]
 fn limit<T>(result: Result<T>, words: &[&str]) {
     let error = result.err().expect("the limit is too small");
@@ -471,6 +492,26 @@ fn limits_of_a_hosts_device_that_are_too_small_are_named() {
     let gpu = adopted(wgpu::Limits { max_storage_buffers_per_shader_stage: 2, ..defaults.clone() });
     limit(Trainer::new(&gpu, &dataset(), options(1)), &["storage", "allows 2", &adapter]);
     still_works(&gpu);
+
+    // Everything that is too small at once, with what still works: chains on one's own energy.
+    let gpu = adopted(wgpu::Limits {
+        max_storage_buffers_per_shader_stage: 4,
+        max_compute_workgroup_storage_size: 8 << 10,
+        ..defaults.clone()
+    });
+    let all = [
+        "max_storage_buffers_per_shader_stage is 4, kernels need up to 7",
+        "max_compute_workgroup_storage_size is 8192, kernels need up to 16384",
+        "still work",
+        "These do not: networks",
+        "required_limits",
+    ];
+    limit(Trainer::new(&gpu, &dataset(), options(1)), &all);
+    let words = gpu.capabilities().limits_too_small().expect("two are");
+    assert!(all.iter().all(|part| words.contains(part)), "{words}");
+    assert!(gpu.capabilities().to_string().contains(&words));
+    still_works(&gpu);
+    chains_on_wells_of_ones_own(&gpu);
 
     let gpu = adopted(wgpu::Limits {
         max_compute_invocations_per_workgroup: 4,

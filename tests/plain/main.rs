@@ -13,6 +13,7 @@ mod diffusion;
 mod embedding;
 mod energies;
 mod errors;
+mod examples;
 mod faults;
 mod fuzz;
 mod guidance;

@@ -360,6 +360,9 @@ fn raw_weights_are_taken_if_they_are_asked_for() {
     assert_ne!(raw.act(&contexts()).expect("actions"), averaged.act(&contexts()).expect("actions"));
     assert!(raw.describe().contains("as training left them"), "{}", raw.describe());
     assert!(averaged.describe().contains("averaged over training"), "{}", averaged.describe());
+    let chains = Policy::load(gpu(), runs.path("ranking")).expect("a policy").describe();
+    let sizes = chains.split("40 Langevin steps of sizes ").nth(1).unwrap_or_else(|| panic!("{chains}"));
+    assert!(sizes.find(" from the proposal").is_some_and(|length| length < 24), "few digits: {chains}");
     assert!(
         averaged.describe().contains("ranking_nce run of `pairs`, step 6 of 6"),
         "{}",

@@ -355,6 +355,8 @@ fn bad_dynamics_are_named() {
     let zero = StepSchedule::Constant { value: 0.0 };
     bad(good.clone().with_steps(0).into(), &["mala", "steps", "is 0"]);
     bad(good.clone().with_warmup(65532).into(), &["mala", "the warm-up", "65535"]);
+    bad(good.clone().with_warmup(1).into(), &["mala", "the warm-up", "1 step", "take 0"]);
+    bad(Hamiltonian::default().with_warmup(1).into(), &["hamiltonian", "the warm-up", "1 step", "take 0"]);
     bad(good.clone().with_step_sizes(zero).into(), &["mala", "step sizes", "positive"]);
     bad(good.clone().with_temperatures(zero).into(), &["mala", "temperatures", "positive"]);
     bad(good.clone().with_target_acceptance(1.0).into(), &["mala", "target acceptance", "between 0 and 1"]);
@@ -381,6 +383,14 @@ fn bad_dynamics_are_named() {
     let shape = [1, cumulative_weights::MAX_SAMPLES + 1];
     let drawn = cumulative_weights::record(&mut recording, (many, many), knob, shape);
     expect(drawn, &["cumulative weights", "samples", "1048577", "1048576"]);
+    // A context that nobody reads, of chains, of a reverse process and of its likelihoods.
+    let unconditional = self::energy(gpu, false);
+    let given = options(good.clone(), Return::All);
+    let unread = ["sampler", "context width", "is 2", "leave it 0"];
+    expect(ChainSampler::new(gpu, &unconditional, &square(), &given), &unread);
+    expect(ChainSampler::from_points(gpu, &unconditional, &given), &unread);
+    let quadratic = QuadraticEnergy::isotropic(&[0.0; DIMS], 1.0).unwrap();
+    expect(ChainSampler::new(gpu, &quadratic, &square(), &given), &unread);
     let lonely = options(good, Return::All).with_context_width(0);
     expect(ChainSampler::new(gpu, &energy, &square(), &lonely), &["energy", "context", "missing"]);
 }

@@ -1,5 +1,6 @@
 //! Which adapters there are, and which one is taken.
 
+use super::environment;
 use super::options::GpuOptions;
 use crate::{Error, Result};
 
@@ -19,8 +20,12 @@ pub(super) async fn adapters(backends: Option<wgpu::Backends>) -> Vec<wgpu::Adap
 /// The adapter that `Gpu::open` takes.
 ///
 /// # Errors
-/// [`Error::NoAdapter`] with the list of those present.
+/// [`Error::NoAdapter`] with the list of those present; [`Error::Argument`] if the environment
+/// names a backend that there is not.
 pub(super) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    if options.backends.is_none() {
+        environment::check_backends()?;
+    }
     let wanted = options.adapter.clone().or_else(|| std::env::var("GIBBS_ADAPTER").ok());
     let adapters = adapters(options.backends).await;
     let chosen = adapters.iter().find(|adapter| match &wanted {
@@ -29,8 +34,17 @@ pub(super) async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     });
     let Some(adapter) = chosen else {
         let present: Vec<_> = adapters.iter().map(|a| describe(&a.get_info())).collect();
+        let backends = environment::backends().filter(|_| options.backends.is_none());
+        let mut asked = match (wanted, &options.adapter) {
+            (Some(part), Some(_)) => format!("`{part}`"),
+            (Some(part), None) => format!("GIBBS_ADAPTER=`{part}`"),
+            (None, _) => "any adapter".into(),
+        };
+        if let Some(backends) = backends {
+            asked += &format!(" among the backends of {backends}");
+        }
         return Err(Error::NoAdapter {
-            asked: wanted.map_or("any adapter".into(), |part| format!("`{part}`")),
+            asked,
             present: if present.is_empty() { "none".into() } else { present.join("; ") },
         });
     };

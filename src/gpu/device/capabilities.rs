@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::optional::{OptionalPath, OptionalPaths, PathChoice, PathState, switched};
+use super::environment::Switches;
+use super::needs;
+use super::optional::{OptionalPath, OptionalPaths, PathChoice, PathState};
 
 /// What a device wants of a kernel: the choice of variants goes by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,9 +19,10 @@ pub enum DeviceClass {
 ///
 /// Each optional path can be switched off by an environment variable or the options, so that the
 /// baseline is testable on every machine: `GIBBS_NO_TIMESTAMPS=1`, `GIBBS_NO_SUBGROUPS=1`,
-/// `GIBBS_NO_PIPELINE_CACHE=1`. `GIBBS_CHECKED=1` compiles shaders with every runtime check on
-/// (slow); the default leaves only the loop counter out, because each loop of ours has a bound that
-/// is constant or uniform.
+/// `GIBBS_NO_PIPELINE_CACHE=1`; `true`, `yes` and `on` are 1, and `0`, `false`, `no` and `off`
+/// leave it on. `GIBBS_CHECKED=1` compiles shaders with every runtime check on (slow); the default
+/// leaves only the loop counter out, because each loop of ours has a bound that is constant or
+/// uniform.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
     /// The device's limits.
@@ -40,23 +43,24 @@ pub struct Capabilities {
 impl Capabilities {
     /// The features of the optional paths that are wanted: what gibbs asks for when it opens a
     /// device itself.
-    pub(crate) fn wanted(without: OptionalPaths) -> wgpu::Features {
+    pub(super) fn wanted(without: OptionalPaths, switches: Switches) -> wgpu::Features {
         let all = OptionalPath::ALL.iter();
-        let wanted = all.filter(|path| !without.contains(**path) && !switched(path.switch()));
+        let wanted = all.filter(|path| !without.contains(**path) && !switches.off.contains(**path));
         wanted.fold(wgpu::Features::empty(), |sum, path| sum | path.features())
     }
 
     /// `offered`: the features that the device could have been opened with.
-    pub(crate) fn of(
+    pub(super) fn of(
         device: &wgpu::Device,
         offered: wgpu::Features,
         without: OptionalPaths,
         checked: Option<bool>,
+        switches: Switches,
     ) -> Self {
         let features = device.features();
         let info = device.adapter_info();
         let one_size = info.subgroup_min_size == info.subgroup_max_size;
-        let checked = checked.unwrap_or_else(|| switched("GIBBS_CHECKED"));
+        let checked = checked.unwrap_or(switches.checked);
         // With a counter in every loop nothing is unrolled: lavapipe then compiles for minutes what
         // subgroups share.
         let subgroups = features.contains(wgpu::Features::SUBGROUP) && one_size && !checked;
@@ -70,7 +74,7 @@ impl Capabilities {
             class,
             paths: OptionalPath::ALL
                 .iter()
-                .map(|path| path.state(features, offered | features, without))
+                .map(|path| path.state(features, offered | features, without, switches.off))
                 .collect(),
             checked,
             subgroup_size: subgroups.then_some(info.subgroup_min_size),
@@ -80,6 +84,12 @@ impl Capabilities {
     /// The optional paths that are taken.
     pub fn on(&self) -> OptionalPaths {
         self.paths.iter().filter(|state| state.choice == PathChoice::On).map(|state| state.path).collect()
+    }
+
+    /// Every limit that is too small for some kernel of ours, in one message with what still works
+    /// and what to ask of the device; nothing where all suffice, as wgpu's defaults do.
+    pub fn limits_too_small(&self) -> Option<String> {
+        needs::too_small(&self.limits)
     }
 
     /// Largest tensor, in bytes. A dispatch may see less of it at a time:
@@ -106,6 +116,10 @@ impl fmt::Display for Capabilities {
         for state in &self.paths {
             writeln!(f, "{:<20} {state}", state.path.name())?;
         }
-        write!(f, "shader checks        {}", if self.checked { "all" } else { "all but loop counters" })
+        write!(f, "shader checks        {}", if self.checked { "all" } else { "all but loop counters" })?;
+        match self.limits_too_small() {
+            Some(words) => write!(f, "\n{words}"),
+            None => Ok(()),
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::adapter::{self, describe};
 use super::capabilities::Capabilities;
 use super::counters::{AtomicCounters, Counters, count};
+use super::environment::{self, Switches, Unreadable};
 use super::fault::{Fault, FaultRecord, Injected};
 use super::home::Home;
 use super::optional::OptionalPath;
@@ -34,7 +35,9 @@ impl fmt::Debug for Gpu {
 /// Who made a device, and may install handlers on it.
 enum Owner {
     Ours(FaultRecord, Option<PipelineCache>),
-    Host,
+    /// With the environment variable that could not be read, if one could not: everything that is
+    /// asked of the device then fails with it.
+    Host(Option<Unreadable>),
 }
 
 struct Inner {
@@ -46,6 +49,7 @@ struct Inner {
     timeout: Duration,
     home: Home,
     faults: FaultRecord,
+    unreadable: Option<Unreadable>,
     injected: Injected,
     counters: AtomicCounters,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
@@ -73,7 +77,8 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with the list of those present; [`Error::Open`] if the driver refuses;
-    /// [`Error::Argument`] if `GIBBS_FAULT` names no fault.
+    /// [`Error::Argument`] for an environment variable of ours, or `WGPU_BACKEND`, with its value,
+    /// if it says nothing we know.
     pub fn open(options: &GpuOptions) -> Result<Self> {
         pollster::block_on(Self::open_async(options))
     }
@@ -91,7 +96,8 @@ impl Gpu {
     /// The adapter that [`Gpu::open`] takes.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] with the list of those present.
+    /// [`Error::NoAdapter`] with the list of those present; [`Error::Argument`] if `WGPU_BACKEND`
+    /// names a backend that there is not.
     pub fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
         pollster::block_on(Self::choose_async(options))
     }
@@ -107,7 +113,8 @@ impl Gpu {
     /// Opens a given adapter.
     ///
     /// # Errors
-    /// [`Error::Open`] if the driver refuses; [`Error::Argument`] if `GIBBS_FAULT` names no fault.
+    /// [`Error::Open`] if the driver refuses; [`Error::Argument`] for an environment variable of
+    /// ours that says nothing we know.
     pub fn open_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         pollster::block_on(Self::open_adapter_async(adapter, options))
     }
@@ -117,14 +124,14 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open_adapter`].
     pub async fn open_adapter_async(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
-        let fault = match (options.fault, std::env::var("GIBBS_FAULT")) {
-            (Some(fault), _) => Some(fault),
-            (None, Ok(text)) if !text.is_empty() => Some(text.parse()?),
-            (None, _) => None,
+        let fault = match options.fault {
+            Some(fault) => Some(fault),
+            None => environment::fault()?,
         };
+        let switches = Switches::read()?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gibbs"),
-            required_features: adapter.features() & Capabilities::wanted(options.without),
+            required_features: adapter.features() & Capabilities::wanted(options.without, switches),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -144,7 +151,8 @@ impl Gpu {
             record.report_uncaptured(error.to_string());
         }));
         log::info!("opened {}", describe(&adapter.get_info()));
-        let capabilities = Capabilities::of(&device, adapter.features(), options.without, options.checked);
+        let offered = adapter.features();
+        let capabilities = Capabilities::of(&device, offered, options.without, options.checked, switches);
         let named = std::env::var_os("GIBBS_PIPELINE_CACHE").filter(|folder| !folder.is_empty());
         let folder = options.pipeline_cache.clone().or(named.map(PathBuf::from));
         let cache = match folder.filter(|_| capabilities.on().contains(OptionalPath::PipelineCache)) {
@@ -161,12 +169,22 @@ impl Gpu {
 
     /// Works on a device that a host program owns. Asks nothing more of the device than it was
     /// created with and installs no handler on it; forward a loss through [`Gpu::faults`].
+    ///
+    /// Limits that are too small for some kernels are logged at once, all together with what still
+    /// works ([`Capabilities::limits_too_small`]); what needs more fails with the same words. An
+    /// environment switch that cannot be read makes everything that is asked of the device fail
+    /// with an [`Error::Argument`] that names it.
     pub fn adopt(device: &wgpu::Device, queue: &wgpu::Queue, options: AdoptOptions) -> Self {
-        let capabilities = Capabilities::of(device, device.features(), options.without, options.checked);
+        let (switches, unreadable) = match Switches::read() {
+            Ok(switches) => (switches, None),
+            Err(unreadable) => (Switches::default(), Some(unreadable)),
+        };
+        let (offered, without) = (device.features(), options.without);
+        let capabilities = Capabilities::of(device, offered, without, options.checked, switches);
         Self::assemble(
             device.clone(),
             queue.clone(),
-            Owner::Host,
+            Owner::Host(unreadable),
             capabilities,
             options.poison,
             options.timeout,
@@ -181,13 +199,16 @@ impl Gpu {
         poison: Option<bool>,
         timeout: Option<Duration>,
     ) -> Self {
-        let (own, faults, pipeline_cache) = match owner {
-            Owner::Ours(faults, cache) => (true, faults, cache),
-            Owner::Host => (false, FaultRecord::default(), None),
+        let (own, faults, pipeline_cache, unreadable) = match owner {
+            Owner::Ours(faults, cache) => (true, faults, cache, None),
+            Owner::Host(unreadable) => (false, FaultRecord::default(), None, unreadable),
         };
         static OPENED: AtomicU64 = AtomicU64::new(0);
         let home = Home { number: OPENED.fetch_add(1, Ordering::Relaxed), own, device: device.clone() };
         let info = device.adapter_info();
+        if let Some(words) = capabilities.limits_too_small() {
+            log::warn!("`{}`: {words}", info.name);
+        }
         let tuner = Arc::new(Tuner::table(&info));
         let inner = Inner {
             info,
@@ -196,6 +217,7 @@ impl Gpu {
             timeout: timeout.unwrap_or(Duration::from_secs(60)),
             home,
             faults,
+            unreadable,
             injected: Injected::default(),
             counters: AtomicCounters::default(),
             pipelines: Mutex::default(),
@@ -292,6 +314,9 @@ impl Gpu {
 
     /// Fails with the first cause if the device is lost or an error escaped every scope.
     pub(crate) fn check_health(&self, operation: &str) -> Result<()> {
+        if let Some(unreadable) = &self.0.unreadable {
+            return Err(unreadable.clone().into());
+        }
         if self.0.home.own && self.0.faults.wants_cause() {
             // Our callback tells the cause once the queue is empty.
             let timeout = Some(Duration::from_secs(1));

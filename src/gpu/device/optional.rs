@@ -46,15 +46,17 @@ impl OptionalPath {
         }
     }
 
-    /// Where it stands. `offered`: features that the device has, or could have been opened with.
+    /// Where it stands. `offered`: features that the device has, or could have been opened with;
+    /// `off`: paths whose switch is set.
     pub(in crate::gpu) fn state(
         self,
         enabled: wgpu::Features,
         offered: wgpu::Features,
         without: OptionalPaths,
+        off: OptionalPaths,
     ) -> PathState {
         let choice = match () {
-            () if switched(self.switch()) => PathChoice::SwitchedOff,
+            () if off.contains(self) => PathChoice::SwitchedOff,
             () if without.contains(self) => PathChoice::LeftOut,
             () if !enabled.contains(self.features()) => PathChoice::Missing(self.features() - enabled),
             () => PathChoice::On,
@@ -129,7 +131,7 @@ pub struct PathState {
 pub enum PathChoice {
     /// It is taken.
     On,
-    /// Its environment variable is set.
+    /// Its environment variable says so.
     SwitchedOff,
     /// The options leave it out.
     LeftOut,
@@ -152,11 +154,6 @@ impl fmt::Display for PathState {
     }
 }
 
-/// Whether an environment switch is set to something other than `0` or nothing.
-pub(in crate::gpu) fn switched(name: &str) -> bool {
-    std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,19 +161,18 @@ mod tests {
     #[test]
     fn a_path_is_on_where_the_device_has_it_and_nobody_switched_it_off() {
         let (path, none) = (OptionalPath::Timestamps, wgpu::Features::empty());
-        let all = path.features();
-        if switched(path.switch()) {
-            assert_eq!(path.state(all, all, OptionalPaths::NONE).choice, PathChoice::SwitchedOff);
-            return;
-        }
-        assert_eq!(path.state(all, all, OptionalPaths::NONE).to_string(), "on");
-        let missing = path.state(none, none, OptionalPaths::NONE);
+        let (all, nothing) = (path.features(), OptionalPaths::NONE);
+        let off = path.state(all, all, nothing, nothing.with(path));
+        assert_eq!((off.available, off.choice), (true, PathChoice::SwitchedOff));
+        assert!(off.to_string().contains(path.switch()), "{off}");
+        assert_eq!(path.state(all, all, nothing, nothing).to_string(), "on");
+        let missing = path.state(none, none, nothing, nothing);
         assert_eq!((missing.available, missing.choice), (false, PathChoice::Missing(all)));
         assert!(missing.to_string().contains("TIMESTAMP_QUERY"), "{missing}");
-        let left_out = path.state(none, all, OptionalPaths::all());
+        let left_out = path.state(none, all, OptionalPaths::all(), nothing);
         assert_eq!((left_out.available, left_out.choice), (true, PathChoice::LeftOut));
         assert!(!left_out.to_string().contains("lacks"), "{left_out}");
-        assert!(path.state(none, none, OptionalPaths::all()).to_string().contains("lacks"));
+        assert!(path.state(none, none, OptionalPaths::all(), nothing).to_string().contains("lacks"));
     }
 
     #[test]

@@ -164,8 +164,11 @@ fn preflight(gpu: &Gpu, operation: &str, interface: &Interface) -> Result<()> {
     ];
     for (what, asked, granted) in checks {
         if asked > u64::from(granted) {
-            let hint = "take a smaller variant, or open the device with larger limits";
-            return Err(gpu.limit_error(operation, what, asked, u64::from(granted), hint));
+            let hint = gpu.capabilities().limits_too_small().unwrap_or_else(|| {
+                "make the kernel's needs smaller, or ask for more in the `required_limits` of the device"
+                    .into()
+            });
+            return Err(gpu.limit_error(operation, what, asked, u64::from(granted), &hint));
         }
     }
     Ok(())

@@ -153,7 +153,8 @@ impl Plan {
             return Err(Error::argument(&self.label, "knob", "belongs to another recording"));
         };
         if !value.is_finite() {
-            return Err(Error::argument(&self.label, format!("knob `{name}`"), "must be finite"));
+            let problem = format!("is set to {value}; it must be finite");
+            return Err(Error::argument(&self.label, format!("knob `{name}`"), problem));
         }
         let Some(buffer) = &self.uniforms else { return Ok(()) };
         for &offset in places {

@@ -291,6 +291,9 @@ impl<'a> DispatchBuilder<'a> {
                 Some(&(_, initial)) if knob.recording == self.recording.id => initial,
                 _ => return Err(self.fault(member, "is turned by a knob of another recording")),
             };
+            if !initial.is_finite() {
+                return Err(self.fault(member, format!("begins at {initial}; a knob must be finite")));
+            }
             bytes[*offset as usize..*offset as usize + 4].copy_from_slice(&initial.to_ne_bytes());
             places.push((*offset, knob.index));
         }

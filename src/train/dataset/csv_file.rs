@@ -81,13 +81,18 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
 
     next(&mut record)?.ok_or("is empty; its first line must name the columns")?;
     let names: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-    let places = find(&names, columns)?;
+    let places = find(&names, columns).map_err(|problem| problem + other_separator(&names))?;
 
     let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(line) = next(&mut record)? {
         if record.len() != names.len() {
             let (found, wanted) = (record.len(), names.len());
-            return Err(format!("line {line} has {found} fields, the first line names {wanted} columns"));
+            let fields: Vec<String> =
+                record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+            let separator = other_separator(&fields);
+            return Err(format!(
+                "line {line} has {found} fields, the first line names {wanted} columns{separator}"
+            ));
         }
         let number = |place: usize| {
             number(&record[place])
@@ -99,7 +104,14 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
             }
         }
         if let Some(place) = places.weight {
-            weights.push(number(place)?);
+            let weight = number(place)?;
+            if weight < 0.0 {
+                let name = &names[place];
+                return Err(format!(
+                    "line {line}, column `{name}`: is {weight}; a weight must not be negative"
+                ));
+            }
+            weights.push(weight);
         }
     }
     if y.is_empty() {
@@ -149,6 +161,18 @@ impl<'a> Lines<'a> {
             return Err(format!("line {} is blank, or part of a quoted field over several lines", self.rows));
         }
         Ok(self.rows)
+    }
+}
+
+/// What to do about fields that are separated by something else than commas, if they seem to be.
+fn other_separator(fields: &[String]) -> &'static str {
+    let holds = |separator: char| fields.iter().any(|field| field.contains(separator));
+    if holds(';') {
+        "; its fields seem to be separated by semicolons: separate them by commas, and write decimals with a point"
+    } else if holds('\t') {
+        "; its fields seem to be separated by tabs: separate them by commas"
+    } else {
+        ""
     }
 }
 
@@ -267,6 +291,19 @@ mod tests {
     }
 
     #[test]
+    fn other_separators_are_recognized() {
+        let semicolons = ["separated by semicolons", "by commas"];
+        refused(b"x0;y0\n1,5;2,5\n", &semicolons);
+        refused(b"x0;y0\n1;2\n", &semicolons);
+        refused(b"y0;weight\n1;2\n", &semicolons);
+        refused(b"x0,y0\n1;2\n", &["line 2", semicolons[0], semicolons[1]]);
+        refused(b"x0\ty0\n1\t2\n", &["separated by tabs", "by commas"]);
+        refused(b"x0,y0\n1\t2\n", &["line 2", "separated by tabs"]);
+        let error = read("x0,z\n1,2\n").unwrap_err().to_string();
+        assert!(!error.contains("separated"), "{error}");
+    }
+
+    #[test]
     fn faults_are_named_with_line_and_column() {
         refused(b"", &["is empty"]);
         refused(b"\n\n", &["is empty"]);
@@ -289,7 +326,7 @@ mod tests {
         refused(b"x0,y0\n1e39,2\n", &["line 2", "`x0`", "inf"]);
         refused(b"x0,y0\n\"1\n\",2\n3,4\n", &["line 3", "quoted"]);
         refused(b"x0,y0\n\xff\xfe,2\n", &["line 2", "`x0`", "UTF-8"]);
-        refused(b"y0,weight\n1,-1\n", &["weight", "-1 in row 0"]);
+        refused(b"y0,weight\n1,1\n1,-1\n", &["line 3", "`weight`", "is -1", "not be negative"]);
         refused(b"y0,weight\n1,0\n", &["weight", "every row"]);
         let long = format!("y0\n{}\n", "a".repeat(100_000));
         let error = read(&long).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
@@ -32,7 +32,10 @@ impl Dataset {
         let size = file.metadata().map_err(|error| io("read", error))?.len();
         // A file that announces nonsense is not read into memory.
         let mut bytes = vec![0; 8];
-        file.read_exact(&mut bytes).map_err(|_| fail(TOO_SHORT.into()))?;
+        file.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => fail(TOO_SHORT.into()),
+            _ => io("read", error),
+        })?;
         header_length(&bytes, size).map_err(fail)?;
         file.read_to_end(&mut bytes).map_err(|error| io("read", error))?;
         parse(&bytes).map_err(fail)

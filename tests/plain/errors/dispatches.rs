@@ -125,12 +125,18 @@ fn wrong_knobs_are_named() {
     expect(turned("gain", stranger), "Binding", &["`gain`", "another recording"]);
     expect(turned("gain", other.knob("a", 0.0)), "Binding", &["`gain`", "another recording"]);
     turned("gain", own).unwrap();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let knob = recording.knob(&format!("begins at {bad}"), bad);
+        let finished = recording.dispatch(&kernel, "k").bind("result", result).knob("gain", knob);
+        let finished = finished.workgroups([1, 1, 1]).finish();
+        expect(finished, "Binding", &["`gain`", &format!("begins at {bad}"), "finite"]);
+    }
     let untouched = recording.dispatch(&kernel, "k").bind("result", result).workgroups([1, 1, 1]).finish();
     expect(untouched, "Binding", &["`gain`", "has no knob"]);
     let twice = recording.dispatch(&kernel, "k").bind("result", result).knob("gain", own).knob("gain", own);
     expect(twice.workgroups([1, 1, 1]).finish(), "Binding", &["`gain`", "two knobs"]);
     let plan = recording.compile(gpu, &Bindings::new()).unwrap();
-    expect(plan.set_knob(own, f32::NAN), "Argument", &["run", "knob `gain`", "finite"]);
+    expect(plan.set_knob(own, f32::NAN), "Argument", &["run", "knob `gain`", "is set to NaN", "finite"]);
     expect(plan.set_knob(stranger, 1.0), "Argument", &["knob", "another recording"]);
     expect(plan.set_knob(other.knob("a", 0.0), 1.0), "Argument", &["knob", "another recording"]);
     plan.set_knob(own, 2.0).unwrap();
