@@ -40,12 +40,33 @@ pub enum Activation {
     Gelu,
     /// `log(1 + exp(z))`
     Softplus,
+    /// `z (1 + tanh(u)) / 2`, `u = sqrt(2 / pi) (z + 0.044715 z^3)`
+    GeluTanh,
+    /// `z tanh(log(1 + exp(z)))`
+    Mish,
+    /// `z` above 0, `exp(z) - 1` elsewhere
+    Elu,
+    /// `z` above 0, `0.01 z` elsewhere
+    LeakyRelu,
 }
+
+/// `2 sqrt(2 / pi)`
+const GELU_RATE: f64 = 2.0 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
 
 impl Activation {
     /// All activations, at the index of their shader code.
-    pub const ALL: [Self; 6] =
-        [Self::Identity, Self::Relu, Self::Silu, Self::Tanh, Self::Gelu, Self::Softplus];
+    pub const ALL: [Self; 10] = [
+        Self::Identity,
+        Self::Relu,
+        Self::Silu,
+        Self::Tanh,
+        Self::Gelu,
+        Self::Softplus,
+        Self::GeluTanh,
+        Self::Mish,
+        Self::Elu,
+        Self::LeakyRelu,
+    ];
 
     /// `act(z)`
     pub fn value(self, z: f64) -> f64 {
@@ -56,6 +77,10 @@ impl Activation {
             Self::Tanh => z.tanh(),
             Self::Gelu => z * normal_below(z),
             Self::Softplus => z.max(0.0) + (-z.abs()).exp().ln_1p(),
+            Self::GeluTanh => z * sigmoid(GELU_RATE * (z + 0.044715 * z.powi(3))),
+            Self::Mish => z * Self::Softplus.value(z).tanh(),
+            Self::Elu => z.max(0.0) + z.min(0.0).exp_m1(),
+            Self::LeakyRelu => z.max(0.01 * z),
         }
     }
 
@@ -79,6 +104,25 @@ impl Activation {
                 normal_below(z) + a.copysign(z) * bell
             }
             Self::Softplus => sigmoid(z),
+            Self::GeluTanh => {
+                let u = GELU_RATE * (z + 0.044715 * z.powi(3));
+                let s = sigmoid(u);
+                s + z * GELU_RATE * (1.0 + 3.0 * 0.044715 * z * z) * s * sigmoid(-u)
+            }
+            Self::Mish => {
+                // 1 - tanh(w)^2 = 4 q / (1 + q)^2, q = exp(-2 w): no difference.
+                let w = Self::Softplus.value(z);
+                let q = (-2.0 * w).exp();
+                w.tanh() + z * 4.0 * q / (1.0 + q).powi(2) * sigmoid(z)
+            }
+            Self::Elu => z.min(0.0).exp(),
+            Self::LeakyRelu => {
+                if z > 0.0 {
+                    1.0
+                } else {
+                    0.01
+                }
+            }
         }
     }
 }

@@ -2,14 +2,20 @@
 //
 //   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh    4: GELU x Phi(x)
 //   5: softplus log(1 + exp(x))
+//   6: GELU by tanh, x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+//   7: Mish x tanh(softplus(x))    8: ELU x or exp(x) - 1    9: leaky ReLU x or 0.01 x
 //   SiLU'(x) = s + x s (1 - s), s = sigmoid(x)    tanh'(x) = 1 - tanh(x)^2    ReLU'(0) = 0
 //   Phi(x) = (1 + erf(x / sqrt 2)) / 2    GELU'(x) = Phi(x) + x phi(x), phi = Phi'
-//   softplus'(x) = sigmoid(x)
+//   softplus'(x) = sigmoid(x)    (6)' = s + 2 x u' s (1 - s), s = sigmoid(2 u)
+//   Mish'(x) = t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x)), a quotient in e = exp(-|x|):
+//     t = (1 + 2 e) / (1 + 2 e + 2 e^2) from 0 up, (e^2 + 2 e) / (e^2 + 2 e + 2) below
+//   ELU'(0) = 1    leaky ReLU'(0) = 0.01
 //
 // Numerics: exp only of clamped non-positive arguments; no native tanh (NaN at 500 on some
 // drivers). Largest relative error of tanh about 5e-7, of sigmoid about 4e-6 (the error of exp
 // itself), of 1 - Phi(|x|) 4e-7 and the error of exp(-x^2 / 2); softplus 2e-6, its tail exp(x)
-// included. All but softplus map 0 to 0.
+// included; GELU by tanh 3e-5 far below 0, where the argument of exp is rounded first; Mish 1e-5;
+// ELU 1e-6. All but softplus map 0 to 0.
 
 // Shared with the host.
 const ACTIVATION_IDENTITY: u32 = 0u;
@@ -23,6 +29,14 @@ const ACTIVATION_TANH: u32 = 3u;
 const ACTIVATION_GELU: u32 = 4u;
 // Shared with the host.
 const ACTIVATION_SOFTPLUS: u32 = 5u;
+// Shared with the host.
+const ACTIVATION_GELU_TANH: u32 = 6u;
+// Shared with the host.
+const ACTIVATION_MISH: u32 = 7u;
+// Shared with the host.
+const ACTIVATION_ELU: u32 = 8u;
+// Shared with the host.
+const ACTIVATION_LEAKY_RELU: u32 = 9u;
 
 fn sigmoid_safe(x: vec4<f32>) -> vec4<f32> {
     let e = exp(-min(abs(x), vec4<f32>(87.0)));
@@ -98,6 +112,39 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
     if (code == ACTIVATION_SOFTPLUS) {
         let e = exp(-min(abs(z), vec4<f32>(87.0)));
         return Activated(max(z, vec4<f32>(0.0)) + log1p_unit(e), sigmoid_safe(z));
+    }
+    if (code == ACTIVATION_GELU_TANH) {
+        let a = min(abs(z), vec4<f32>(10.0)); // the tail at 10 is below 1e-37
+        let e = exp(-min(1.5957691 * a * (1.0 + 0.044715 * a * a), vec4<f32>(87.0)));
+        let tail = e / (1.0 + e);
+        let below = z < vec4<f32>(0.0);
+        let rise = 1.5957691 * a * (1.0 + 0.134145 * a * a) * tail / (1.0 + e);
+        return Activated(max(z, vec4<f32>(0.0)) - a * tail, select(1.0 - tail + rise, tail - rise, below));
+    }
+    if (code == ACTIVATION_MISH) {
+        let below = z < vec4<f32>(0.0);
+        let e = exp(-min(abs(z), vec4<f32>(87.0)));
+        let square = e * e;
+        let r = 1.0 / select(1.0 + 2.0 * e + 2.0 * square, square + 2.0 * e + 2.0, below);
+        let t = select(1.0 + 2.0 * e, square + 2.0 * e, below) * r;
+        // 1 - t without the difference.
+        let rest = 2.0 * select(square, vec4<f32>(1.0), below) * r;
+        let s = select(vec4<f32>(1.0), e, below) / (1.0 + e);
+        // Below -87 the clamped exponent would let z grow past what vanishes.
+        let inside = z >= vec4<f32>(-87.0);
+        let value = select(vec4<f32>(0.0), z * t, inside);
+        return Activated(value, select(vec4<f32>(0.0), t + z * rest * (1.0 + t) * s, inside));
+    }
+    if (code == ACTIVATION_ELU) {
+        let above = z > vec4<f32>(0.0);
+        // exp(z) - 1 = 2 t / (1 - t), t = tanh(z / 2) <= 0: no difference of almost equal numbers.
+        let t = tanh_safe(0.5 * min(z, vec4<f32>(0.0)));
+        let e = exp(-min(abs(z), vec4<f32>(87.0)));
+        return Activated(select(2.0 * t / (1.0 - t), z, above), select(e, vec4<f32>(1.0), above));
+    }
+    if (code == ACTIVATION_LEAKY_RELU) {
+        let slope = select(vec4<f32>(0.01), vec4<f32>(1.0), z > vec4<f32>(0.0));
+        return Activated(z * slope, slope);
     }
     return Activated(z, vec4<f32>(1.0));
 }

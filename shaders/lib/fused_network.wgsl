@@ -34,7 +34,7 @@ const SLAB_WIDTH4: u32 = LANE_COLUMNS * COLUMN_BLOCK4;
 const SLAB_STRIDE4: u32 = SLAB_WIDTH4 + PAD4;
 // Stands for a network whose layers have activations of their own.
 // Shared with the host.
-const ACTIVATION_MIXED: u32 = 6u;
+const ACTIVATION_MIXED: u32 = 10u;
 // Shared with the host.
 const MAX_PASSES: u32 = 16u;
 

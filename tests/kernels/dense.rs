@@ -9,7 +9,9 @@ use gibbs::nn::dense::dense_input_gradient::Epilogue;
 use gibbs::nn::{Activation, DenseOperation, Initial, ParameterSlice};
 use gibbs::testing::Bound;
 use gibbs_reference::nn as reference;
-use gibbs_reference::nn::Activation::{Gelu, Identity, Relu, Silu, Softplus, Tanh};
+use gibbs_reference::nn::Activation::{
+    Elu, Gelu, GeluTanh, Identity, LeakyRelu, Mish, Relu, Silu, Softplus, Tanh,
+};
 use gibbs_reference::nn::DenseShape;
 use gibbs_reference::nn::dense::dense_forward::Init;
 
@@ -66,18 +68,22 @@ impl Layer {
 }
 
 /// The device's activation and the reference's.
-pub const ACTIVATIONS: [(Activation, reference::Activation); 6] = [
+pub const ACTIVATIONS: [(Activation, reference::Activation); 10] = [
     (Activation::Identity, reference::Activation::Identity),
     (Activation::Relu, reference::Activation::Relu),
     (Activation::Silu, reference::Activation::Silu),
     (Activation::Tanh, reference::Activation::Tanh),
     (Activation::Gelu, reference::Activation::Gelu),
     (Activation::Softplus, reference::Activation::Softplus),
+    (Activation::GeluTanh, reference::Activation::GeluTanh),
+    (Activation::Mish, reference::Activation::Mish),
+    (Activation::Elu, reference::Activation::Elu),
+    (Activation::LeakyRelu, reference::Activation::LeakyRelu),
 ];
 
 /// Rows, inputs, outputs: every width of the issue, and both sides of each border in the variant
-/// table.
-const DENSE: [(usize, usize, usize); 19] = [
+/// table; twice as many as there are activations, each of which is run with its slope and without.
+const DENSE: [(usize, usize, usize); 2 * ACTIVATIONS.len()] = [
     (1, 1, 1),
     (1, 257, 65),
     (7, 7, 7),
@@ -91,6 +97,7 @@ const DENSE: [(usize, usize, usize); 19] = [
     (65, 128, 128),
     (63, 257, 67),
     (65, 9, 17),
+    (63, 5, 12),
     (1025, 65, 63),
     (1025, 17, 7),
     (1025, 7, 1),
@@ -245,8 +252,8 @@ fn dense_forward_equals_the_reference(adapter: &Adapter) {
     let mut coverage = Covered::new();
     for dense in &dense_cases(adapter, DenseOperation::Forward) {
         let index = dense.index;
-        // Every activation comes at least six times.
-        let (chosen, keep) = (ACTIVATIONS[index % 6], index / 6 % 2 == 0);
+        let count = ACTIVATIONS.len();
+        let (chosen, keep) = (ACTIVATIONS[index % count], (index / count).is_multiple_of(2));
         let context = shared_rows(dense.shape.0).map_or(From::Bias, From::Context);
         for (from, keep_slope, (activation, expected_activation)) in
             [(From::Bias, keep, chosen), (context, !keep, chosen), (From::Residual, false, ACTIVATIONS[0])]
@@ -317,14 +324,17 @@ fn shared_rows(rows: usize) -> Option<usize> {
 }
 
 /// Relative error of an activation at an exact argument (`lib/activation.wgsl`): sigmoid 4e-6, tanh
-/// 5e-7 and a rounding, the tails of GELU and softplus that of exp, whose argument GELU rounds
-/// first.
+/// 5e-7 and a rounding, the tails of GELU and softplus that of exp, whose argument GELU, by tanh
+/// too, rounds first; Mish is a quotient of squares of exp.
 pub fn own_error(activation: reference::Activation) -> f64 {
     match activation {
         Identity | Relu => 0.0,
-        Silu | Softplus => 4e-6,
+        Silu | Softplus | Elu => 4e-6,
         Tanh => 6e-7,
         Gelu => 1.5e-5,
+        GeluTanh => 3e-5,
+        Mish => 1e-5,
+        LeakyRelu => 1e-7,
     }
 }
 
@@ -343,10 +353,10 @@ pub fn expect_activated(
     if !keep_slope {
         return;
     }
-    // act'' is at most 0.5 for SiLU, 0.77 for tanh, 0.8 for GELU and 0.25 for softplus. ReLU's
-    // slope jumps: a sum within its error of 0 may fall on either side of the kink, of which there
-    // must be few.
-    let unclear = |at: usize| activation == Relu && expected.sum[at].abs() <= sums[at];
+    // act'' is at most 0.5 for SiLU, 0.77 for tanh, 0.8 for both GELUs and Mish, 1 for ELU and 0.25
+    // for softplus. ReLU's slope jumps: a sum within its error of 0 may fall on either side of the
+    // kink, of which there must be few.
+    let unclear = |at: usize| [Relu, LeakyRelu].contains(&activation) && expected.sum[at].abs() <= sums[at];
     let count = (0..sums.len()).filter(|&at| unclear(at)).count();
     assert!(count * 1000 <= sums.len(), "{count} of {} sums are too close to the kink", sums.len());
     let bound = |at: usize| match activation {
@@ -355,6 +365,9 @@ pub fn expect_activated(
         Tanh => 0.77 * sums[at] + 2.0 * own + EPS,
         Gelu => 0.8 * sums[at] + 1e-6,
         Softplus => 0.25 * sums[at] + own * expected.slope[at].abs(),
+        GeluTanh | Mish => 0.8 * sums[at] + own * expected.slope[at].abs() + 2e-6,
+        Elu => sums[at] + own * expected.slope[at].abs(),
+        LeakyRelu => f64::from(u8::from(unclear(at))) + EPS,
     };
     // Its padding is act'(0): backward it only ever meets the zeros of the weights' padding.
     results.expect("slope", &results.packed_inside("slope"), &expected.slope, bound);
@@ -514,7 +527,7 @@ fn every_dense_variant_equals_the_reference(adapter: &Adapter) {
                 match operation {
                     // The same pipeline for all shapes.
                     DenseOperation::Forward => {
-                        let layer = ACTIVATIONS[index % 6];
+                        let layer = ACTIVATIONS[index % ACTIVATIONS.len()];
                         forward_equals_the_reference(adapter, &dense, From::Bias, layer, true, &mut coverage);
                     }
                     DenseOperation::InputGradient => {

@@ -52,6 +52,10 @@ fn activation_of(activation: Activation) -> reference::Activation {
         Activation::Tanh => reference::Activation::Tanh,
         Activation::Gelu => reference::Activation::Gelu,
         Activation::Softplus => reference::Activation::Softplus,
+        Activation::GeluTanh => reference::Activation::GeluTanh,
+        Activation::Mish => reference::Activation::Mish,
+        Activation::Elu => reference::Activation::Elu,
+        Activation::LeakyRelu => reference::Activation::LeakyRelu,
     }
 }
 
@@ -175,6 +179,7 @@ fn networks() -> Vec<FusableMlp> {
             &[16, 17, 3, 16, 32, 9, 16, 16],
             &[Tanh, Relu, Softplus, Identity, Gelu],
         ),
+        FusableMlp::new([3, 7, 5], &[12, 9, 16, 5], &[GeluTanh, Mish, Elu, LeakyRelu]),
     ]
 }
 

@@ -57,6 +57,10 @@ fn activation_of(activation: Activation) -> reference::Activation {
         Activation::Tanh => reference::Activation::Tanh,
         Activation::Gelu => reference::Activation::Gelu,
         Activation::Softplus => reference::Activation::Softplus,
+        Activation::GeluTanh => reference::Activation::GeluTanh,
+        Activation::Mish => reference::Activation::Mish,
+        Activation::Elu => reference::Activation::Elu,
+        Activation::LeakyRelu => reference::Activation::LeakyRelu,
     }
 }
 
@@ -362,6 +366,22 @@ fn models() -> Vec<Model> {
         }),
         Model::of(3, 41, |inputs| Network::residual(inputs, 9, 1, Activation::Tanh, 1).with_norms(norms)),
         Model::of(11, 7, nested),
+        // Activations behind the last layer, within it and on their own.
+        Model::of(5, 13, |inputs| {
+            let dense = gibbs::nn::Layer::dense;
+            let layers = vec![
+                dense(17, Activation::GeluTanh),
+                dense(12, Activation::Elu),
+                dense(9, Activation::Mish),
+                dense(3, Activation::Tanh),
+            ];
+            Network { inputs, layers }
+        }),
+        Model::of(1, 33, |inputs| {
+            let mut network = Network::mlp(inputs, &[12], Activation::Mish, 1);
+            network.layers.push(gibbs::nn::Layer::Activate(Activation::Softplus));
+            network
+        }),
         Model::of(5, 13, super::inputs::shared),
         Model::of(7, 3, super::inputs::mixed),
     ]
@@ -543,8 +563,7 @@ const RANKED: [(usize, usize, &[usize]); 12] = [
 ];
 
 fn ranked_networks_equal_the_reference(adapter: &Adapter) {
-    let activations =
-        [Activation::Relu, Activation::Silu, Activation::Tanh, Activation::Gelu, Activation::Softplus];
+    let activations = &Activation::ALL[1..];
     for (index, (contexts, candidates, hidden)) in RANKED.into_iter().enumerate() {
         let activation = activations[index % activations.len()];
         let model = Model::new(contexts, candidates, hidden, activation, 1);

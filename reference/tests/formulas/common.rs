@@ -1,6 +1,13 @@
 //! Data and checks common to the tests.
 
 use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
+use gibbs_reference::nn::Activation;
+
+/// Whether differences over any points tell an activation's slope: kinks lie where no data of a
+/// deep network can be kept from.
+pub fn is_smooth(activation: &Activation) -> bool {
+    !matches!(activation, Activation::Relu | Activation::LeakyRelu | Activation::Elu)
+}
 
 fn draw(seed: u64) -> Draw {
     Draw { seed, step: 3, stream: 5, inner: 1 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::graph::{Node, Op, nodes_of};
-use crate::nn::{Activation, Dense, Input, Layer, Norms};
+use crate::nn::{Activation, Input, Layer, Norms};
 use crate::{Error, Result};
 
 /// Layers over the concatenation of named inputs. Plain data: it serializes, and says by itself how
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub struct Network {
     /// The inputs, in the order of the concatenation.
     pub inputs: Vec<Input>,
-    /// The layers; the first one is dense, the last one dense without an activation.
+    /// The layers; the first one is dense, the last one too, and may have an activation.
     pub layers: Vec<Layer>,
 }
 
@@ -113,7 +113,7 @@ impl Network {
     /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones
     /// too), at most 256 layers, those of inputs included, with blocks at most [`Layer::MAX_DEPTH`]
     /// deep, distinct names, finite normalizers and frequencies, a dense first layer, a dense last
-    /// layer without activation, residual blocks that keep their width.
+    /// layer, with an activation behind it or without, residual blocks that keep their width.
     ///
     /// # Errors
     /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of
@@ -151,11 +151,11 @@ impl Network {
             return fail("`layers.0`", "must be dense: it multiplies the inputs".into());
         }
         check_layers(&self.layers, "layers", 0, self.input_width())?;
-        match self.layers.last() {
-            Some(Layer::Dense(Dense { activation: Activation::Identity, .. })) => Ok(()),
+        match self.nodes().last() {
+            Some(Node { op: Op::Dense, skip: None, .. }) => Ok(()),
             _ => {
                 let what = format!("the last layer, `layers.{}`,", self.layers.len() - 1);
-                fail(&what, "must be dense without an activation; add an affine layer behind it".into())
+                fail(&what, "must be dense, or an activation behind a dense one; add an affine layer".into())
             }
         }
     }
@@ -390,8 +390,11 @@ mod tests {
         wide.layers[0] = Layer::dense(5000, Activation::Tanh);
         let mut twice = good.clone();
         twice.inputs.push(Input::new("x", 1));
-        let mut active = good.clone();
-        active.layers[1] = Layer::dense(1, Activation::Relu);
+        let mut bounded = good.clone();
+        bounded.layers[1] = Layer::dense(1, Activation::Tanh);
+        assert!(bounded.check().is_ok());
+        bounded.layers.push(Layer::Activate(Activation::Relu));
+        let twice_active = bounded;
         let mut flat = good.clone();
         flat.inputs[0].normalizer.scale[1] = 0.0;
         let own = |layers: Vec<Layer>| {
@@ -409,7 +412,7 @@ mod tests {
             own(vec![Layer::Residual(vec![dense(3)])]),
             own(vec![Layer::Norm(LayerNorm { epsilon: f32::NAN })]),
         ];
-        for bad in [none, wide, twice, active, flat].into_iter().chain(embedded) {
+        for bad in [none, wide, twice, twice_active, flat].into_iter().chain(embedded) {
             assert!(bad.check().is_err(), "{bad:?}");
         }
     }

@@ -19,17 +19,40 @@ pub enum Activation {
     Silu,
     /// Hyperbolic tangent.
     Tanh,
-    /// `x Phi(x)` with the distribution function `Phi` of the standard normal, exact.
+    /// `x Phi(x)` with the distribution function `Phi` of the standard normal, exact: what
+    /// `torch.nn.GELU()` is.
     Gelu,
     /// `log(1 + exp(x))`.
     Softplus,
+    /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`, which differs from [`Activation::Gelu`]
+    /// by up to 5e-4: `torch.nn.GELU(approximate="tanh")`, and what JAX takes by default.
+    #[serde(rename = "gelu_tanh")]
+    GeluTanh,
+    /// `x tanh(log(1 + exp(x)))`.
+    Mish,
+    /// `x` from 0 up, `exp(x) - 1` below: `torch.nn.ELU()`, whose `alpha` is 1.
+    Elu,
+    /// `x` above 0, `0.01 x` elsewhere: `torch.nn.LeakyReLU()` with its default slope.
+    #[serde(rename = "leaky_relu")]
+    LeakyRelu,
 }
 
-crate::error::named!("activation", Activation { Identity => "identity", Relu => "relu", Silu => "silu", Tanh => "tanh", Gelu => "gelu", Softplus => "softplus" });
+crate::error::named!("activation", Activation {
+    Identity => "identity",
+    Relu => "relu",
+    Silu => "silu",
+    Tanh => "tanh",
+    Gelu => "gelu",
+    Softplus => "softplus",
+    GeluTanh => "gelu_tanh",
+    Mish => "mish",
+    Elu => "elu",
+    LeakyRelu => "leaky_relu",
+});
 
 impl Activation {
     /// Number of codes.
-    pub(crate) const COUNT: u32 = 6;
+    pub(crate) const COUNT: u32 = 10;
 
     /// The code in `shaders/lib/activation.wgsl`.
     pub(crate) fn code(self) -> u32 {
@@ -40,6 +63,10 @@ impl Activation {
             Activation::Tanh => 3,
             Activation::Gelu => 4,
             Activation::Softplus => 5,
+            Activation::GeluTanh => 6,
+            Activation::Mish => 7,
+            Activation::Elu => 8,
+            Activation::LeakyRelu => 9,
         }
     }
 }
@@ -54,6 +81,10 @@ pub(in crate::nn) fn shared_constants() -> Vec<SharedConstant> {
         constant("ACTIVATION_TANH", Activation::Tanh),
         constant("ACTIVATION_GELU", Activation::Gelu),
         constant("ACTIVATION_SOFTPLUS", Activation::Softplus),
+        constant("ACTIVATION_GELU_TANH", Activation::GeluTanh),
+        constant("ACTIVATION_MISH", Activation::Mish),
+        constant("ACTIVATION_ELU", Activation::Elu),
+        constant("ACTIVATION_LEAKY_RELU", Activation::LeakyRelu),
     ]
 }
 

@@ -131,6 +131,9 @@ mod tests {
         let mut mixed = plain(&[4, 4]);
         mixed.layers[1] = Layer::dense(4, Activation::Relu);
         assert!(mixed.fusable_mlp(64).is_none());
+        let mut bounded = plain(&[4]);
+        bounded.layers.push(Layer::Activate(Activation::Tanh));
+        assert!(bounded.check().is_ok() && bounded.fusable_mlp(64).is_none());
         let time = Input::new("t", 1).encoded(Fourier::new(vec![1.0]));
         assert!(Network::mlp(vec![time], &[4], Activation::Relu, 1).fusable_mlp(64).is_none());
         let embedded = Input::new("t", 1).embedded(vec![Layer::Activate(Activation::Relu)]);

@@ -131,7 +131,7 @@ impl Network {
         let (Some(input), Some(y)) = (self.inputs.iter().find(|input| input.name == own), find(own)) else {
             return Ok(None);
         };
-        let Some(nodes) = self.plain_nodes(MAX_WIDTH).filter(|nodes| qualifies(nodes.len(), input)) else {
+        let Some(nodes) = self.plain_nodes(MAX_WIDTH).filter(|nodes| qualifies(nodes, input)) else {
             return Ok(None);
         };
         if self.check().is_err() || inputs.len() != self.inputs.len() {
@@ -211,8 +211,11 @@ impl Network {
     }
 }
 
-fn qualifies(layers: usize, own: &Input) -> bool {
-    (2..=MAX_HIDDEN + 1).contains(&layers) && own.encoding == Encoding::Raw && own.width <= MAX_WIDTH
+fn qualifies(nodes: &[Node], own: &Input) -> bool {
+    // The kernel's output layer is affine.
+    let affine = nodes.last().is_some_and(|last| last.activation == Activation::Identity);
+    let deep = (2..=MAX_HIDDEN + 1).contains(&nodes.len());
+    affine && deep && own.encoding == Encoding::Raw && own.width <= MAX_WIDTH
 }
 
 /// Bits of numbers padded with zeros to whole `vec4`s.

@@ -189,8 +189,8 @@ fn bad_network_descriptions_are_named() {
         ),
         (with(&|n| n.inputs[1].name = "context".into()), &["input `context`", "twice"]),
         (
-            with(&|n| n.layers[1] = Layer::dense(1, Activation::Tanh)),
-            &["last layer", "`layers.1`", "activation"],
+            with(&|n| n.layers.push(Layer::Residual(vec![dense(1)]))),
+            &["last layer", "`layers.2`", "must be dense"],
         ),
         (with(&|n| n.inputs[0].normalizer.scale[1] = 0.0), &["input `context`", "scale 0", "dimension 1"]),
         (with(&|n| n.inputs[0].normalizer.shift[0] = f32::NAN), &["input `context`", "NaN", "dimension 0"]),
