@@ -395,6 +395,12 @@ fn files_that_do_not_fit_are_refused_by_name_and_shape() {
     for missing in 0..good.len() {
         let mut stored = good.clone();
         let name = stored.remove(missing).name;
+        // A bias may be left out, unless something is there instead.
+        let may = name.ends_with(".bias");
+        assert_eq!(read(&stored).is_ok(), may, "{name}");
+        if may {
+            stored.push(f32s("net.bias", &[1], &[0.0]));
+        }
         refused(read(&stored), &[&name, "missing"]);
     }
     let mut extra = good.clone();
@@ -436,6 +442,112 @@ fn files_that_do_not_fit_are_refused_by_name_and_shape() {
     assert!(gpu.read::<f32>(model.parameters()).unwrap().iter().all(|&v| v == 0.0), "nothing was written");
     model.set_parameters(gpu, &flat).unwrap();
     assert_eq!(gpu.read::<f32>(model.parameters()).unwrap(), flat);
+}
+
+/// `h W^T + b` of a row, straight from the file's rows.
+fn linear(weight: &[f32], bias: Option<&[f32]>, h: &[f64]) -> Vec<f64> {
+    let row = |(at, weights): (usize, &[f32])| {
+        let sum: f64 = weights.iter().zip(h).map(|(w, h)| f64::from(*w) * h).sum();
+        sum + bias.map_or(0.0, |bias| f64::from(bias[at]))
+    };
+    weight.chunks_exact(h.len()).enumerate().map(row).collect()
+}
+
+/// `Sequential(Linear(8, 7, bias=False), Dropout, LayerNorm(7, elementwise_affine=False), Mish,
+/// Dropout, Linear(7, 2), Tanh)`, in numbers from 0 on.
+fn with_gaps() -> (Network, Vec<Stored>) {
+    let layers = vec![
+        NetworkLayer::dense(7, Activation::Identity),
+        NetworkLayer::Norm(LayerNorm { epsilon: 1e-5 }),
+        NetworkLayer::Activate(Activation::Mish),
+        NetworkLayer::dense(2, Activation::Tanh),
+    ];
+    let stored = vec![
+        f32s("0.weight", &[7, 8], &data(31, 56)),
+        f32s("5.weight", &[2, 7], &data(35, 14)),
+        f32s("5.bias", &[2], &data(36, 2)),
+    ];
+    (Network { layers, ..network() }, stored)
+}
+
+#[test]
+fn modules_without_parameters_and_parts_without_some_are_taken_as_they_are() {
+    let gpu = &lavapipe().gpu;
+    let (network, mut stored) = with_gaps();
+    let counter =
+        Stored { name: "2.num_batches_tracked".into(), dtype: "I64", shape: Vec::new(), bytes: vec![0; 8] };
+    stored.push(counter);
+    let names = Names::sequential("");
+    let flat = pytorch::read(&file(&stored), &network, &names).unwrap();
+    let named = Names::modules("", ["0", "norm", "5"]);
+    assert_eq!(pytorch::read(&file(&stored), &network, &named).unwrap(), flat);
+    let model = Model::zeros(gpu, "gaps", network.clone()).unwrap();
+    model.set_parameters(gpu, &flat).unwrap();
+    let rows = 3;
+    let (x, y) = (data(1, rows * 3), data(2, rows * 5));
+    let found = forward(gpu, &model, rows, &x, &y);
+    for row in 0..rows {
+        let normalizer = &model.network().inputs[0].normalizer;
+        let first =
+            (0..3).map(|at| f64::from((x[row * 3 + at] - normalizer.shift[at]) * normalizer.scale[at]));
+        let input: Vec<f64> = first.chain(wide(&y[row * 5..][..5])).collect();
+        let h = linear(&data(31, 56), None, &input);
+        let mean = h.iter().sum::<f64>() / 7.0;
+        let variance = h.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 7.0;
+        let mish = |v: f64| v * v.exp().ln_1p().tanh();
+        let active: Vec<f64> = h.iter().map(|v| mish((v - mean) / (variance + 1e-5).sqrt())).collect();
+        let expected = linear(&data(35, 14), Some(&data(36, 2)), &active);
+        for (found, expected) in found[row * 2..][..2].iter().zip(expected) {
+            assert!((f64::from(*found) - expected.tanh()).abs() < 3e-5, "{found} {}", expected.tanh());
+        }
+    }
+    // What is written has everything, and the network's own numbers.
+    let written = pytorch::write(&network, &flat, &names).unwrap();
+    assert_eq!(pytorch::read(&written, &network, &names).unwrap(), flat);
+    assert_eq!(safetensors::SafeTensors::deserialize(&written).unwrap().len(), 6);
+
+    // No room for the activation that the network has in between.
+    let mut tight = stored.clone();
+    tight[1].name = "2.weight".into();
+    tight[2].name = "2.bias".into();
+    refused(pytorch::read(&file(&tight), &network, &names), &["missing"]);
+    // Layers that the network does not have.
+    let mut more = stored.clone();
+    more.push(f32s("9.weight", &[2, 2], &data(1, 4)));
+    refused(pytorch::read(&file(&more), &network, &names), &["missing", "network does not have"]);
+    // A gain without its network's norm, or the other way round.
+    let mut half = stored.clone();
+    half.push(f32s("1.bias", &[7], &data(3, 7)));
+    refused(pytorch::read(&file(&half), &network, &Names::modules("", ["0", "1", "5"])), &["1.weight"]);
+}
+
+#[test]
+fn tensors_of_others_are_passed_over_by_name_alone() {
+    let names = Names::sequential("net.");
+    let mut stored = tensors(SEQUENTIAL);
+    stored.push(f32s("net.1.running_mean", &[7], &[0.0; 7]));
+    stored.push(f32s("net.critic.0.weight", &[1, 1], &[0.0]));
+    let read = |names: &Names| pytorch::read(&file(&stored), &network(), names);
+    let plain = pytorch::read(&file(&tensors(SEQUENTIAL)), &network(), &names).unwrap();
+    refused(read(&names), &["net.1.running_mean", "batch norms"]);
+    refused(read(&names.clone().ignoring(["running_mean"])), &["net.critic.0.weight", "Names::ignoring"]);
+    assert_eq!(read(&names.clone().ignoring(["running_mean", "critic"])).unwrap(), plain);
+    assert!(read(&names.ignoring(["running", "crit"])).is_err(), "whole parts of a name");
+}
+
+#[test]
+fn a_wrong_prefix_is_answered_with_those_that_are_there() {
+    let mut stored = tensors(["actor.net.0", "actor.net.2", "actor.net.4"]);
+    stored.push(f32s("critic.0.weight", &[1, 1], &[0.0]));
+    stored.push(f32s("log_std", &[1], &[0.0]));
+    let bytes = file(&stored);
+    for prefix in ["net.", "actor.", "", "actor.net"] {
+        let words = ["missing", "prefixes there", "`actor.net.`", "`critic.`", "``"];
+        refused(pytorch::read(&bytes, &network(), &Names::sequential(prefix)), &words);
+    }
+    let inferred = pytorch::infer(&bytes, "net.", network().inputs, Activation::Silu);
+    refused(inferred, &["`net.N.weight`", "prefixes there", "`actor.net.`"]);
+    assert!(pytorch::read(&bytes, &network(), &Names::sequential("actor.net.")).is_ok());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::graph::{Node, Op};
 use crate::gpu::pad4;
 use crate::nn::{Input, Network};
+use crate::{Error, Result};
 
 /// How a slice's values begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,6 +113,29 @@ impl ParameterLayout {
     pub fn insert(&self, slice: &ParameterSlice, matrix: &[f32], flat: &mut [f32]) {
         for (row, values) in matrix.chunks_exact(slice.columns).enumerate() {
             flat[slice.offset + row * slice.stride..][..slice.columns].copy_from_slice(values);
+        }
+    }
+}
+
+impl ParameterLayout {
+    /// Checks that a flat buffer has the layout's length and finite values.
+    pub(crate) fn check_flat(&self, operation: &str, flat: &[f32]) -> Result<()> {
+        if flat.len() != self.len {
+            let hint = "give all parameters in the network's layout, padding included";
+            return Err(Error::shape(
+                operation,
+                "parameters",
+                format!("[{}]", flat.len()),
+                format!("[{}]", self.len),
+                hint,
+            ));
+        }
+        match flat.iter().position(|value| !value.is_finite()) {
+            Some(at) => {
+                let problem = format!("hold {} at element {at}", flat[at]);
+                Err(Error::argument(operation, "the parameters", problem))
+            }
+            None => Ok(()),
         }
     }
 }
