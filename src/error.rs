@@ -237,11 +237,13 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A number in at most four digits: what a person reads, not what a run computes with.
+/// A number in four digits at most: `0.006`, `1.7e9`, `-1e-30`.
 pub(crate) fn few_digits(value: f64) -> String {
     let rounded = format!("{value:.3e}").parse().unwrap_or(value);
-    let text = format!("{rounded:?}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    match (1e-4..1e6).contains(&value.abs()) || value == 0.0 || !value.is_finite() {
+        true => rounded.to_string(),
+        false => format!("{rounded:e}"),
+    }
 }
 
 impl Error {
@@ -268,9 +270,11 @@ impl Error {
         words: &str,
     ) -> Result<()> {
         match values.iter().position(|&value| !fits(value)) {
-            Some(at) => {
-                Err(Self::argument(operation, what, format!("have {} at {at}; they {words}", values[at])))
-            }
+            Some(at) => Err(Self::argument(
+                operation,
+                what,
+                format!("have {} at {at}; they {words}", few_digits(values[at])),
+            )),
             None => Ok(()),
         }
     }
@@ -302,23 +306,26 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
-    use super::few_digits;
+    use super::*;
 
     #[test]
-    fn numbers_for_people_have_few_digits() {
-        let cases = [
+    fn numbers_in_messages_are_short() {
+        for (value, words) in [
+            (0.006, "0.006"),
             (0.1 + 0.2, "0.3"),
-            (6e-3 * 0.7, "0.0042"),
             (6e-5 * 1.1, "6.6e-5"),
-            (2.0, "2"),
-            (-1234.56, "-1235"),
-            (0.0, "0"),
             (1.0 / 3.0, "0.3333"),
+            (f64::from(0.1f32), "0.1"),
+            (-1234.567, "-1235"),
+            (1_699_999_999.5, "1.7e9"),
+            (-1e-30, "-1e-30"),
+            (6e-63, "6e-63"),
+            (0.0, "0"),
+            (999_999.9, "1000000"),
             (f64::NAN, "NaN"),
-            (f64::INFINITY, "inf"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(few_digits(value), text);
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(few_digits(value), words);
         }
     }
 }

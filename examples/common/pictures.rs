@@ -56,7 +56,8 @@ impl Panel {
 
 /// The largest value of a density.
 pub fn peak(values: &[f64]) -> f64 {
-    values.iter().copied().fold(1e-12, f64::max)
+    // Densities of any unit, above 0 to divide by.
+    values.iter().copied().fold(f64::MIN_POSITIVE, f64::max)
 }
 
 /// A row of a sheet.

@@ -51,7 +51,7 @@ pub fn losses(path: &Path, records: &[StepRecord]) -> Outcome {
         let Some(&(last, _)) = points.last() else { continue };
         let low = points.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
         let high = points.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-        let pad = 0.05 * (high - low).max(1e-6);
+        let pad = 0.05 * (high - low).max(1e-6 * low.abs().max(1.0));
         let mut chart = ChartBuilder::on(area)
             .margin(8)
             .caption(title, ("sans-serif", 18))

@@ -110,24 +110,14 @@ impl Target {
 
     fn of_file(data: &Dataset) -> Self {
         let dims = data.y_width();
-        let (mut center, mut stretch, mut least) = (Vec::new(), Vec::new(), f64::INFINITY);
-        for column in 0..dims {
-            let values = || data.y().iter().skip(column).step_by(dims).map(|&value| f64::from(value));
-            let mean_of = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / data.rows() as f64;
-            let (low, high) =
-                (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-            let mean = mean_of(&mut values());
-            let variance = mean_of(&mut values().map(|value| (value - mean).powi(2)));
-            let middle = 0.5 * (low + high);
-            center.push(middle);
-            // A tenth more than the data, and a box even round a column that does not vary.
-            let even = if low == high { 1e-3 } else { 1e-6 };
-            stretch.push((0.55 * (high - low)).max(even * middle.abs()).max(1e-6));
-            least = if variance > 0.0 { least.min(variance) } else { least };
-        }
+        let frame = data.description().frame();
+        let varied = data.y_variances().into_iter().filter(|variance| *variance > 0.0);
+        let least = varied.fold(f64::INFINITY, f64::min);
         let unconditional = data.is_unconditional();
-        let count = if unconditional { 1 } else { CONTEXTS.min(data.rows()) };
-        let rows: Vec<usize> = (0..count).map(|index| (2 * index + 1) * data.rows() / (2 * count)).collect();
+        let drawn: Vec<usize> = data.drawn_rows().collect();
+        let count = if unconditional { 1 } else { CONTEXTS.min(drawn.len()) };
+        let rows: Vec<usize> =
+            (0..count).map(|index| drawn[(2 * index + 1) * drawn.len() / (2 * count)]).collect();
         let (width, name) = (data.x_width(), |row: &usize| format!("row {row}"));
         let cloud = unconditional && dims == 2 && data.weights().is_none();
         Self {
@@ -136,8 +126,8 @@ impl Target {
             context_width: width,
             labels: if unconditional { vec!["all".into()] } else { rows.iter().map(name).collect() },
             dims,
-            center,
-            stretch,
+            center: frame.iter().map(|[center, _]| *center).collect(),
+            stretch: frame.iter().map(|[_, stretch]| *stretch).collect(),
             half_width: 1.0,
             cells: CELLS,
             // As on the pinwheel, whose columns have a variance of about a half.

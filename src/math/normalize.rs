@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::nn::Normalizer;
 
-/// How a normalizer is fitted to the columns of a data set.
+/// How a normalizer is fitted to the columns of a data set. Rows with weights count by them, as
+/// they are drawn; a row of weight 0 does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum Normalize {

@@ -87,7 +87,7 @@ impl StepSchedule {
             return Ok(());
         }
         let [first, last] = ends.map(few_digits);
-        let problem = format!("go from {first} to {last}; they must be {wanted}");
+        let problem = format!("go from {first} to {last}; they must be {wanted} as 32-bit numbers");
         Err(Error::argument(operation, what, problem))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::acting::Policy;
-use super::inference::{ChainInference, DiffusionInference, box_of_data, smallest_variance};
+use super::inference::{ChainInference, DiffusionInference, smallest_variance};
 use super::options::{DiffusionDescription, PolicyDescription, PolicyOptions};
 use super::parts::{ENERGY, NETWORK, Parts, ProposalPart, SCORE};
 use crate::diffusion::{IntermediateEnergyNetwork, NoiseSchedule, Prediction, ScoreNetwork, SolverOptions};
@@ -170,7 +170,7 @@ fn of_ranking_nce(
     let energy = NetworkEnergy::new(file.model(gpu, "energy", weights)?).map_err(&at_fault)?;
     let description = file.description().field("proposal").map_err(|problem| file.fail(problem))?;
     let proposal = proposal_of(gpu, file, weights, description)?;
-    let bounds = box_of_data(&run.data).map_err(&at_fault)?;
+    let bounds = run.data.bounds().map_err(&at_fault)?;
     let Some(ranking) = run.options.objective.ranking_nce() else {
         return Err(file.fail("says that it learned no energy"));
     };
@@ -220,7 +220,7 @@ fn of_score(
         energy = Some(network.with_schedule(schedule_of(guide)?));
         origin = format!("{origin} with {}", run_of(guide)?.1);
     }
-    let bounds = box_of_data(&run.data).map_err(blame(file.path()))?;
+    let bounds = run.data.bounds().map_err(blame(file.path()))?;
     let inference = DiffusionInference::new(SolverOptions { schedule, ..SolverOptions::default() });
     let description = PolicyDescription::new(inference.into(), Some(bounds), origin);
     Ok((Parts::diffusion(score, energy)?, PolicyDescription { weights: words(weights), ..description }))

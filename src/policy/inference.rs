@@ -114,21 +114,6 @@ impl From<DiffusionInference> for Inference {
     }
 }
 
-/// The box of the data's actions with a twentieth of each side's length added at either end, and a
-/// box even round a column that does not vary.
-pub(super) fn box_of_data(data: &DataDescription) -> crate::Result<Bounds> {
-    let border = |sign: f64| {
-        let of_column = move |(low, high): (&f32, &f32)| {
-            let (low, high) = (f64::from(*low), f64::from(*high));
-            let middle = 0.5 * (low + high);
-            let even = if low == high { 1e-3 * middle.abs() } else { 1e-6 * middle.abs() };
-            (middle + sign * (0.55 * (high - low)).max(even).max(1e-6)) as f32
-        };
-        data.low.iter().zip(&data.high).map(of_column).collect::<Vec<f32>>()
-    };
-    Bounds::new(&border(-1.0), &border(1.0))
-}
-
 /// The smallest variance of a column of the data's actions that varies: that of the fitted
 /// normalizer of scales `scale`, or of a uniform density over the column's range; 1 if none varies.
 pub(super) fn smallest_variance(data: &DataDescription, normalize: Normalize, scale: &[f32]) -> f64 {
@@ -149,7 +134,7 @@ mod tests {
     #[test]
     fn boxes_and_spreads_follow_the_data() {
         let data = Dataset::unconditional(vec![-1.0, 5.0, 3.0, 5.0], 2).unwrap().description();
-        let bounds = box_of_data(&data).unwrap();
+        let bounds = data.bounds().unwrap();
         assert_eq!(bounds.low(), [-1.2, 4.995]);
         assert_eq!(bounds.high(), [3.2, 5.005]);
         let standard = Normalize::Standard { deviation: 2.0 };

@@ -165,7 +165,7 @@ impl Trainer {
         let Checkpoint { step, mut options, data: origin, machine, details, .. } =
             Checkpoint::of(description).map_err(fail)?;
         options.steps = steps.unwrap_or(options.steps);
-        if origin.fingerprint != data.description().fingerprint {
+        if !data.has_fingerprint(&origin.fingerprint) {
             return Err(fail("was trained on other data; resume with the same data set".into()));
         }
         if step > options.steps {

@@ -1,18 +1,21 @@
 //! Data sets: contexts and actions, checked, with fitted normalizers.
 
 mod csv_file;
+mod description;
 mod device_data;
+mod rounding;
 mod tensor_file;
+mod unusual;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 pub use csv_file::CsvColumns;
+pub use description::DataDescription;
 pub(super) use device_data::DeviceData;
 
 use super::alias;
 use super::alias::AliasEntry;
+use crate::error::few_digits;
 use crate::math::Normalize;
 use crate::nn::Normalizer;
 use crate::{Error, Result};
@@ -30,28 +33,8 @@ pub struct Dataset {
     y_width: usize,
     support: usize,
     weights: Option<Vec<f32>>,
-}
-
-/// What a data set was like: what it takes to use a model of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataDescription {
-    /// A number that tells data sets apart, in hexadecimal digits.
-    pub fingerprint: String,
-    /// Rows.
-    pub rows: usize,
-    /// Samples per row.
-    pub support: usize,
-    /// Numbers per context; 0 for data without contexts.
-    pub context_width: usize,
-    /// Numbers per action.
-    pub action_width: usize,
-    /// Whether samples have energies.
-    pub labeled: bool,
-    /// The lowest value of each number of an action, in data units, over the rows that can be
-    /// drawn.
-    pub low: Vec<f32>,
-    /// The highest.
-    pub high: Vec<f32>,
+    /// What was lost when it was read, in words.
+    lost: Vec<String>,
 }
 
 /// How the numbers of a data set lie on a device.
@@ -131,7 +114,7 @@ impl Dataset {
                 return Err(Error::argument("data set", name, problem));
             }
         }
-        Ok(Self { x, y, energies: None, x_width, y_width, support, weights: None })
+        Ok(Self { x, y, energies: None, x_width, y_width, support, weights: None, lost: Vec::new() })
     }
 
     /// The same samples with an energy each, low where samples are wanted, in the order of the
@@ -154,7 +137,9 @@ impl Dataset {
     }
 
     /// The same rows, each drawn with a probability in proportion to its weight; one of weight 0 is
-    /// never drawn. Normalizers are then fitted to the rows as they are drawn.
+    /// never drawn, so its numbers do not matter, though they must be finite. Normalizers and
+    /// variances are then those of the rows as they are drawn, by weight; ranges are those of all
+    /// rows that can be drawn.
     ///
     /// # Errors
     /// [`Error::Shape`] unless there is one weight per row; [`Error::Argument`] naming the first
@@ -166,8 +151,8 @@ impl Dataset {
             return Err(Error::shape("data set", "weight", found, expected, "give one weight per row"));
         }
         if let Some(row) = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0)) {
-            let problem =
-                format!("is {} in row {row}; weights must be finite and not negative", weights[row]);
+            let weight = few_digits(weights[row].into());
+            let problem = format!("is {weight} in row {row}; weights must be finite and not negative");
             return Err(Error::argument("data set", "weight", problem));
         }
         if weights.iter().all(|weight| *weight == 0.0) {
@@ -234,20 +219,34 @@ impl Dataset {
         self.x_width == 0
     }
 
-    /// What a checkpoint says of the data.
-    pub fn description(&self) -> DataDescription {
-        let DataShape { rows, x_width, y_width, support, labeled } = self.shape();
-        let (mut low, mut high) = (vec![f32::INFINITY; y_width], vec![f32::NEG_INFINITY; y_width]);
-        for (row, samples) in self.y.chunks_exact(y_width * support).enumerate() {
-            if self.weights.as_ref().is_some_and(|weights| weights[row] == 0.0) {
-                continue;
-            }
-            for (at, value) in samples.iter().enumerate() {
-                let column = at % y_width;
+    /// The rows that can be drawn: all but those of weight 0, in order.
+    pub fn drawn_rows(&self) -> impl Iterator<Item = usize> + Clone {
+        (0..self.rows()).filter(|&row| self.can_be_drawn(row))
+    }
+
+    fn can_be_drawn(&self, row: usize) -> bool {
+        self.weights.as_ref().is_none_or(|weights| weights[row] > 0.0)
+    }
+
+    /// The lowest and the highest value of each number of an action that can be drawn.
+    fn range(&self) -> [Vec<f32>; 2] {
+        let mut low = vec![f32::INFINITY; self.y_width];
+        let mut high = vec![f32::NEG_INFINITY; self.y_width];
+        let per_row = self.y_width * self.support;
+        for row in self.drawn_rows() {
+            for (at, value) in self.y[row * per_row..][..per_row].iter().enumerate() {
+                let column = at % self.y_width;
                 low[column] = low[column].min(*value);
                 high[column] = high[column].max(*value);
             }
         }
+        [low, high]
+    }
+
+    /// What a checkpoint says of the data.
+    pub fn description(&self) -> DataDescription {
+        let DataShape { rows, x_width, y_width, support, labeled } = self.shape();
+        let [low, high] = self.range();
         DataDescription {
             fingerprint: format!("{:016x}", self.fingerprint()),
             rows,
@@ -276,31 +275,86 @@ impl Dataset {
         self.weights.as_deref().map(alias::table)
     }
 
-    /// A normalizer for the contexts. A column that does not vary keeps its scale.
+    /// A normalizer for the contexts, fitted to the rows as they are drawn: by their weights. A
+    /// column that does not vary keeps its scale.
     pub fn fit_x(&self, how: Normalize) -> Normalizer {
-        self.fit(&self.x, self.x_width, 1, how)
+        how.fit(&self.x, self.x_width, |at| self.weight(at))
     }
 
-    /// A normalizer for the actions. A column that does not vary keeps its scale.
+    /// A normalizer for the actions, as [`Dataset::fit_x`].
     pub fn fit_y(&self, how: Normalize) -> Normalizer {
-        self.fit(&self.y, self.y_width, self.support, how)
+        how.fit(&self.y, self.y_width, |at| self.weight(at / self.support))
     }
 
-    /// Fitted to the rows as they are drawn; `support` values of a column per row.
-    fn fit(&self, values: &[f32], width: usize, support: usize, how: Normalize) -> Normalizer {
-        let weight =
-            |at: usize| self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[at / support]));
-        how.fit(values, width, weight)
+    /// The chance of a row, up to a factor.
+    fn weight(&self, row: usize) -> f64 {
+        self.weights.as_ref().map_or(1.0, |weights| f64::from(weights[row]))
+    }
+
+    /// The variance of each number of an action, in squared data units, of the rows as they are
+    /// drawn: by their weights. Exactly 0 for a column that does not vary.
+    pub fn y_variances(&self) -> Vec<f64> {
+        let mean_of = |column: usize, of: &dyn Fn(f64) -> f64| {
+            let (mut sum, mut total) = (0.0, 0.0);
+            for (at, value) in self.y.iter().skip(column).step_by(self.y_width).enumerate() {
+                let weight = self.weight(at / self.support);
+                sum += weight * of(f64::from(*value));
+                total += weight;
+            }
+            sum / total
+        };
+        let [low, high] = self.range();
+        let variance = |column: usize| {
+            if low[column] == high[column] {
+                return 0.0;
+            }
+            let mean = mean_of(column, &|value| value);
+            mean_of(column, &|value| (value - mean).powi(2))
+        };
+        (0..self.y_width).map(variance).collect()
+    }
+
+    /// What is probably wrong with the data, in words: columns that lost much of what tells their
+    /// numbers apart when a file of 64-bit numbers was read, a number more than a thousand
+    /// deviations from the others of its column, columns of actions whose squares 32-bit numbers do
+    /// not hold. Empty for most data; [`crate::train::Trainer::new`] logs them. Looks at rows that
+    /// can be drawn only.
+    pub fn warnings(&self) -> Vec<String> {
+        let (rows, contexts) = (self.drawn_rows(), unusual::Part { letter: 'x', squared: false });
+        let actions = unusual::Part { letter: 'y', squared: true };
+        let x = contexts.words(&self.x, self.x_width, 1, rows.clone());
+        let y = actions.words(&self.y, self.y_width, self.support, rows);
+        self.lost.iter().cloned().chain(x).chain(y).collect()
     }
 
     /// A number that tells data sets apart: FNV-1a over widths and bits, energies and weights
-    /// included.
+    /// included, what stands in rows of weight 0 left out.
     pub fn fingerprint(&self) -> u64 {
+        self.hash(|row| self.can_be_drawn(row))
+    }
+
+    /// Whether a file that says so was made of these data. Files of earlier versions took in rows
+    /// of weight 0.
+    pub(super) fn has_fingerprint(&self, digits: &str) -> bool {
+        [self.fingerprint(), self.hash(|_| true)].iter().any(|known| format!("{known:016x}") == digits)
+    }
+
+    /// Over the rows that count.
+    fn hash(&self, counts: impl Fn(usize) -> bool) -> u64 {
         let count = |values: &Option<Vec<f32>>| values.as_ref().map_or(0, Vec::len) as u32;
         let (energies, weights) = (count(&self.energies), count(&self.weights));
         let sizes = [self.x_width as u32, self.y_width as u32, self.support as u32, energies, weights];
-        let optional = self.energies.iter().chain(&self.weights).flatten();
-        let values = self.x.iter().chain(&self.y).chain(optional).map(|value| value.to_bits());
+        let parts = [
+            (&self.x[..], self.x_width),
+            (&self.y[..], self.y_width * self.support),
+            (self.energies().unwrap_or_default(), self.support),
+        ];
+        let counts = &counts;
+        let values = parts.into_iter().flat_map(|(values, per_row)| {
+            let rows = values.chunks_exact(per_row.max(1)).enumerate();
+            rows.filter(move |(row, _)| counts(*row)).flat_map(|(_, values)| values)
+        });
+        let values = values.chain(self.weights().unwrap_or_default()).map(|value| value.to_bits());
         sizes.into_iter().chain(values).fold(0xcbf2_9ce4_8422_2325, |hash, word| {
             (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
         })
@@ -308,105 +362,4 @@ impl Dataset {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_constant_column_of_weighted_rows_keeps_its_scale() {
-        let weights: Vec<f32> = (0..50).map(|row| 0.1 + 0.37 * (row as f32).sin().abs()).collect();
-        for value in [0.3f32, 1.985, -7.7, 1e6] {
-            let mut y: Vec<f32> = (0..50).flat_map(|row| [value, row as f32]).collect();
-            y[6] = 9.0;
-            let mut weights = weights.clone();
-            weights[3] = 0.0;
-            let data = Dataset::unconditional(y, 2).unwrap().with_weights(weights).unwrap();
-            let normalizer = data.fit_y(Normalize::Standard { deviation: 1.0 });
-            assert_eq!((normalizer.shift[0], normalizer.scale[0]), (value, 1.0), "row 3 is never drawn");
-            assert!(normalizer.scale[1] < 0.1);
-        }
-    }
-
-    #[test]
-    fn normalizers_have_the_asked_deviation() {
-        let y = vec![1.0, 5.0, 3.0, 5.0, 5.0, 5.0];
-        let data = Dataset::new(vec![0.0; 3], 1, y, 2).unwrap();
-        let normalizer = data.fit_y(Normalize::Standard { deviation: 2.0 });
-        assert_eq!(normalizer.shift, [3.0, 5.0]);
-        assert!((normalizer.scale[0] - 2.0 / (8.0f32 / 3.0).sqrt()).abs() < 1e-6);
-        assert_eq!(normalizer.scale[1], 1.0);
-    }
-
-    #[test]
-    fn bad_data_is_named() {
-        let error = Dataset::new(vec![0.0; 2], 1, vec![0.0, 1.0, 2.0, f32::NAN], 2).unwrap_err();
-        assert!(error.to_string().contains("row 1, column 1"), "{error}");
-        assert!(Dataset::new(vec![0.0; 2], 1, vec![0.0; 6], 2).is_err());
-        assert!(Dataset::new(Vec::new(), 1, Vec::new(), 2).is_err());
-        assert!(Dataset::new(vec![1.0], 0, vec![1.0], 1).is_err());
-    }
-
-    #[test]
-    fn unconditional_data_have_no_context() {
-        let data = Dataset::unconditional(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
-        assert_eq!((data.rows(), data.x_width(), data.x().len()), (2, 0, 0));
-        assert!(data.is_unconditional());
-        assert_eq!(data.fit_x(Normalize::Standard { deviation: 3.0 }), Normalizer::identity(0));
-        assert!(Dataset::unconditional(vec![1.0; 3], 2).is_err());
-        assert!(Dataset::unconditional(vec![1.0; 3], 0).is_err());
-        assert!(Dataset::unconditional(Vec::new(), 2).is_err());
-        assert!(!Dataset::new(vec![0.0, 0.0], 1, vec![1.0; 2], 1).unwrap().is_unconditional());
-    }
-
-    #[test]
-    fn groups_and_energies_are_counted() {
-        // Two rows of three actions of two numbers.
-        let y: Vec<f32> = (0..12).map(|at| at as f32).collect();
-        let data = Dataset::grouped(vec![7.0, 8.0], 1, y.clone(), 2, 3).unwrap();
-        assert_eq!((data.rows(), data.samples(), data.support(), data.y_width()), (2, 6, 3, 2));
-        let error = data.clone().with_energies(vec![0.0; 2]).unwrap_err().to_string();
-        assert!(error.contains("[6]"), "{error}");
-        let error =
-            data.clone().with_energies(vec![0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0]).unwrap_err().to_string();
-        assert!(error.contains("sample 1"), "{error}");
-        let labeled = data.clone().with_energies(vec![0.5; 6]).unwrap();
-        assert_eq!(labeled.energies(), Some(&[0.5f32; 6][..]));
-        assert_ne!(data.fingerprint(), labeled.fingerprint());
-        for (x, support) in
-            [(vec![7.0], 3), (vec![7.0, 8.0], 4), (vec![7.0, 8.0], 0), (vec![7.0, 8.0], usize::MAX)]
-        {
-            assert!(Dataset::grouped(x, 1, y.clone(), 2, support).is_err());
-        }
-        // The mean over all actions of a column, rows by their weights.
-        let normalizer =
-            data.with_weights(vec![1.0, 0.0]).unwrap().fit_y(Normalize::Standard { deviation: 1.0 });
-        assert_eq!(normalizer.shift, [2.0, 3.0]);
-    }
-
-    #[test]
-    fn a_description_has_the_range_of_what_can_be_drawn() {
-        let y = vec![1.0, -5.0, 3.0, 2.0, 100.0, 100.0];
-        let data = Dataset::unconditional(y, 2).unwrap().with_weights(vec![1.0, 2.0, 0.0]).unwrap();
-        let description = data.description();
-        assert_eq!((description.low, description.high), (vec![1.0, -5.0], vec![3.0, 2.0]));
-        assert_eq!((description.rows, description.context_width, description.action_width), (3, 0, 2));
-        assert!(!description.labeled && description.fingerprint.len() == 16);
-    }
-
-    #[test]
-    fn weights_are_checked_and_count() {
-        let data = || Dataset::unconditional(vec![1.0, 2.0, 4.0], 1).unwrap();
-        let refused = |weights: Vec<f32>| data().with_weights(weights).unwrap_err().to_string();
-        assert!(refused(vec![1.0; 2]).contains("[2]"));
-        assert!(refused(vec![1.0, 2.0, -1.0]).contains("-1 in row 2"));
-        assert!(refused(vec![1.0, f32::NAN, 1.0]).contains("row 1"));
-        assert!(refused(vec![0.0; 3]).contains("every row"));
-        let weighted = data().with_weights(vec![1.0, 0.0, 3.0]).unwrap();
-        let other = data().with_weights(vec![1.0, 0.0, 2.0]).unwrap();
-        let prints = [data().fingerprint(), weighted.fingerprint(), other.fingerprint()];
-        assert!(prints[0] != prints[1] && prints[1] != prints[2] && prints[0] != prints[2]);
-        // Like the rows 1, 4, 4, 4.
-        let normalizer = weighted.fit_y(Normalize::Standard { deviation: 1.0 });
-        assert_eq!(normalizer.shift, [3.25]);
-        assert!((normalizer.scale[0] - 1.0 / 1.6875f32.sqrt()).abs() < 1e-6);
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ pub enum ProposalOptions {
         /// How it is trained; `steps` is set by the run.
         optimizer: AdamOptions,
     },
-    /// A uniform box in data units, which must hold all the data.
+    /// A uniform box in data units, which must hold all data that can be drawn.
     Uniform {
         /// Lower borders.
         low: Vec<f32>,
@@ -185,7 +185,8 @@ impl Learner for RankingNceOptions {
             if low.len() != data.y_width() {
                 return fail("the box", format!("has {} dimensions, actions {}", low.len(), data.y_width()));
             }
-            if let Some(row) = data.y().chunks(data.y_width()).position(|y| !bounds.contains(y)) {
+            let outside = |row: &usize| !bounds.contains(&data.y()[row * low.len()..][..low.len()]);
+            if let Some(row) = data.drawn_rows().find(outside) {
                 let problem = format!("does not hold row {row} of the data; its density there would be 0");
                 return fail("the box", problem);
             }

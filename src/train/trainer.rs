@@ -8,6 +8,7 @@ use super::progress::Progress;
 use super::{Dataset, StepRecord, StopFlag, TrainOptions};
 use crate::diffusion::{IntermediateEnergyNetwork, ScoreNetwork};
 use crate::energy::NetworkEnergy;
+use crate::error::counted;
 use crate::gpu::{Bindings, Gpu, MetricsRing, MetricsRow, Plan, Recording, RunState, VariantChoices};
 use crate::nn::{Model, Optimizer};
 use crate::proposal::{Proposal, ProposalDescription};
@@ -37,6 +38,16 @@ impl<F: FnMut(&[StepRecord])> Observer for F {
     }
 }
 
+/// Logs what is probably wrong with the data.
+fn warn(data: &Dataset) {
+    const MOST: usize = 8;
+    let warnings = data.warnings();
+    warnings.iter().take(MOST).for_each(|warning| log::warn!("{warning}"));
+    if warnings.len() > MOST {
+        log::warn!("{} more are in `Dataset::warnings`", counted(warnings.len() - MOST, "warning"));
+    }
+}
+
 /// Trains what its options describe. A step draws its batch and all that is random in it on the
 /// device; between evaluations the host only submits.
 ///
@@ -60,13 +71,14 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A run from fresh parameters.
+    /// A run from fresh parameters. Logs the data's warnings ([`Dataset::warnings`]).
     ///
     /// # Errors
     /// [`Error::Argument`] for options that do not fit the data; [`Error::Limit`],
     /// [`Error::OutOfMemory`], [`Error::Device`].
     pub fn new(gpu: &Gpu, data: &Dataset, options: TrainOptions) -> Result<Self> {
         options.check(data)?;
+        warn(data);
         let learner = options.objective.learner();
         let run = RunState::new(gpu, options.seed)?;
         let mut models = Vec::new();

@@ -7,6 +7,7 @@ use crate::common;
 use gibbs::mcmc::{ChainOptions, ChainSampler, Langevin, Return, StepSchedule};
 use gibbs::nn::ACTION;
 use gibbs::nn::AdamOptions;
+use gibbs::policy::Policy;
 use gibbs::tasks::density::Density;
 use gibbs::train::{Dataset, Draw, EnergyOptions, ProposalOptions, RankingNceOptions, TrainOptions, Trainer};
 use gibbs::{Error, Gpu};
@@ -69,6 +70,40 @@ fn rows_without_weight_never_reach_a_run() {
     one[0] = 9.0;
     assert_ne!(run(0.5, &one), run(0.5, &weights), "the weights do nothing");
     assert_ne!(run(0.5, &one), run(-7.0, &one), "the comparison cannot tell");
+
+    // Nor do they make other data of a run.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let mut trainer = Trainer::new(gpu(), &data(-999.0, &weights), tiny(Draw::Replacement)).unwrap();
+    trainer.save(&path).unwrap();
+    Trainer::resume(gpu(), &data(0.5, &weights), &path).unwrap();
+    assert!(Trainer::resume(gpu(), &data(0.5, &one), &path).is_err());
+    let policy = Policy::load(gpu(), &path).unwrap();
+    let bounds = policy.description().bounds.clone().unwrap();
+    assert!(bounds.low().iter().chain(bounds.high()).all(|border| border.abs() < 10.0), "{bounds:?}");
+}
+
+#[test]
+fn a_policy_acts_on_the_scale_of_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.safetensors");
+    let save = |scale: f32| {
+        let y = (0..200).map(|row| scale * (row as f32).sin()).collect();
+        let data = Dataset::unconditional(y, 1).unwrap();
+        let mut trainer = Trainer::new(gpu(), &data, tiny(Draw::Replacement)).unwrap();
+        trainer.train(12, u64::MAX, &mut ()).unwrap();
+        trainer.save(&path).unwrap();
+    };
+    save(1e-9);
+    let mut policy = Policy::load(gpu(), &path).unwrap();
+    let bounds = policy.description().bounds.clone().unwrap();
+    assert!((1.05e-9..1.15e-9).contains(&bounds.high()[0]), "{bounds:?}");
+    let action = policy.act_for(1).unwrap()[0];
+    assert!(action != 0.0 && action.abs() < 1.15e-9, "{action:e}");
+    // Step sizes of squared units are beyond 32-bit numbers: an error in few digits.
+    save(1e-30);
+    let error = Policy::load(gpu(), &path).unwrap_err().to_string();
+    assert!(error.contains("e-63") && error.len() < 300, "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::few_digits;
 use crate::{Error, Result};
 
 /// `normalized_j = (data_j - shift_j) * scale_j`, one pair of numbers per dimension. Part of a
@@ -55,7 +56,8 @@ impl Normalizer {
             Some(at) => {
                 let problem = format!(
                     "has shift {} and scale {} in dimension {at}; both must be finite, the scale positive",
-                    self.shift[at], self.scale[at]
+                    few_digits(self.shift[at].into()),
+                    few_digits(self.scale[at].into())
                 );
                 Err(Error::argument(owner, "the normalizer", problem))
             }

@@ -8,6 +8,7 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::Dataset;
+use super::rounding::Rounding;
 use crate::{Error, Result};
 
 /// Which columns of a table are what.
@@ -38,7 +39,9 @@ struct Places {
 
 impl Dataset {
     /// Reads a file of comma-separated numbers; the first line names the columns. Lines may end in
-    /// CR LF, a byte order mark is passed over, spaces round a field do not count.
+    /// CR LF, a byte order mark is passed over, spaces round a field do not count. Numbers are kept
+    /// as `f32`; [`Dataset::warnings`] names columns that lose more than a hundredth of their
+    /// deviation thereby.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] with file, line and column for a column that is missing,
@@ -84,6 +87,7 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
     let places = find(&names, columns).map_err(|problem| problem + other_separator(&names))?;
 
     let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    let mut roundings = vec![Rounding::default(); names.len()];
     while let Some(line) = next(&mut record)? {
         if record.len() != names.len() {
             let (found, wanted) = (record.len(), names.len());
@@ -98,20 +102,22 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
             number(&record[place])
                 .map_err(|problem| format!("line {line}, column `{}`: {problem}", names[place]))
         };
+        let weight = places.weight.map(number).transpose()?.map(|(narrow, _)| narrow);
+        if let (Some(place), Some(weight)) = (places.weight, weight)
+            && weight < 0.0
+        {
+            let name = &names[place];
+            return Err(format!("line {line}, column `{name}`: is {weight}; a weight must not be negative"));
+        }
+        weights.extend(weight);
         for (values, places) in [(&mut x, &places.x), (&mut y, &places.y)] {
             for &place in places {
-                values.push(number(place)?);
+                let (narrow, wide) = number(place)?;
+                values.push(narrow);
+                if weight != Some(0.0) {
+                    roundings[place].add(wide, narrow);
+                }
             }
-        }
-        if let Some(place) = places.weight {
-            let weight = number(place)?;
-            if weight < 0.0 {
-                let name = &names[place];
-                return Err(format!(
-                    "line {line}, column `{name}`: is {weight}; a weight must not be negative"
-                ));
-            }
-            weights.push(weight);
         }
     }
     if y.is_empty() {
@@ -121,7 +127,11 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
         0 => Dataset::unconditional(y, places.y.len()),
         x_width => Dataset::new(x, x_width, y, places.y.len()),
     };
-    let data = data.map_err(|error| error.to_string())?;
+    let lost = roundings.iter().zip(&names).filter_map(|(rounding, name)| {
+        let column = format!("column {} of the file", shown(name));
+        rounding.words(&column)
+    });
+    let data = Dataset { lost: lost.collect(), ..data.map_err(|error| error.to_string())? };
     match places.weight {
         Some(_) => data.with_weights(weights).map_err(|error| error.to_string()),
         None => Ok(data),
@@ -176,13 +186,14 @@ fn other_separator(fields: &[String]) -> &'static str {
     }
 }
 
-fn number(field: &[u8]) -> Result<f32, String> {
+/// A number as it is kept, and as the text has it.
+fn number(field: &[u8]) -> Result<(f32, f64), String> {
     let text = std::str::from_utf8(field).map_err(|_| "is not UTF-8 text".to_owned())?;
     if text.is_empty() {
         return Err("is blank; every field needs a number".into());
     }
     match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok(value),
+        Ok(value) if value.is_finite() => Ok((value, text.parse().unwrap_or(value.into()))),
         Ok(value) => Err(format!("{} becomes {value}; data must be finite 32-bit numbers", shown(text))),
         Err(_) => Err(format!("{} is no number", shown(text))),
     }
@@ -301,6 +312,24 @@ mod tests {
         refused(b"x0,y0\n1\t2\n", &["line 2", "separated by tabs"]);
         let error = read("x0,z\n1,2\n").unwrap_err().to_string();
         assert!(!error.contains("separated"), "{error}");
+    }
+
+    #[test]
+    fn columns_that_lose_what_tells_their_numbers_apart_are_named() {
+        let text = |offset: f64, weight: &dyn Fn(usize) -> usize| {
+            let line = |row: usize| {
+                let value = (row as f64).sin();
+                format!("{value},{:.3},{}\n", offset + value, weight(row))
+            };
+            "x0,y0,weight\n".to_owned() + &(0..200).map(line).collect::<String>()
+        };
+        let lost = read(&text(1.7e9, &|_| 1)).unwrap().warnings();
+        assert!(lost.len() == 1 && lost[0].contains("\"y0\"") && lost[0].contains("1.7e9"), "{lost:?}");
+        assert!(read(&text(100.0, &|_| 1)).unwrap().warnings().is_empty());
+        // A row that is never drawn loses nothing.
+        let far = text(0.0, &|row| usize::from(row != 7)).replacen("\n0.656", "\n1700000000.656", 1);
+        assert!(far.contains("1700000000"));
+        assert!(read(&far).unwrap().warnings().is_empty());
     }
 
     #[test]
