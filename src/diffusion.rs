@@ -33,7 +33,7 @@ pub use mixture_score::MixtureScore;
 pub use noise_schedule::{NoiseLevel, NoiseSchedule};
 pub use sampler::{DiffusionSampler, SamplingLoop, SamplingOptions};
 pub use score::{Cotangents, Prediction, Score, ScoreNetwork};
-pub use solver::{Solver, SolverOptions, SolverStep};
+pub use solver::{LastSteps, Solver, SolverOptions, SolverStep};
 pub use time_grid::TimeGrid;
 
 use crate::gpu::{KernelVariant, StructLayout};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use gibbs::diffusion::LastSteps;
 use gibbs::tasks::toy::Task;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -35,8 +36,8 @@ pub enum Method {
 pub type Row = Map<String, Value>;
 
 /// What rows must share to stand in one table.
-const SETTINGS: [&str; 9] =
-    ["adapter", "backend", "solver", "grid", "guidance", "nfe", "preset", "samples", "group"];
+const SETTINGS: [&str; 10] =
+    ["adapter", "backend", "solver", "grid", "last_steps", "guidance", "nfe", "preset", "samples", "group"];
 
 /// The part of a row that tells it from others: one takes the place of another that was asked for
 /// in the same words.
@@ -44,7 +45,7 @@ pub fn asked(networks: &Networks<'_>, method: Method, beta: f64) -> serde_json::
     let Networks { arguments, task, seed, .. } = *networks;
     let (solver, bins) = (arguments.sampling.solver(), Task::BINS);
     let [adapter, backend] = machine(networks.gpu);
-    serde_json::from_value(json!({
+    let mut asked: Row = serde_json::from_value(json!({
         "task": task,
         "method": method,
         "labels": (method == Method::Cep).then_some(&arguments.labels),
@@ -69,7 +70,12 @@ pub fn asked(networks: &Networks<'_>, method: Method, beta: f64) -> serde_json::
         "samples": arguments.samples,
         // Samples that share a time in training.
         "group": arguments.group(),
-    }))
+    }))?;
+    // Rows of solvers in full order say nothing of it.
+    if solver.lowers_last_steps() {
+        asked.insert("last_steps".into(), LastSteps::Lowered.name().into());
+    }
+    Ok(asked)
 }
 
 /// A number of a row.

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
-use gibbs::diffusion::{Solver, SolverOptions, TimeGrid};
+use gibbs::diffusion::{LastSteps, Solver, SolverOptions, TimeGrid};
 use gibbs::loss::Labels;
 use gibbs::{Gpu, GpuOptions, Result};
 
@@ -96,7 +96,7 @@ pub struct Sampling {
     /// The solver: ancestral (ddpm), of first order (ddim), DPM-Solver++ of second and third order,
     /// multistep (dpmpp_2m, dpmpp_3m) or of second order with two evaluations a step (dpmpp_2s, the
     /// paper's policies), DPM-Solver of second order, multistep (dpm_2m, the paper's toys; both
-    /// with 15 evaluations equally spaced in time).
+    /// with 15 evaluations equally spaced in time and full last steps).
     #[arg(long, value_parser = choice(Solver::ALL, Solver::name), default_value_t = Solver::DpmSolverPlusPlus2M)]
     solver: Solver,
     /// How its times are spaced: in equal steps of time, of the log-SNR, or of the root of time.
@@ -105,11 +105,19 @@ pub struct Sampling {
     /// Evaluations of the networks per sample.
     #[arg(long, default_value_t = 25)]
     nfe: usize,
+    /// The order of a multistep solver's last steps: that of the solver, lowered, or whichever
+    /// is better for the grid and the number of evaluations.
+    #[arg(long, value_parser = choice(LastSteps::ALL, LastSteps::name), default_value_t = LastSteps::Auto)]
+    last_steps: LastSteps,
 }
 
 impl Sampling {
     pub fn solver(&self) -> SolverOptions {
-        SolverOptions::default().with_solver(self.solver).with_grid(self.grid).with_evaluations(self.nfe)
+        SolverOptions::default()
+            .with_solver(self.solver)
+            .with_grid(self.grid)
+            .with_evaluations(self.nfe)
+            .with_last_steps(self.last_steps)
     }
 }
 

@@ -107,7 +107,8 @@ fn nearest<'a>(pictures: impl Iterator<Item = &'a [f32]>, drawn: &[Vec<f32>]) ->
 
 /// What `metrics.json` holds.
 pub fn metrics(gpu: &Gpu, arguments: &Arguments, (score, energy): &Networks, samples: &Samples) -> Value {
-    let SolverOptions { solver, grid, evaluations, .. } = arguments.sampling.solver();
+    let options = arguments.sampling.solver();
+    let SolverOptions { solver, grid, evaluations, .. } = options;
     let near = |pictures: &[f32], wanted: f64| {
         share(pictures, |hue| hue.is_some_and(|hue| hue_distance(hue, wanted) <= TOLERANCE))
     };
@@ -139,6 +140,7 @@ pub fn metrics(gpu: &Gpu, arguments: &Arguments, (score, energy): &Networks, sam
         "solver": solver,
         "grid": grid,
         "nfe": evaluations,
+        "lowered_last_steps": options.lowers_last_steps(),
         "steps": score.steps,
         "energy_steps": energy.steps,
         // Samples with guidance in all, and without.

@@ -76,10 +76,11 @@ fn inference_words(inference: &Inference) -> String {
                 Choose::First => "the first",
             };
             format!(
-                "{samples} {} by {:?} with {} evaluations, guidance scale {guidance_scale}, {taken}",
+                "{samples} {} by {:?} with {} evaluations{}, guidance scale {guidance_scale}, {taken}",
                 if *samples == 1 { "sample" } else { "samples" },
                 solver.solver,
-                solver.evaluations
+                solver.evaluations,
+                if solver.lowers_last_steps() { ", the last of lower order" } else { "" }
             )
         }
         Inference::Proposal => "a draw of the proposal".into(),
