@@ -87,7 +87,8 @@ impl StepSchedule {
             return Ok(());
         }
         let [first, last] = ends.map(few_digits);
-        let problem = format!("go from {first} to {last}; they must be {wanted} as 32-bit numbers");
+        let problem =
+            format!("go from {first} to {last}; as 32-bit numbers they must be finite and {wanted}");
         Err(Error::argument(operation, what, problem))
     }
 }
@@ -139,6 +140,12 @@ mod tests {
                 "{bad}"
             );
         }
+        let far = StepSchedule::Constant { value: 6.0e-63 };
+        let error = far.check_positive("chain", "step sizes", 4).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "chain: step sizes go from 6e-63 to 6e-63; as 32-bit numbers they must be finite and positive"
+        );
         let steep = StepSchedule::Polynomial { first: 0.1, last: 0.01, power: -1.0 };
         assert!(steep.check_not_negative("chain", "step sizes", 4).is_err());
     }
