@@ -155,7 +155,7 @@ fn chains_of_every_kind_act_as_their_sampler() {
         Langevin::default().with_steps(3).with_step_sizes(sizes).with_bounds(Some(bounds.clone())).into(),
         Mala::default()
             .with_steps(2)
-            .with_warmup(1)
+            .with_warmup(2)
             .with_step_sizes(sizes)
             .with_bounds(Some(bounds.clone()))
             .into(),

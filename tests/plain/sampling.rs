@@ -2,8 +2,10 @@
 //! meanwhile.
 
 use crate::common::{data, lavapipe};
-use gibbs::energy::{Gradient, NetworkEnergy, QuadraticEnergy, ShaderEnergy, ShaderEnergyOptions};
-use gibbs::gpu::{DType, Recording};
+use gibbs::energy::{
+    Gradient, NetworkEnergy, QuadraticEnergy, ShaderEnergy, ShaderEnergyOptions, evaluate_energy,
+};
+use gibbs::gpu::{DType, Points, Recording};
 use gibbs::math::Bounds;
 use gibbs::mcmc::{
     ChainOptions, ChainSampler, DerivativeFreeOptimizer, Dynamics, Hamiltonian, Langevin, Mala, Return,
@@ -113,6 +115,26 @@ fn fused_chains_return_what_a_dispatch_per_layer_returns() {
             assert!((found - expected).abs() < 2e-5, "{returns:?}: {found} {expected}");
         }
     }
+}
+
+/// The kernel for whole networks has an affine output: activated ones go layer by layer.
+#[test]
+fn an_activation_behind_the_last_layer_counts_with_every_choice_of_kernels() {
+    let gpu = &lavapipe().gpu;
+    let mut network = Network::mlp(vec![Input::new(ACTION, DIMS)], &[16], Activation::Silu, 1);
+    network.layers.push(gibbs::nn::Layer::Activate(Activation::Softplus));
+    let model = Model::zeros(gpu, "bounded", network).unwrap();
+    let count = model.parameters().shape().len();
+    model.parameters().write(gpu, &data(9, count)).unwrap();
+    let y = data(3, 20 * DIMS);
+    let values = |fusion| {
+        let energy = NetworkEnergy::new(model.clone()).unwrap().with_fusion(fusion);
+        let points = Points { context: &[], contexts: 1, y: &y, dims: DIMS };
+        evaluate_energy(gpu, &energy, &points).unwrap()
+    };
+    let layers = values(Fusion::Never);
+    assert!(layers.iter().all(|energy| *energy > 0.0), "softplus is positive: {layers:?}");
+    assert_eq!(values(Fusion::Always), layers);
 }
 
 #[test]
