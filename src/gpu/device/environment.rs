@@ -121,7 +121,7 @@ mod tests {
         for off in ["0", "false", "False", "no", "NO", "off"] {
             assert_eq!(switch(off), Ok(false), "{off}");
         }
-        for neither in ["2", "-1", "maybe", "disable", "tru"] {
+        for neither in ["2", "-1", "maybe", "disable", "perhaps"] {
             assert!(switch(neither).unwrap_err().contains("neither on nor off"), "{neither}");
         }
     }
