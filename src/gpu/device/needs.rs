@@ -23,7 +23,7 @@ const NEEDS: [Limit; 6] = [
 /// What takes how many storage buffers.
 const STORAGE_USES: [(u32, &str); 3] = [
     (4, "Langevin chains and draws on Gaussian-mixture and your own WGSL energies"),
-    (5, "networks, their gradients and the losses"),
+    (5, "networks, their gradients, the losses, and the choice of the chain of lowest energy"),
     (7, "training, Metropolis-adjusted and Hamiltonian chains, diffusion sampling, policies"),
 ];
 
