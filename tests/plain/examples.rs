@@ -4,9 +4,8 @@ use std::path::Path;
 
 use gibbs::Error;
 
-#[path = "../../examples/common/files.rs"]
-#[allow(dead_code, reason = "examples use all of it")]
-mod files;
+use crate::saving::files;
+
 #[path = "../../examples/common/intervals.rs"]
 mod intervals;
 

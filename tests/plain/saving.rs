@@ -16,7 +16,7 @@ use crate::common::{self, lavapipe};
 mod checkpoints;
 #[path = "../../examples/common/files.rs"]
 #[allow(dead_code, reason = "the examples use the rest")]
-mod files;
+pub mod files;
 #[path = "../../examples/common/signals.rs"]
 #[allow(dead_code, reason = "the examples use the rest")]
 mod signals;
