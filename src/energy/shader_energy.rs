@@ -47,8 +47,8 @@ const TAKEN: [&str; 11] = [
 /// fragments (`//#include "lib/philox.wgsl"`) and the names that [`ShaderEnergyOptions`] declares.
 /// It runs once per row (with central differences per coordinate, twice) and is compiled with every
 /// runtime check. Its loops may take 65535 rounds per invocation in all, with central differences
-/// three times an evaluation's: lavapipe ends them silently beyond. Energies, gradients or both are
-/// one dispatch.
+/// three times an evaluation's: lavapipe ends them silently beyond. What else differs between
+/// renderers is in `docs/writing-wgsl.md`. Energies, gradients or both are one dispatch.
 ///
 /// ```
 /// use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
