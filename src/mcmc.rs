@@ -10,6 +10,7 @@ pub mod cumulative_weights;
 pub(crate) mod derivative_free;
 pub mod diagnostics;
 pub(crate) mod dynamics;
+pub(crate) mod findings;
 pub(crate) mod hamiltonian;
 pub mod keep_sample;
 pub mod langevin;
@@ -19,6 +20,7 @@ pub mod mark_lost;
 pub mod metropolis;
 pub mod resample;
 pub mod select_chain;
+pub mod settle_move;
 pub(crate) mod step_schedule;
 pub(crate) mod trajectories;
 
@@ -26,6 +28,7 @@ pub use chain_inputs::{ChainInputs, ChainOutputs, SampleTrace};
 pub use chains::{ChainOptions, ChainSampler, Return};
 pub use derivative_free::DerivativeFreeOptimizer;
 pub use dynamics::Dynamics;
+pub use findings::SamplerStats;
 pub use hamiltonian::Hamiltonian;
 pub use langevin::Langevin;
 pub use mala::Mala;
@@ -39,12 +42,15 @@ use begin_leapfrog::SizeOf;
 pub(crate) fn shared_structs() -> Vec<StructLayout> {
     let mut all = begin_chains::shared_structs();
     all.push(langevin::LangevinStep::layout());
+    all.extend(settle_move::shared_structs());
     all
 }
 
 /// The constants that kernels of this room share with the host.
 pub(crate) fn shared_constants() -> Vec<SharedConstant> {
-    begin_chains::shared_constants()
+    let mut all = begin_chains::shared_constants();
+    all.extend(settle_move::shared_constants());
+    all
 }
 
 /// The kernels of this module.
@@ -61,6 +67,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         metropolis::KERNEL,
         resample::KERNEL,
         select_chain::KERNEL,
+        settle_move::KERNEL,
     ];
     let launches = [SizeOf::Leapfrog, SizeOf::Langevin];
     let plain = plain.iter().map(|source| KernelVariant::new(source, &[]));

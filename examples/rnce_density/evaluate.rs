@@ -33,6 +33,8 @@ pub struct Measures {
     pub rows: Vec<Row>,
     /// Ends of the chains, `[contexts, CHAINS, dims]`.
     pub chains: Vec<f32>,
+    /// Chains that came out not finite.
+    pub non_finite: u64,
 }
 
 /// The coefficient, mean over contexts, with the densities on the evaluation grid.
@@ -87,6 +89,7 @@ pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &Trainer) -> Result<M
         .with_seed(seed);
     let mut sampler = ChainSampler::new(gpu, &energy, proposal, &options)?;
     measures.chains = sampler.sample(&target.contexts)?;
+    measures.non_finite = sampler.stats().lost_chains;
 
     let area = target.cell_area(BINS);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);

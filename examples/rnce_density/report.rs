@@ -153,6 +153,7 @@ pub fn metrics(trainer: &Trainer, target: &Target, records: &[StepRecord], resul
         "bhattacharyya_langevin": result.langevin,
         "bhattacharyya_exact_samples": result.exact_samples,
         "chains_per_context": (!result.chains.is_empty()).then_some(CHAINS),
+        "non_finite": (!result.chains.is_empty()).then_some(result.non_finite),
         "histogram_bins": BINS,
         "langevin_steps": chains.steps,
         "langevin_step_sizes": few_digits(&json!(chains.step_sizes)),

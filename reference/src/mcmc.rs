@@ -12,6 +12,7 @@ pub mod mark_lost;
 pub mod metropolis;
 pub mod resample;
 pub mod select_chain;
+pub mod settle_move;
 
 pub use adapt_step::adapt_step;
 pub use begin_chains::begin_chains;
@@ -25,3 +26,4 @@ pub use mark_lost::mark_lost;
 pub use metropolis::metropolis;
 pub use resample::resample;
 pub use select_chain::select_chain;
+pub use settle_move::settle_move;

@@ -16,6 +16,8 @@ pub struct Agent {
     pub bad_observations: u32,
     /// Predictions that were not finite.
     pub bad_predictions: u32,
+    /// Chains that predictions were chosen from and that were lost.
+    pub lost_chains: u32,
     /// `[history, width]`, the oldest row first.
     pub history: Vec<f64>,
     /// `[predict, dims]`.

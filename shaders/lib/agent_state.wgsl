@@ -9,8 +9,14 @@ struct AgentState {
     // Observations, and predictions, that were not finite; both stop at the largest u32.
     bad_observations: u32,
     bad_predictions: u32,
+    // Chains or samples that predictions were chosen from and that were not finite; stops there too.
+    lost_chains: u32,
 }
 
 fn counted(count: u32) -> u32 {
-    return select(count + 1u, count, count == 0xffffffffu);
+    return counted_more(count, 1u);
+}
+
+fn counted_more(count: u32, more: u32) -> u32 {
+    return select(count + more, 0xffffffffu, count > 0xffffffffu - more);
 }

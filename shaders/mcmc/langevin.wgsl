@@ -5,7 +5,8 @@
 //   Source: arXiv 2309.05803, sampling by the energy gradient; the noise is calibrated, so E is the
 //     log-density's negative.
 //
-// gradient : [rows, dims] read      box : [2, dims], low then high, read
+// gradient : [rows, dims] within rows of `gradient_stride` elements, from `gradient_first` on, read
+// box : [2, dims], low then high, read
 // state : RunState, read
 // y : [rows, dims] written
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner`
@@ -19,6 +20,8 @@ struct Params {
     dims: u32,
     stream: u32,
     inner: u32,
+    gradient_stride: u32,
+    gradient_first: u32,
     step: f32,
     noise: f32,
 }
@@ -51,7 +54,9 @@ fn langevin(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         let j = first + lane;
         if (j < params.dims) {
             let at = row * params.dims + j;
-            y[at] = langevin_move(y[at], gradient[at], eta, spread * n[lane], box[j], box[params.dims + j]);
+            let energy_gradient = gradient[row * params.gradient_stride + params.gradient_first + j];
+            y[at] = langevin_move(
+                y[at], energy_gradient, eta, spread * n[lane], box[j], box[params.dims + j]);
         }
     }
 }

@@ -11,6 +11,8 @@
 // box : [2, predict * dims], low then high, read       agents : [capacity] AgentState, written
 // chunk : [capacity, predict, dims] written            last : [capacity, dims] written
 // action : [capacity, dims] written; rows from knobs.agents on stay
+// lost : [capacity] read, how many chains or samples the prediction was chosen from that are not
+// finite; counted where the prediction is taken (PREDICTED 0: any buffer)
 // Workgroup 64, 256 bytes. Grid: one workgroup per agent, folded over x and y; lanes stride
 // numbers.
 //#include "lib/agent_state.wgsl"
@@ -36,6 +38,7 @@ struct Knobs {
 @group(0) @binding(5) var<storage, read_write> chunk: array<f32>;
 @group(0) @binding(6) var<storage, read_write> last: array<f32>;
 @group(0) @binding(7) var<storage, read_write> action: array<f32>;
+@group(0) @binding(8) var<storage, read> lost: array<f32>;
 
 // 1 where a lane met a number that is not finite.
 var<workgroup> bad: array<u32, 64>;
@@ -94,6 +97,9 @@ fn choose_action(
         var after = before;
         if (due && PREDICTED == 1u) {
             after.position = 1u;
+            if (before.observed == 1u) {
+                after.lost_chains = counted_more(before.lost_chains, u32(lost[row]));
+            }
             if (before.observed == 1u && !finite) {
                 after.bad_predictions = counted(before.bad_predictions);
             }

@@ -196,6 +196,10 @@ impl IntermediateEnergy for EmpiricalEnergy {
         self.record(recording, Mode::Value, x, level)
     }
 
+    fn has_walls(&self) -> bool {
+        false
+    }
+
     fn bindings(&self) -> Bindings {
         Bindings::new()
     }

@@ -35,6 +35,10 @@ impl Energy for EnergyAtLevel<'_> {
         self.energy.record_gradient(recording, context, y, &self.level)
     }
 
+    fn has_walls(&self) -> bool {
+        self.energy.has_walls()
+    }
+
     fn bindings(&self) -> Bindings {
         self.energy.bindings()
     }

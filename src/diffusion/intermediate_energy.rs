@@ -49,6 +49,11 @@ pub trait IntermediateEnergy {
         None
     }
 
+    /// Whether it has walls, see [`crate::energy::Energy::has_walls`].
+    fn has_walls(&self) -> bool {
+        true
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -132,6 +137,10 @@ impl IntermediateEnergy for IntermediateEnergyNetwork {
     ) -> Result<Value> {
         let inputs = level_inputs(recording, &self.model, context, x, level)?;
         self.model.record_value(recording, &inputs)
+    }
+
+    fn has_walls(&self) -> bool {
+        false
     }
 
     fn bindings(&self) -> Bindings {

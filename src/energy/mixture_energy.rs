@@ -135,6 +135,10 @@ impl Energy for MixtureEnergy {
 
     energy_by_mode!();
 
+    fn has_walls(&self) -> bool {
+        false
+    }
+
     fn bindings(&self) -> Bindings {
         Bindings::new()
     }

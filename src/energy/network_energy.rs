@@ -127,6 +127,10 @@ impl Energy for NetworkEnergy {
         self.model.record_fused(recording, &inputs)
     }
 
+    fn has_walls(&self) -> bool {
+        false
+    }
+
     fn bindings(&self) -> Bindings {
         self.model.bindings()
     }

@@ -204,6 +204,10 @@ impl Energy for QuadraticEnergy {
 
     energy_by_mode!();
 
+    fn has_walls(&self) -> bool {
+        false
+    }
+
     fn bindings(&self) -> Bindings {
         Bindings::new()
     }

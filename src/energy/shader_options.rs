@@ -41,6 +41,7 @@ pub struct ShaderEnergyOptions {
     pub(crate) numbers: Vec<(String, Param)>,
     pub(crate) knobs: Vec<(String, f32)>,
     pub(crate) tensors: Vec<ShaderTensor>,
+    pub(crate) walls: bool,
 }
 
 /// Most dimensions of `x` and of `y`: they are passed as arrays by value.
@@ -54,7 +55,15 @@ impl ShaderEnergyOptions {
     /// An energy of `dims` dimensions in contexts of width `context` (0 for an unconditional
     /// energy), at most 64 each.
     pub fn new(context: usize, dims: usize, gradient: Gradient) -> Self {
-        Self { context, dims, gradient, numbers: Vec::new(), knobs: Vec::new(), tensors: Vec::new() }
+        let (numbers, knobs, tensors) = (Vec::new(), Vec::new(), Vec::new());
+        Self { context, dims, gradient, numbers, knobs, tensors, walls: true }
+    }
+
+    /// Says that energy and gradient are finite at every finite point, which makes unadjusted
+    /// Langevin dynamics cheaper ([`super::Energy::has_walls`]).
+    pub fn without_walls(mut self) -> Self {
+        self.walls = false;
+        self
     }
 
     /// Adds a number that stays: the text may use `name` as a `const`.

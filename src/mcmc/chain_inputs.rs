@@ -42,8 +42,18 @@ pub struct ChainOutputs {
     /// `[contexts, chains]`: accepted trajectories after the warm-up, as floats, for dynamics that
     /// reject.
     pub accepted: Option<Value>,
+    /// `[contexts, chains]`: moves that were refused, as floats, for unadjusted dynamics on an energy
+    /// with walls.
+    pub refused: Option<Value>,
     /// `[4]`, first the learned factor on the step sizes, for dynamics that adapt.
     pub step_adaptation: Option<Value>,
+}
+
+impl ChainOutputs {
+    /// Those of dynamics with the knobs `step_scale` and `temperature` and nothing to read.
+    pub(super) fn new([step_scale, temperature]: [Knob; 2]) -> Self {
+        Self { step_scale, temperature, accepted: None, refused: None, step_adaptation: None }
+    }
 }
 
 /// Rows and dimensions of chains.

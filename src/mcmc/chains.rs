@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::begin_chains::StepAdaptation;
 use super::chain_inputs::{ChainInputs, SampleTrace};
-use super::{Dynamics, adapt_step, count_lost, keep_sample, select_chain};
+use super::findings::{Findings, SamplerStats};
+use super::{Dynamics, count_lost, keep_sample, mark_lost, select_chain};
 use crate::energy::Energy;
 use crate::error::counted;
 use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
@@ -85,12 +86,14 @@ pub struct ChainSampler {
     start: Option<Tensor>,
     result: Tensor,
     lost: Tensor,
+    refused: Option<Tensor>,
     accepted: Option<Tensor>,
     step_adaptation: Option<Tensor>,
     run: RunState,
     knobs: [Knob; 2],
     dynamics: Dynamics,
     chains: usize,
+    stats: SamplerStats,
 }
 
 impl ChainSampler {
@@ -170,11 +173,12 @@ impl ChainSampler {
         let trace = record_room(&mut recording, options, dims)?;
         let inputs = ChainInputs { energy, context, y, stream: dynamics.stream(), trace };
         let outputs = dynamics.record(&mut recording, &inputs)?;
-        let lost = count_lost::record(&mut recording, y)?;
+        let marks = mark_lost::record(&mut recording, y)?;
+        let lost = count_lost::record(&mut recording, marks)?;
         let value = match (returns, trace) {
             (Return::Lowest, _) => {
                 let energies = energy.record_value(&mut recording, context, y)?;
-                select_chain::record(&mut recording, energies, y)?.y
+                select_chain::record_among(&mut recording, energies, y, marks)?.y
             }
             (_, Some(trace)) => trace.value,
             (_, None) => y,
@@ -186,6 +190,7 @@ impl ChainSampler {
         let mut output = |value: Option<Value>, name: &str| -> Result<Option<Tensor>> {
             value.map(|value| recording.output(gpu, value, name)).transpose()
         };
+        let refused = output(outputs.refused, "refused")?;
         let accepted = output(outputs.accepted, "accepted")?;
         let step_adaptation = output(outputs.step_adaptation, "step_adaptation")?;
         let plan = recording.compile_bound(gpu)?;
@@ -196,18 +201,20 @@ impl ChainSampler {
             start: start_tensor,
             result,
             lost,
+            refused,
             accepted,
             step_adaptation,
             run,
             knobs: [outputs.step_scale, outputs.temperature],
             dynamics: dynamics.clone(),
             chains,
+            stats: SamplerStats::default(),
         })
     }
 
     /// The plan, to be encoded beside a host's own work. Slots: `result`, `lost` (the number of
     /// chains that are not finite at the end, `[contexts]`) and, where there are such, `context`,
-    /// `start`, `accepted` and `step_adaptation`.
+    /// `start`, `refused`, `accepted` and `step_adaptation`.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -250,8 +257,9 @@ impl ChainSampler {
     }
 
     /// Samples for the given contexts (none for an unconditional energy), from the proposal or the
-    /// starts given last, and waits for the result, in memory order. Chains that are lost, see
-    /// [`ChainSampler::lost_chains`], are NaN in it, and a warning says how many they are.
+    /// starts given last, and waits once for the result, in memory order. Chains that are lost, see
+    /// [`ChainSampler::lost_chains`], are NaN in it, and a warning says how many they are; another
+    /// one if more than half of the moves were refused, or more than nine tenths of those of a chain.
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit; [`Error::Chains`] if a context is left without
@@ -260,9 +268,27 @@ impl ChainSampler {
     pub fn sample(&mut self, context: &[f32]) -> Result<Vec<f32>> {
         write_contexts(&self.gpu, "sampler", self.context.as_ref(), context)?;
         self.plan.run(1)?;
-        let result = self.gpu.read(&self.result)?;
-        self.check_living()?;
-        self.check_step_size()?;
+        let adaptation = self.step_adaptation.as_ref().filter(|_| self.dynamics.warmup() > 0);
+        let tensors: Vec<&Tensor> = [Some(&self.result), Some(&self.lost), self.refused.as_ref(), adaptation]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut read = self.gpu.read_all(&tensors)?.into_iter();
+        let mut next = |is_there: bool| if is_there { read.next() } else { None };
+        let (result, lost) = (next(true).unwrap_or_default(), next(true).unwrap_or_default());
+        let (refused, adaptation) = (next(self.refused.is_some()), next(adaptation.is_some()));
+        let findings = Findings {
+            lost: &lost,
+            refused: refused.as_deref(),
+            adaptation: adaptation.as_deref().map(unpack_adaptation),
+            chains: self.chains,
+            steps: self.dynamics.steps(),
+        };
+        findings.add_to(&mut self.stats);
+        findings.check().map_err(|fault| fault.error(self.gpu.adapter_name()))?;
+        for warning in findings.warnings() {
+            log::warn!("sampler on `{}`: {warning}", self.gpu.adapter_name());
+        }
         Ok(result)
     }
 
@@ -273,59 +299,32 @@ impl ChainSampler {
     /// # Errors
     /// [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn lost_chains(&self) -> Result<Vec<usize>> {
-        let counts: Vec<f32> = self.gpu.read(&self.lost)?;
-        Ok(counts.into_iter().map(|count| count as usize).collect())
+        Ok(whole(&self.gpu.read(&self.lost)?))
     }
 
-    fn check_living(&self) -> Result<()> {
-        let lost = self.lost_chains()?;
-        let sum: usize = lost.iter().sum();
-        if sum == 0 {
-            return Ok(());
+    /// How many moves of each chain unadjusted Langevin dynamics refused in the last run, because
+    /// energy or gradient is not finite where they led: `[contexts, chains]`. All 0 for energies
+    /// without walls ([`Energy::has_walls`]) and for other dynamics; those that reject have
+    /// [`ChainSampler::acceptance`]. A blocking readback.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::DeviceLost`].
+    pub fn refused_moves(&self) -> Result<Vec<usize>> {
+        match &self.refused {
+            Some(refused) => Ok(whole(&self.gpu.read(refused)?)),
+            None => Ok(vec![0; self.lost.shape().len() * self.chains]),
         }
-        let all = counted(lost.len() * self.chains, "chain");
-        if let Some(context) = lost.iter().position(|&count| count >= self.chains) {
-            let dead = lost.iter().filter(|&&count| count >= self.chains).count();
-            let problem = format!(
-                "{sum} of {all} are lost, and {dead} of {} without a living chain, the first is {context}",
-                counted(lost.len(), "context")
-            );
-            return Err(self.failure(problem, "start more chains where energy and gradient are finite"));
-        }
-        log::warn!(
-            "sampler on `{}`: {sum} of {all} are lost: energy or gradient is not finite where they started or \
-             came to; they are not finite in the result, and the others are not affected",
-            self.gpu.adapter_name()
-        );
-        Ok(())
     }
 
-    fn check_step_size(&self) -> Result<()> {
-        if self.dynamics.warmup() == 0 {
-            return Ok(());
-        }
-        let Some(found) = self.step_adaptation()? else { return Ok(()) };
-        if found.factor > adapt_step::SMALLEST_FACTOR {
-            return Ok(());
-        }
-        let problem = format!(
-            "the warm-up cut the step size to {:.0e} of the one given and accepts {:.3} of the steps even so",
-            found.factor, found.acceptance
-        );
-        let hint = "check that the gradient is that of the energy, and start with a step size nearer to the \
-                    scale of the data";
-        Err(self.failure(problem, hint))
-    }
-
-    fn failure(&self, problem: String, hint: &str) -> Error {
-        let adapter = self.gpu.adapter_name().to_string();
-        Error::Chains { operation: "sampler".into(), adapter, problem, hint: hint.into() }
+    /// What went wrong in the runs of [`ChainSampler::sample`] since the sampler was made. Nothing
+    /// is read back.
+    pub fn stats(&self) -> SamplerStats {
+        self.stats
     }
 
     fn step_adaptation(&self) -> Result<Option<StepAdaptation>> {
         let Some(step_adaptation) = &self.step_adaptation else { return Ok(None) };
-        let values: Vec<f32> = self.gpu.read(step_adaptation)?;
-        Ok(Some(bytemuck::pod_read_unaligned(bytemuck::cast_slice(&values))))
+        Ok(Some(unpack_adaptation(&self.gpu.read::<f32>(step_adaptation)?)))
     }
 
     /// As [`ChainSampler::sample`], from these starts, `[contexts, chains, dims]` in memory order.
@@ -371,6 +370,14 @@ impl ChainSampler {
         };
         Ok(first * f64::from(found.factor))
     }
+}
+
+fn unpack_adaptation(values: &[f32]) -> StepAdaptation {
+    bytemuck::pod_read_unaligned(bytemuck::cast_slice(values))
+}
+
+fn whole(counts: &[f32]) -> Vec<usize> {
+    counts.iter().map(|&count| count as usize).collect()
 }
 
 fn no_rejections(what: &str) -> Error {

@@ -86,6 +86,6 @@ impl DerivativeFreeOptimizer {
         if places[0] != inputs.y {
             keep_sample::record(recording, places[0], 0..dims, inputs.y, 0)?;
         }
-        Ok(ChainOutputs { step_scale, temperature, accepted: None, step_adaptation: None })
+        Ok(ChainOutputs::new([step_scale, temperature]))
     }
 }

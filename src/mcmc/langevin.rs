@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StepSchedule;
 use super::chain_inputs::{ChainInputs, ChainOutputs};
+use super::settle_move::SettledChains;
 use crate::Result;
 use crate::energy::Energy;
 use crate::gpu::run::random::check_elements;
@@ -45,6 +46,12 @@ const FUSED_DEFINES: [(&str, u32); 2] = [("VALUE", 0), ("GRADIENT", 1)];
 ///
 /// The invariant density is `exp(-E / T)` up to a bias of order `eta` (for `E = y^2 / 2` and
 /// `T = 1` the variance is `1 / (1 - eta / 2)`).
+///
+/// Where an energy has walls ([`Energy::has_walls`]), a move to a point whose energy or gradient is
+/// not finite is **refused**: the chain stays and draws anew in the next step. A chain that starts
+/// at such a point is dead, NaN from then on. Walls leave the bias of order `eta`; the share of
+/// refused moves is of order `sqrt(eta)`. Without noise a refused move repeats until the step size
+/// shrinks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -91,6 +98,8 @@ impl Langevin {
     ///   temperature), both 1 at first.
     /// * per step: the energy's gradient and one dispatch; where [`Energy::record_fused`] offers a
     ///   narrow network, one dispatch for several steps, with the same random numbers.
+    /// * for an energy with walls: value and gradient and two dispatches per step, and the former
+    ///   with one dispatch at the start.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] for no steps or bad step_sizes, [`crate::Error::Shape`] if
@@ -123,14 +132,29 @@ impl Langevin {
         let step_scale = recording.knob("step_scale", 1.0);
         let temperature = recording.knob("temperature", 1.0);
         let knobs = [step_scale, temperature];
-        let outputs = ChainOutputs { step_scale, temperature, accepted: None, step_adaptation: None };
-        if let Some(network) = inputs.energy.record_fused(recording, inputs.context, inputs.y)? {
+        let mut outputs = ChainOutputs::new([step_scale, temperature]);
+        let walls = inputs.energy.has_walls();
+        if !walls && let Some(network) = inputs.energy.record_fused(recording, inputs.context, inputs.y)? {
             self.record_fused(recording, inputs, &network, stream, knobs)?;
             return Ok(outputs);
         }
         let borders = record_box(recording, self.bounds.as_ref(), dims)?;
+        let evaluate = |recording: &mut Recording| {
+            inputs.energy.record_value_and_gradient(recording, inputs.context, inputs.y)
+        };
+        let settled = match walls {
+            true => {
+                let found = evaluate(recording)?;
+                Some(SettledChains::begin(recording, found, inputs.y)?)
+            }
+            false => None,
+        };
         for index in 0..self.steps {
-            let gradient = inputs.energy.record_gradient(recording, inputs.context, inputs.y)?;
+            let (gradient, columns) = match &settled {
+                Some(settled) => (settled.memory, settled.gradient_columns()),
+                None => (inputs.energy.record_gradient(recording, inputs.context, inputs.y)?, 0..dims),
+            };
+            let gradient_stride = if settled.is_some() { recording.shape(gradient)?.stride() } else { dims };
             recording
                 .dispatch(&KERNEL, "langevin")
                 .bind("gradient", gradient)
@@ -141,13 +165,22 @@ impl Langevin {
                 .set("dims", dims as u32)
                 .set("stream", stream)
                 .set("inner", index as u32)
+                .set("gradient_stride", gradient_stride as u32)
+                .set("gradient_first", columns.start as u32)
                 .set("step", self.step_sizes.at(index, self.steps) as f32)
                 .set("noise", self.noise(index))
                 .knob("step_scale", step_scale)
                 .knob("temperature", temperature)
                 .invocations(rows * dims.div_ceil(4))
                 .finish()?;
+            if let Some(settled) = &settled {
+                let found = evaluate(recording)?;
+                settled.settle(recording, found, inputs.y)?;
+            }
             inputs.record_keep(recording, index, inputs.y)?;
+        }
+        if let Some(settled) = &settled {
+            outputs.refused = Some(settled.record_refused(recording, inputs.y)?);
         }
         Ok(outputs)
     }

@@ -26,6 +26,16 @@ pub struct Best {
 /// # Errors
 /// [`Error::Shape`] if shapes do not fit.
 pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best> {
+    let lost = mark_lost::record(recording, y)?;
+    record_among(recording, energy, y, lost)
+}
+
+/// As [`record`], where it was marked already which chains are lost: `lost`, `[contexts, chains]`,
+/// from [`mark_lost::record`]. One dispatch.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_among(recording: &mut Recording, energy: Value, y: Value, lost: Value) -> Result<Best> {
     let shape = recording.shape(y)?.clone();
     let [contexts, chains, dims] = *shape.dims() else {
         let hint = "all chains of each context";
@@ -35,7 +45,7 @@ pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best
         return Err(Error::argument("select chain", "the chains", "are none; give at least one per context"));
     }
     let energy_stride = energy_stride(recording, energy, contexts * chains)?;
-    let lost = mark_lost::record(recording, y)?;
+    recording.expect_shape("select chain", lost, [contexts, chains])?;
     let best = recording.scratch("best", DType::F32, [contexts, dims]);
     let best_energy = recording.scratch("best energy", DType::F32, [contexts]);
     recording

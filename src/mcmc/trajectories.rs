@@ -83,10 +83,9 @@ impl Trajectories<'_> {
         let column = std::mem::offset_of!(Chain, accepted) / 4;
         keep_sample::record(recording, memory.cache, column..column + 1, accepted, 0)?;
         Ok(ChainOutputs {
-            step_scale,
-            temperature,
             accepted: Some(accepted),
             step_adaptation: Some(memory.step_adaptation),
+            ..ChainOutputs::new([step_scale, temperature])
         })
     }
 

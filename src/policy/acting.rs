@@ -79,6 +79,9 @@ pub struct PolicyStats {
     pub bad_observations: u64,
     /// Predictions from finite observations that were not finite, of all agents.
     pub bad_predictions: u64,
+    /// Chains, or samples, of which predictions take that of lowest energy and which were lost: not
+    /// finite. The others decided; where none is left, the prediction is bad.
+    pub lost_chains: u64,
     /// What is kept of each agent.
     pub agents: Vec<AgentState>,
 }
@@ -428,6 +431,7 @@ impl Policy {
         Ok(PolicyStats {
             bad_observations: sum(|state| state.bad_observations),
             bad_predictions: sum(|state| state.bad_predictions),
+            lost_chains: sum(|state| state.lost_chains),
             agents,
         })
     }

@@ -39,6 +39,9 @@ shared_struct! {
         bad_observations: u32,
         /// Predictions from finite observations that were not finite; stops at the largest `u32`.
         bad_predictions: u32,
+        /// Chains or samples that predictions were chosen from and that were not finite; stops at
+        /// the largest `u32`.
+        lost_chains: u32,
     }
 }
 
@@ -47,7 +50,7 @@ shared_struct! {
 pub struct AgentValues {
     /// `[capacity, 1]` u32: 0 new, 1 waiting for a finite observation, 2 has one.
     pub stage: Value,
-    /// `[capacity, 4]` u32: [`AgentState`].
+    /// `[capacity, AgentState::WORDS]` u32: [`AgentState`].
     pub agents: Value,
     /// `[capacity, history * observation]`, the oldest observation first.
     pub history: Value,
@@ -193,8 +196,9 @@ mod tests {
     fn an_agents_state_is_laid_out_as_its_shader_says() {
         let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/agent_state.wgsl"));
         let members: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_suffix(": u32,")).collect();
-        assert_eq!(members, ["observed", "position", "bad_observations", "bad_predictions"]);
-        let state = AgentState { observed: 1, position: 2, bad_observations: 3, bad_predictions: 4 };
-        assert_eq!(bytemuck::cast::<AgentState, [u32; AgentState::WORDS]>(state), [1, 2, 3, 4]);
+        assert_eq!(members, ["observed", "position", "bad_observations", "bad_predictions", "lost_chains"]);
+        let state =
+            AgentState { observed: 1, position: 2, bad_observations: 3, bad_predictions: 4, lost_chains: 5 };
+        assert_eq!(bytemuck::cast::<AgentState, [u32; AgentState::WORDS]>(state), [1, 2, 3, 4, 5]);
     }
 }

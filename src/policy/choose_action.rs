@@ -21,6 +21,9 @@ pub struct Predictions {
     pub value: Value,
     /// Elements from one agent's to the next one's.
     pub stride: usize,
+    /// `[capacity]`, as floats: chains or samples that each was chosen from and that are not finite,
+    /// where there was a choice.
+    pub lost: Option<Value>,
 }
 
 /// Records choosing the agents' actions, from new predictions where there are any.
@@ -45,7 +48,16 @@ pub fn record(
         None => [vec![-f32::MAX; numbers], vec![f32::MAX; numbers]].concat(),
     };
     let borders = recording.constant("box", [2, numbers], &borders)?;
-    if let Some(Predictions { value, stride }) = predictions {
+    let lost = match predictions {
+        // Bound, but not read.
+        None => borders,
+        Some(Predictions { lost: Some(lost), .. }) => {
+            recording.expect_shape("choose action", lost, [layout.capacity])?;
+            lost
+        }
+        Some(_) => recording.constant("none lost", [layout.capacity], &vec![0.0f32; layout.capacity])?,
+    };
+    if let Some(Predictions { value, stride, .. }) = predictions {
         let found = recording.shape(value)?;
         let last = (layout.capacity - 1).saturating_mul(stride).saturating_add(numbers);
         if found.len() < last || found.len() > u32::MAX as usize {
@@ -64,6 +76,7 @@ pub fn record(
         .bind("chunk", values.chunk)
         .bind("last", values.last)
         .bind("action", action)
+        .bind("lost", lost)
         .set("capacity", layout.capacity as u32)
         .set("predict", layout.predict as u32)
         .set("execute", layout.execute as u32)

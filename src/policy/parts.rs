@@ -11,7 +11,7 @@ use crate::gpu::run::random;
 use crate::gpu::run::random::Distribution;
 use crate::gpu::{Bindings, DType, Recording, Value};
 use crate::math::Bounds;
-use crate::mcmc::{ChainInputs, select_chain};
+use crate::mcmc::{ChainInputs, count_lost, mark_lost, select_chain};
 use crate::nn::CONTEXT;
 use crate::nn::{Keep, Model};
 use crate::proposal::{Draws, Mixture, PreparedContexts, Proposal, ProposalDescription, UniformBox};
@@ -298,7 +298,7 @@ impl Parts {
             }
             (Self::Energy { proposal, .. } | Self::Proposal(proposal), Inference::Proposal) => {
                 let value = proposal.record_draws(recording, context, (agents, 1), "draw")?;
-                Ok(Predictions { value, stride: proposal.as_proposal().dims() })
+                Ok(Predictions { value, stride: proposal.as_proposal().dims(), lost: None })
             }
             (Self::Network(model), Inference::Network) => {
                 let Some(context) = context else {
@@ -308,7 +308,7 @@ impl Parts {
                 let network = model.network();
                 let inputs = [(network.inputs[0].name.as_str(), context)];
                 let value = network.record_forward(recording, parameters, &inputs, Keep::Output)?.output;
-                Ok(Predictions { value, stride: recording.shape(value)?.stride() })
+                Ok(Predictions { value, stride: recording.shape(value)?.stride(), lost: None })
             }
             _ => fail("the inference", format!("does not fit {}", self.words())),
         }
@@ -328,12 +328,20 @@ fn record_chains(
     let inputs = ChainInputs { energy, context, y, stream: dynamics.stream(), trace: None };
     dynamics.record(recording, &inputs)?;
     match choose {
-        Choose::First => Ok(Predictions { value: y, stride: chains * dims }),
+        Choose::First => Ok(Predictions { value: y, stride: chains * dims, lost: None }),
         Choose::Lowest => {
             let energies = energy.record_value(recording, context, y)?;
-            Ok(Predictions { value: select_chain::record(recording, energies, y)?.y, stride: dims })
+            record_lowest(recording, energies, y)
         }
     }
+}
+
+/// The chain or sample of lowest energy of each agent; `y`: `[agents, chains, dims]`.
+fn record_lowest(recording: &mut Recording, energies: Value, y: Value) -> Result<Predictions> {
+    let marks = mark_lost::record(recording, y)?;
+    let lost = count_lost::record(recording, marks)?;
+    let best = select_chain::record_among(recording, energies, y, marks)?;
+    Ok(Predictions { value: best.y, stride: recording.shape(y)?.width(), lost: Some(lost) })
 }
 
 fn record_diffusion(
@@ -361,9 +369,9 @@ fn record_diffusion(
         (Choose::Lowest, Some(energy)) => {
             let level = solver.schedule.at(solver.last_time);
             let energies = energy.record_value(recording, context, y, &level)?;
-            Ok(Predictions { value: select_chain::record(recording, energies, y)?.y, stride: dims })
+            record_lowest(recording, energies, y)
         }
-        _ => Ok(Predictions { value: y, stride: samples * dims }),
+        _ => Ok(Predictions { value: y, stride: samples * dims, lost: None }),
     }
 }
 

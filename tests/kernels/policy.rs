@@ -5,7 +5,7 @@ use gibbs::gpu::DType;
 use gibbs::math::Bounds;
 use gibbs::policy::choose_action;
 use gibbs::policy::choose_action::Predictions;
-use gibbs::policy::{AgentLayout, AgentValues, observe};
+use gibbs::policy::{AgentLayout, AgentState, AgentValues, observe};
 use gibbs_reference::policy::Agent;
 use gibbs_reference::policy::choose_action::choose_action as reference_action;
 use gibbs_reference::policy::observe::observe as reference_observe;
@@ -47,6 +47,7 @@ fn agents(layout: &AgentLayout, seed: u32) -> Vec<Agent> {
             position: (at % (execute + 1)) as u32,
             bad_observations: at as u32,
             bad_predictions: 2 * at as u32,
+            lost_chains: 3 * at as u32,
             history: wide(&histories[at * history * observation..][..history * observation]),
             chunk: wide(&chunks[at * predict * action..][..predict * action]),
             last: wide(&last[at * action..][..action]),
@@ -58,8 +59,15 @@ fn narrow(values: impl Iterator<Item = f64>) -> Vec<f32> {
     values.map(|value| value as f32).collect()
 }
 
-fn words(agent: &Agent) -> [u32; 4] {
-    [u32::from(agent.observed), agent.position, agent.bad_observations, agent.bad_predictions]
+fn words(agent: &Agent) -> [u32; AgentState::WORDS] {
+    let state = AgentState {
+        observed: u32::from(agent.observed),
+        position: agent.position,
+        bad_observations: agent.bad_observations,
+        bad_predictions: agent.bad_predictions,
+        lost_chains: agent.lost_chains,
+    };
+    bytemuck::cast(state)
 }
 
 /// Puts agents into a case.
@@ -68,7 +76,7 @@ fn place(case: &mut Case, layout: &AgentLayout, agents: &[Agent]) -> AgentValues
     let stages: Vec<u32> = agents.iter().map(|agent| agent.stage).collect();
     let states: Vec<u32> = agents.iter().flat_map(words).collect();
     case.input("policy/stage", [rows, 1], &stages);
-    case.input("policy/agents", [rows, 4], &states);
+    case.input("policy/agents", [rows, AgentState::WORDS], &states);
     let numbers = |of: fn(&Agent) -> &Vec<f64>| narrow(agents.iter().flat_map(|agent| of(agent).clone()));
     case.input(
         "policy/history",
@@ -151,6 +159,8 @@ fn actions_are_chosen_as_in_the_reference(adapter: &Adapter) {
                     predictions[agent * stride + agent % numbers] = [f32::NAN, f32::INFINITY][agent % 2];
                 }
                 let value = case.input("prediction", [capacity, stride], &predictions);
+                let counts: Vec<f32> = (0..capacity).map(|agent| (agent % 5) as f32).collect();
+                let lost = (index % 2 == 0).then(|| case.input("lost", [capacity], &counts));
                 let out = case.poisoned("action", DType::F32, [capacity, action]);
                 let knob = case.recording.knob("agents", capacity as f32);
                 let bounds = bounded.then(|| Bounds::new(&low, &high).unwrap());
@@ -158,7 +168,7 @@ fn actions_are_chosen_as_in_the_reference(adapter: &Adapter) {
                     &mut case.recording,
                     &layout,
                     &values,
-                    predicts.then_some(Predictions { value, stride }),
+                    predicts.then_some(Predictions { value, stride, lost }),
                     out,
                     bounds.as_ref(),
                     knob,
@@ -174,7 +184,8 @@ fn actions_are_chosen_as_in_the_reference(adapter: &Adapter) {
                 let mut actions = Vec::new();
                 for (at, agent) in expected.iter_mut().enumerate().take(present) {
                     let prediction = wide(&predictions[at * stride..][..numbers]);
-                    let prediction = predicts.then_some(&prediction[..]);
+                    let lost = if lost.is_some() { (at % 5) as u32 } else { 0 };
+                    let prediction = predicts.then_some((&prediction[..], lost));
                     actions.extend(reference_action(agent, prediction, (&low, &high), execute as u32));
                 }
                 let found: Vec<f32> = results.get("action");
@@ -190,8 +201,9 @@ fn counters_stop_at_their_end(adapter: &Adapter) {
     let layout = AgentLayout { capacity: 2, observation: 1, history: 1, action: 1, predict: 1, execute: 1 };
     let mut expected = agents(&layout, 1);
     for agent in &mut expected {
-        (agent.stage, agent.position, agent.bad_observations, agent.bad_predictions) =
-            (2, 1, u32::MAX, u32::MAX);
+        (agent.stage, agent.position) = (2, 1);
+        (agent.bad_observations, agent.bad_predictions, agent.lost_chains) =
+            (u32::MAX, u32::MAX, u32::MAX - 2);
     }
     let mut case = Case::new(adapter, "counters");
     let values = place(&mut case, &layout, &expected);
@@ -199,20 +211,23 @@ fn counters_stop_at_their_end(adapter: &Adapter) {
     let observation = case.input("observation", [2, 1], &observations);
     let reset = case.input("reset", [2], &[0u32; 2]);
     let value = case.input("prediction", [2, 1], &[f32::from_bits(POISON), f32::NAN]);
+    let lost_counts = case.input("lost", [2], &[3.0f32; 2]);
     let out = case.poisoned("action", DType::F32, [2, 1]);
     let knob = case.recording.knob("agents", 2.0);
     let recording = &mut case.recording;
     observe::record(recording, &layout, &values, (observation, reset), &[0.0], knob).unwrap();
-    let predictions = Some(Predictions { value, stride: 1 });
+    let lost = Some(lost_counts);
+    let predictions = Some(Predictions { value, stride: 1, lost });
     choose_action::record(recording, &layout, &values, predictions, out, None, knob).unwrap();
     case.expect_kernels(&["observe", "choose_action"]);
     let results = case.run();
     for (agent, observation) in expected.iter_mut().zip(observations) {
         reference_observe(agent, &[observation.into()], false, &[0.0], 1);
-        reference_action(agent, Some(&[f64::NAN]), (&[-1.0], &[1.0]), 1);
+        reference_action(agent, Some((&[f64::NAN], 3)), (&[-1.0], &[1.0]), 1);
     }
     assert!(
         expected.iter().all(|agent| agent.bad_observations == u32::MAX && agent.bad_predictions == u32::MAX)
     );
+    assert_eq!([expected[0].lost_chains, expected[1].lost_chains], [u32::MAX - 2, u32::MAX]);
     expect(&results, &expected);
 }

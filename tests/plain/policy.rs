@@ -413,6 +413,7 @@ impl Host {
             position: 0,
             bad_observations: 0,
             bad_predictions: 0,
+            lost_chains: 0,
             history: vec![0.0; HISTORY],
             chunk: vec![0.0; PREDICTED],
             last: vec![0.0],
@@ -440,7 +441,7 @@ impl Host {
                 .collect();
             let box_ = (&[-5000.0; PREDICTED][..], &[5000.0; PREDICTED][..]);
             actions.extend(
-                choose_action(agent, Some(&prediction), box_, self.execute).iter().map(|v| *v as f32),
+                choose_action(agent, Some((&prediction, 0)), box_, self.execute).iter().map(|v| *v as f32),
             );
         }
         actions
@@ -580,6 +581,35 @@ fn values_that_are_not_finite_are_held_off_and_counted() {
         assert!(stats.bad_predictions > 0);
         assert_eq!(stats.agents[2].bad_observations, 4);
     }
+}
+
+/// Most starts overflow in the network's first layer.
+#[test]
+fn chains_that_are_lost_on_the_way_to_an_action_are_counted() {
+    let runs = runs();
+    let (chains, most) = (64, [1.5e38; 2]);
+    let dynamics = Langevin::default().with_steps(1);
+    let proposal = UniformBox::new(&most.map(|v| -v), &most).expect("a box");
+    let energy = || NetworkEnergy::load(gpu(), runs.path("ranking")).expect("an energy");
+    let inference = ChainInference::new(dynamics.clone()).with_chains(chains);
+    let mut policy =
+        Policy::energy(gpu(), energy(), proposal.clone(), inference, &options()).expect("a policy");
+    let sampling = ChainOptions::default()
+        .with_contexts(CONTEXTS)
+        .with_context_width(2)
+        .with_chains(chains)
+        .with_dynamics(dynamics)
+        .with_seed(SEED);
+    let mut sampler = ChainSampler::new(gpu(), &energy(), &proposal, &sampling).expect("a sampler");
+    for _ in 0..3 {
+        policy.act(&contexts()).expect("actions");
+        sampler.sample(&contexts()).expect("samples");
+    }
+    let (stats, expected) = (policy.stats().expect("stats"), sampler.stats());
+    assert_eq!(stats.lost_chains, expected.lost_chains);
+    assert!((1..expected.chains).contains(&stats.lost_chains), "{expected:?}");
+    assert_eq!((expected.runs, expected.chains, expected.moves), (3, 3 * 64 * CONTEXTS as u64, 0));
+    assert_eq!((stats.bad_predictions, stats.bad_observations), (0, 0));
 }
 
 #[test]

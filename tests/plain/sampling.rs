@@ -339,6 +339,35 @@ fn a_run_is_nothing_but_submits() {
 }
 
 #[test]
+fn a_sample_waits_once_and_its_lost_chains_are_marked_once() {
+    let gpu = &lavapipe().reopen(false);
+    let bowl = QuadraticEnergy::isotropic(&[0.0; DIMS], 1.0).unwrap();
+    let text =
+        "fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 { return y[0] * y[0] + y[1] * y[1]; }";
+    let differences = ShaderEnergyOptions::new(0, DIMS, Gradient::CentralDifferences { step: 1e-2 });
+    let walled = ShaderEnergy::new("walled", "walled.wgsl", text, differences.clone()).unwrap();
+    let open = ShaderEnergy::new("open", "open.wgsl", text, differences.without_walls()).unwrap();
+    for dynamics in all_dynamics() {
+        let dispatches = |energy: &dyn gibbs::energy::Energy, returns| {
+            let options = options(dynamics.clone(), returns).with_context_width(0);
+            let mut sampler = ChainSampler::new(gpu, energy, &square(), &options).unwrap();
+            let before = gpu.counters();
+            sampler.sample(&[]).unwrap();
+            assert_eq!((gpu.counters() - before).blocking_readbacks, 1, "{dynamics:?}");
+            assert_eq!((sampler.stats().runs, sampler.stats().lost_chains), (1, 0));
+            sampler.plan().dispatches()
+        };
+        let all = dispatches(&bowl, Return::All);
+        // The energy and the choice.
+        assert_eq!(dispatches(&bowl, Return::Lowest), all + 2, "{dynamics:?}");
+        // The starts, a settling per step and the counts; nothing where there are no walls.
+        let settling = if matches!(dynamics, Dynamics::Langevin(_)) { 2 + dynamics.steps() + 1 } else { 0 };
+        assert_eq!(dispatches(&open, Return::All), all, "{dynamics:?}");
+        assert_eq!(dispatches(&walled, Return::All), all + settling, "{dynamics:?}");
+    }
+}
+
+#[test]
 fn long_chains_of_a_network_mix() {
     let gpu = &lavapipe().gpu;
     let energy = energy(gpu, false);

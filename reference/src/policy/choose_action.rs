@@ -2,11 +2,11 @@
 
 use super::Agent;
 
-/// The action of one agent, `[dims]`. `prediction`: `[predict, dims]`, if there is one this tick;
-/// `low`, `high`: the same.
+/// The action of one agent, `[dims]`. `prediction`: `[predict, dims]`, if there is one this tick,
+/// and how many of what it was chosen from were lost; `low`, `high`: `[predict, dims]`.
 pub fn choose_action(
     agent: &mut Agent,
-    prediction: Option<&[f64]>,
+    prediction: Option<(&[f64], u32)>,
     (low, high): (&[f64], &[f64]),
     execute: u32,
 ) -> Vec<f64> {
@@ -17,7 +17,7 @@ pub fn choose_action(
         agent.position += 1;
         return agent.last.clone();
     }
-    let Some(prediction) = prediction else { return agent.last.clone() };
+    let Some((prediction, lost)) = prediction else { return agent.last.clone() };
     let finite = prediction.iter().all(|value| value.is_finite());
     agent.chunk = if agent.observed && finite {
         prediction
@@ -28,6 +28,9 @@ pub fn choose_action(
     } else {
         agent.last.repeat(prediction.len() / dims)
     };
+    if agent.observed {
+        agent.lost_chains = agent.lost_chains.saturating_add(lost);
+    }
     if agent.observed && !finite {
         agent.bad_predictions = agent.bad_predictions.saturating_add(1);
     }

@@ -66,6 +66,10 @@ fn watch(gpu: &Gpu, signal: &Mutex<Signal>, deadline: Instant) {
     }
 }
 
+fn range_of(tensor: &Tensor) -> (&wgpu::Buffer, u64, u64) {
+    (tensor.buffer(), tensor.offset(), tensor.bytes())
+}
+
 impl Gpu {
     /// Reads a tensor and waits for it, at most [`Gpu::timeout`]. Elements come in memory order,
     /// padding included.
@@ -77,8 +81,29 @@ impl Gpu {
         tensor.check_element::<T>("read")?;
         tensor.check_home(self, || "read".into())?;
         count(&self.counting().blocking_readbacks, 1);
-        self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())?
-            .wait(self.timeout())
+        self.start_read(tensor.label(), &[range_of(tensor)])?.wait(self.timeout())
+    }
+
+    /// Reads several tensors and waits once for all of them, as [`Gpu::read`].
+    ///
+    /// # Errors
+    /// As [`Gpu::read`].
+    pub fn read_all<T: Element>(&self, tensors: &[&Tensor]) -> Result<Vec<Vec<T>>> {
+        let Some(first) = tensors.first() else { return Ok(Vec::new()) };
+        for tensor in tensors {
+            tensor.check_element::<T>("read")?;
+            tensor.check_home(self, || "read".into())?;
+        }
+        count(&self.counting().blocking_readbacks, 1);
+        let ranges: Vec<_> = tensors.iter().map(|tensor| range_of(tensor)).collect();
+        let values: Vec<T> = self.start_read(first.label(), &ranges)?.wait(self.timeout())?;
+        let mut rest = &values[..];
+        let parts = tensors.iter().map(|tensor| {
+            let (part, others) = rest.split_at(tensor.bytes() as usize / T::DTYPE.size());
+            rest = others;
+            part.to_vec()
+        });
+        Ok(parts.collect())
     }
 
     /// As [`Gpu::read`], for an executor: see [`Readback`] for who polls the device.
@@ -97,7 +122,7 @@ impl Gpu {
         tensor.check_element::<T>("read")?;
         tensor.check_home(self, || "read".into())?;
         count(&self.counting().async_readbacks, 1);
-        self.start_read(tensor.label(), tensor.buffer(), tensor.offset(), tensor.bytes())
+        self.start_read(tensor.label(), &[range_of(tensor)])
     }
 
     pub(crate) fn read_buffer<T: Element>(
@@ -107,20 +132,18 @@ impl Gpu {
         bytes: u64,
     ) -> Result<Vec<T>> {
         count(&self.counting().blocking_readbacks, 1);
-        self.start_read("buffer", buffer, offset, bytes)?.wait(self.timeout())
+        self.start_read("buffer", &[(buffer, offset, bytes)])?.wait(self.timeout())
     }
 
     fn start_read<T: Element>(
         &self,
         label: &str,
-        buffer: &wgpu::Buffer,
-        offset: u64,
-        bytes: u64,
+        ranges: &[(&wgpu::Buffer, u64, u64)],
     ) -> Result<Readback<T>> {
         let operation = format!("read `{label}`");
         let mut encoder =
             self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(&operation) });
-        let readback = self.copy_out(label, &mut encoder, &[(buffer, offset, bytes)], None)?;
+        let readback = self.copy_out(label, &mut encoder, ranges, None)?;
         let commands = self.scoped(&operation, || encoder.finish())?;
         self.submit(&operation, commands)?;
         Ok(readback)

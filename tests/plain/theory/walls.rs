@@ -1,8 +1,12 @@
 //! Chains on energies with walls: infinite outside of a set, where some chains start.
 
-use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
+use gibbs::energy::{Energy, Gradient, ShaderEnergy, ShaderEnergyOptions};
+use gibbs::gpu::{MetricsRing, RunState};
 use gibbs::math::Bounds;
-use gibbs::mcmc::{ChainOptions, ChainSampler, Dynamics, Hamiltonian, Mala, Return};
+use gibbs::mcmc::{
+    ChainInputs, ChainOptions, ChainSampler, Dynamics, Hamiltonian, Langevin, Mala, Return, StepSchedule,
+    count_lost, keep_sample,
+};
 use gibbs::proposal::UniformBox;
 
 use crate::common::lavapipe;
@@ -233,4 +237,126 @@ fn a_warmup_that_finds_no_step_is_an_error() {
     let error = sampler.sample_from(&[], &[0.25; 16]).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, gibbs::Error::Chains { .. }) && text.contains("step size"), "{text}");
+}
+
+/// What unadjusted chains come to at a wall: their mean's bias and its standard error, both as
+/// shares of the exact mean, and the share of refused moves.
+fn unadjusted(walled: Walled, eta: f64, chains: usize) -> [f64; 3] {
+    let gpu = &lavapipe().gpu;
+    let energy = walled.energy();
+    let start = UniformBox::new(&[-0.7; 2], &[0.7; 2]).unwrap();
+    // Long enough to forget the start: the slowest time is 1.
+    let steps = (5.0 / eta) as usize;
+    let langevin = Langevin::default().with_steps(steps);
+    let langevin = langevin.with_step_sizes(StepSchedule::Constant { value: eta });
+    let options = ChainOptions::default().with_chains(chains).with_dynamics(langevin).with_seed(5);
+    let mut sampler = ChainSampler::new(gpu, &energy, &start, &options).unwrap();
+    let ends = sampler.sample(&[]).unwrap();
+    let points: Vec<[f64; 2]> = ends.chunks_exact(2).map(|y| [f64::from(y[0]), f64::from(y[1])]).collect();
+    let living: Vec<f64> = points
+        .iter()
+        .filter(|y| !(y[0].is_nan() && y[1].is_nan()))
+        .map(|&y| {
+            assert!(walled.holds(y), "{walled:?}: {y:?} is beyond the wall");
+            walled.quantity(y)
+        })
+        .collect();
+    let dead = points.len() - living.len();
+    assert_eq!(sampler.lost_chains().unwrap(), [dead], "{walled:?}");
+    assert!(matches!(walled, Walled::HalfPlane) == (dead > 0), "{walled:?}: {dead} dead");
+    let stats = sampler.stats();
+    let refused = sampler.refused_moves().unwrap();
+    assert_eq!(refused.iter().sum::<usize>() as u64, stats.refused_moves);
+    assert_eq!((stats.lost_chains, stats.moves), (dead as u64, (living.len() * steps) as u64));
+    let share = stats.refused_moves as f64 / stats.moves as f64;
+    let count = living.len() as f64;
+    let mean = living.iter().sum::<f64>() / count;
+    let [expected, variance] = walled.exact();
+    let error = (variance / count).sqrt();
+    eprintln!(
+        "{walled:?}, unadjusted, step {eta}: {:.1} % refused, mean {mean:.4}, exact {expected:.4}, {:+.1} %, \
+         {:+.1} standard errors",
+        100.0 * share,
+        100.0 * (mean / expected - 1.0),
+        (mean - expected) / error
+    );
+    [(mean - expected) / expected, error / expected, share]
+}
+
+#[test]
+fn unadjusted_chains_stay_behind_a_wall_with_a_bias_that_shrinks() {
+    for walled in [Walled::Disc, Walled::Square, Walled::HalfPlane] {
+        let [coarse, fine] = [0.1, 0.01].map(|eta| unadjusted(walled, eta, 10_000));
+        assert!(fine[0].abs() < coarse[0].abs() + 2.0 * fine[1], "{walled:?}: {coarse:?}, {fine:?}");
+        assert!(
+            fine[0].abs() < 0.05 && coarse[2] > fine[2] && fine[2] > 0.0,
+            "{walled:?}: {coarse:?}, {fine:?}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "long: 12 runs of up to 500 steps of 40000 chains, about half a minute"]
+fn the_bias_of_unadjusted_chains_at_walls() {
+    for walled in [Walled::Disc, Walled::Square, Walled::HalfPlane] {
+        for eta in [0.3, 0.1, 0.03, 0.01] {
+            unadjusted(walled, eta, 40_000);
+        }
+    }
+}
+
+/// Chains in a recording of one's own, two of five of which start beyond the wall.
+#[test]
+fn the_number_of_lost_chains_is_a_metric_of_any_recording() {
+    let gpu = &lavapipe().gpu;
+    let energy = Walled::Disc.energy();
+    let run = RunState::new(gpu, 1).unwrap();
+    let mut ring = MetricsRing::new(gpu, &["loss", count_lost::NON_FINITE], 0).unwrap();
+    let mut recording = gpu.record("own chains");
+    recording.provide_all(&run.bindings());
+    recording.provide_all(&ring.bindings());
+    recording.provide_all(&energy.bindings());
+    let (start, given) = recording.input::<f32>(gpu, "start", [1, 5, 2]).unwrap();
+    let y = recording.scratch("chains", gibbs::gpu::DType::F32, [1, 5, 2]);
+    keep_sample::record(&mut recording, given, 0..2, y, 0).unwrap();
+    let inputs = ChainInputs { energy: &energy, context: None, y, stream: "own", trace: None };
+    Dynamics::from(Langevin::default().with_steps(3)).record(&mut recording, &inputs).unwrap();
+    count_lost::record_metric(&mut recording, &ring, y).unwrap();
+    RunState::record_advance(&mut recording).unwrap();
+    let plan = recording.compile_bound(gpu).unwrap();
+    start.write(gpu, &[0.1, 0.2, 3.0, 0.0, 0.3, 0.0, 0.0, -2.0, 0.5, 0.5]).unwrap();
+    plan.run_chunked(2, 2, |encoder, ended| if ended == 0 { Ok(()) } else { ring.encode_copy(encoder) })
+        .unwrap();
+    let rows = ring.collect(true).unwrap();
+    let found: Vec<(u64, f32)> = rows.iter().map(|row| (row.step, row.values[1])).collect();
+    assert_eq!(found, [(0, 2.0), (1, 2.0)]);
+}
+
+/// Central differences are not finite at a wall and NaN beyond it: a chain that went there stayed
+/// there for good, as it still does where the energy is said to have no walls.
+#[test]
+fn differences_across_a_wall_lose_no_chain_that_starts_inside() {
+    let gpu = &lavapipe().gpu;
+    let text = "
+        fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
+            let square = y[0] * y[0] + y[1] * y[1];
+            return bitcast<f32>(select(0x7f800000u, bitcast<u32>(-3.0 * square), square < 1.0));
+        }";
+    let differences = ShaderEnergyOptions::new(0, 2, Gradient::CentralDifferences { step: 1e-3 });
+    let start = UniformBox::new(&[-0.7; 2], &[0.7; 2]).unwrap();
+    let options = ChainOptions::default().with_chains(2000).with_dynamics(Langevin::default());
+    let ends = |differences: ShaderEnergyOptions| {
+        let energy = ShaderEnergy::new("disc", "disc.wgsl", text, differences).unwrap();
+        let mut sampler = ChainSampler::new(gpu, &energy, &start, &options).unwrap();
+        sampler.sample(&[]).map(|ends| (ends, sampler.stats()))
+    };
+    let (inside, stats) = ends(differences.clone()).unwrap();
+    assert!(inside.iter().all(|v| v.is_finite()));
+    assert!(stats.lost_chains == 0 && stats.refused_moves > 2000, "{stats:?}");
+    let lost = match ends(differences.without_walls()) {
+        Ok((_, stats)) => stats.lost_chains,
+        Err(_) => 2000,
+    };
+    eprintln!("{lost} of 2000 chains are lost without the rule, none with it");
+    assert!(lost > 1500, "{lost}");
 }
