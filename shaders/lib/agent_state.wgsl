@@ -9,7 +9,8 @@ struct AgentState {
     // Observations, and predictions, that were not finite; both stop at the largest u32.
     bad_observations: u32,
     bad_predictions: u32,
-    // Chains or samples that predictions were chosen from and that were not finite; stops there too.
+    // Chains or samples that predictions were chosen from and that were not finite; stops there
+    // too.
     lost_chains: u32,
 }
 

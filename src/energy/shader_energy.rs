@@ -45,12 +45,14 @@ const TAKEN: [&str; 11] = [
 /// `x` is the context, `y` the point, both in data units; an unconditional energy gets
 /// `CONTEXT = 1` and `x[0] = 0`. Lower is likelier. Next to them the text may use helper functions,
 /// fragments (`//#include "lib/philox.wgsl"`) and the names that [`ShaderEnergyOptions`] declares.
-/// It may be infinite or NaN beyond a wall, say so if it never is
-/// ([`ShaderEnergyOptions::without_walls`]); central differences end what is inside by their step.
-/// It runs once per row (with central differences per coordinate, twice) and is compiled with every
-/// runtime check. Its loops may take 65535 rounds per invocation in all, with central differences
-/// three times an evaluation's: lavapipe ends them silently beyond. What else differs between
-/// renderers is in `docs/writing-wgsl.md`. Energies, gradients or both are one dispatch.
+/// The energy may be infinite or NaN beyond a wall (with central differences the inside ends one
+/// step before it); where there are no walls, [`ShaderEnergyOptions::without_walls`] makes chains
+/// cheaper.
+///
+/// The text runs once per row (with central differences per coordinate, twice) and is compiled with
+/// every runtime check. Its loops may take 65535 rounds per invocation in all, with central
+/// differences three times an evaluation's: lavapipe ends them silently beyond. What else differs
+/// between renderers is in `docs/writing-wgsl.md`. Energies, gradients or both are one dispatch.
 ///
 /// ```
 /// use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};

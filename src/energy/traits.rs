@@ -56,7 +56,8 @@ pub trait Energy {
         Ok(None)
     }
 
-    /// Whether the energy or its gradient may be infinite or NaN at a finite point, as beyond a wall.
+    /// Whether the energy or its gradient may be infinite or NaN at a finite point, as beyond a
+    /// wall.
     ///
     /// Where this is so, unadjusted Langevin dynamics evaluates both after every step and refuses
     /// moves to such points. An energy without walls costs it a gradient per step.

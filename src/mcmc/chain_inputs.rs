@@ -42,8 +42,8 @@ pub struct ChainOutputs {
     /// `[contexts, chains]`: accepted trajectories after the warm-up, as floats, for dynamics that
     /// reject.
     pub accepted: Option<Value>,
-    /// `[contexts, chains]`: moves that were refused, as floats, for unadjusted dynamics on an energy
-    /// with walls.
+    /// `[contexts, chains]`: moves that were refused, as floats, for unadjusted dynamics on an
+    /// energy with walls.
     pub refused: Option<Value>,
     /// `[4]`, first the learned factor on the step sizes, for dynamics that adapt.
     pub step_adaptation: Option<Value>,

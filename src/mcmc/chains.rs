@@ -259,7 +259,8 @@ impl ChainSampler {
     /// Samples for the given contexts (none for an unconditional energy), from the proposal or the
     /// starts given last, and waits once for the result, in memory order. Chains that are lost, see
     /// [`ChainSampler::lost_chains`], are NaN in it, and a warning says how many they are; another
-    /// one if more than half of the moves were refused, or more than nine tenths of those of a chain.
+    /// one if more than half of the moves were refused, or more than nine tenths of those of a
+    /// chain.
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit; [`Error::Chains`] if a context is left without

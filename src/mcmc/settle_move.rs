@@ -60,8 +60,8 @@ impl SettledChains {
         Ok(chains)
     }
 
-    /// Records settling where a step led: a point whose energy or gradient is not finite is refused,
-    /// and `y` is the last good one again. One dispatch.
+    /// Records settling where a step led: a point whose energy or gradient is not finite is
+    /// refused, and `y` is the last good one again. One dispatch.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] if shapes do not fit.

@@ -21,8 +21,8 @@ pub struct Predictions {
     pub value: Value,
     /// Elements from one agent's to the next one's.
     pub stride: usize,
-    /// `[capacity]`, as floats: chains or samples that each was chosen from and that are not finite,
-    /// where there was a choice.
+    /// `[capacity]`, as floats: chains or samples that each was chosen from and that are not
+    /// finite, where there was a choice.
     pub lost: Option<Value>,
 }
 
