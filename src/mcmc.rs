@@ -23,6 +23,7 @@ pub mod select_chain;
 pub mod settle_move;
 pub(crate) mod step_schedule;
 pub(crate) mod trajectories;
+pub mod usable_energy;
 
 pub use chain_inputs::{ChainInputs, ChainOutputs, SampleTrace};
 pub use chains::{ChainOptions, ChainSampler, Return};
@@ -68,6 +69,7 @@ pub(crate) fn kernels() -> Vec<KernelVariant> {
         resample::KERNEL,
         select_chain::KERNEL,
         settle_move::KERNEL,
+        usable_energy::KERNEL,
     ];
     let launches = [SizeOf::Leapfrog, SizeOf::Langevin];
     let plain = plain.iter().map(|source| KernelVariant::new(source, &[]));

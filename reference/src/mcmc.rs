@@ -13,6 +13,7 @@ pub mod metropolis;
 pub mod resample;
 pub mod select_chain;
 pub mod settle_move;
+pub mod usable_energy;
 
 pub use adapt_step::adapt_step;
 pub use begin_chains::begin_chains;
@@ -27,3 +28,4 @@ pub use metropolis::metropolis;
 pub use resample::resample;
 pub use select_chain::select_chain;
 pub use settle_move::settle_move;
+pub use usable_energy::usable_energy;

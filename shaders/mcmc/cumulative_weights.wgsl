@@ -3,10 +3,9 @@
 //   w[b, k] = exp(-(E[b, k] - min_k E[b, k]) / T)      cumulative[b, k] = sum_{i <= k} w[b, i]
 //
 // energy : contexts * samples rows of one number, `energy_stride` elements apart, read
-// lost : [contexts, samples] read, 1 where the position is not finite
 // cumulative : [contexts, samples] written, monotone; an entry equals the one before it where the
-// weight is 0. A sample whose energy or position is not finite weighs 0. Where all are such, the
-// last entry is NaN.
+// weight is 0. A sample whose energy is not finite weighs 0 (usable_energy.wgsl makes it so where
+// the position is not). Where all are such, the last entry is NaN.
 // Workgroup 256, 2052 bytes. Grid (contexts folded over x and y). Lane l owns samples l * share ..
 // (l + 1) * share - 1.
 // Numerics: sums in a fixed order, first within lanes, then over lanes; the largest weight is 1;
@@ -29,8 +28,7 @@ struct Knobs {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> knobs: Knobs;
 @group(0) @binding(2) var<storage, read> energy: array<f32>;
-@group(0) @binding(3) var<storage, read> lost: array<f32>;
-@group(0) @binding(4) var<storage, read_write> cumulative: array<f32>;
+@group(0) @binding(3) var<storage, read_write> cumulative: array<f32>;
 
 const TREE_LANES: u32 = 256u;
 const TREE_WIDTH: u32 = 256u;
@@ -59,7 +57,7 @@ fn cumulative_weights(
         let k = lane * share + i;
         if (k < params.samples) {
             let value = energy[(first + k) * params.energy_stride];
-            if (is_finite(value) && lost[first + k] == 0.0) {
+            if (is_finite(value)) {
                 lowest = min(lowest, value);
             }
         }
@@ -71,7 +69,7 @@ fn cumulative_weights(
         let k = lane * share + i;
         if (inside && k < params.samples) {
             let value = energy[(first + k) * params.energy_stride];
-            if (is_finite(value) && lost[first + k] == 0.0) {
+            if (is_finite(value)) {
                 // Halves, so that the difference of two huge energies stays finite; 88 temperatures
                 // weigh nothing.
                 let excess = min(0.5 * value - 0.5 * lowest, 44.0 * temperature);

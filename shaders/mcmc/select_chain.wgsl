@@ -3,13 +3,11 @@
 //   k* = argmin_k energy[b, k] (the first on ties)      best[b] = y[b, k*]
 //   best_energy[b] = energy[b, k*]
 //
-// energy : [contexts * chains] with `energy_stride` elements per row, read
+// energy : [contexts, chains] read
 // y : [contexts, chains, dims] read
-// lost : [contexts, chains] read, 1 where the position is not finite: networks may swallow that on
-// the way to their energy
 // best : [contexts, dims] written      best_energy : [contexts] written
-// A chain whose energy or position is not finite never wins; where all are such, the coordinates of
-// best are NaN and its energy is 3.4e38.
+// A chain whose energy is not finite never wins (usable_energy.wgsl makes it so where the position
+// is not); where all are such, the coordinates of best are NaN and its energy is 3.4e38.
 // Workgroup 64, 512 bytes. Grid (contexts folded over x and y). Chains strided by 64.
 //#include "lib/finite.wgsl"
 
@@ -19,15 +17,13 @@ struct Params {
     contexts: u32,
     chains: u32,
     dims: u32,
-    energy_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> energy: array<f32>;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
-@group(0) @binding(3) var<storage, read> lost: array<f32>;
-@group(0) @binding(4) var<storage, read_write> best: array<f32>;
-@group(0) @binding(5) var<storage, read_write> best_energy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> best: array<f32>;
+@group(0) @binding(4) var<storage, read_write> best_energy: array<f32>;
 
 const TREE_LANES: u32 = 64u;
 const TREE_WIDTH: u32 = 64u;
@@ -61,8 +57,8 @@ fn select_chain(
     for (var round = 0u; round < rounds; round++) {
         let k = 64u * round + lane;
         if (k < params.chains) {
-            let value = energy[(first + k) * params.energy_stride];
-            if (is_finite(value) && value < lowest && lost[first + k] == 0.0) {
+            let value = energy[first + k];
+            if (is_finite(value) && value < lowest) {
                 lowest = value;
                 index = k;
             }

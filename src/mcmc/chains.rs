@@ -178,7 +178,7 @@ impl ChainSampler {
         let value = match (returns, trace) {
             (Return::Lowest, _) => {
                 let energies = energy.record_value(&mut recording, context, y)?;
-                select_chain::record_among(&mut recording, energies, y, marks)?.y
+                select_chain::record(&mut recording, energies, y)?.y
             }
             (_, Some(trace)) => trace.value,
             (_, None) => y,

@@ -13,14 +13,14 @@ pub const MAX_SAMPLES: usize = 1 << 20;
 
 /// Records, per context, the running sums of `exp(-(E - min E) / T)`. One dispatch.
 ///
-/// * `energy`: one number per row, `contexts * samples` rows; `lost`: `[contexts, samples]`, 1 for
-///   samples that weigh nothing; returns `[contexts, samples]`.
+/// * `energy`: one number per row, `contexts * samples` rows; a sample whose energy is not finite
+///   weighs nothing; returns `[contexts, samples]`.
 ///
 /// # Errors
 /// [`Error::Shape`] if shapes do not fit, [`Error::Argument`] for no samples or too many.
 pub fn record(
     recording: &mut Recording,
-    (energy, lost): (Value, Value),
+    energy: Value,
     temperature: Knob,
     [contexts, samples]: [usize; 2],
 ) -> Result<Value> {
@@ -30,12 +30,10 @@ pub fn record(
         return Err(Error::argument("cumulative weights", "samples", problem));
     }
     let energy_stride = energy_stride(recording, energy, contexts.saturating_mul(samples))?;
-    recording.expect_shape("cumulative weights", lost, [contexts, samples])?;
     let cumulative = recording.scratch("cumulative weights", DType::F32, [contexts, samples]);
     recording
         .dispatch(&KERNEL, "cumulative weights")
         .bind("energy", energy)
-        .bind("lost", lost)
         .bind("cumulative", cumulative)
         .set("contexts", contexts as u32)
         .set("samples", samples as u32)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::chain_inputs::{ChainInputs, ChainOutputs};
 use super::resample;
 use super::resample::Round;
-use super::{cumulative_weights, keep_sample, mark_lost};
+use super::{cumulative_weights, keep_sample, usable_energy};
 use crate::gpu::{DType, Recording};
 use crate::math::{Bounds, clip_chains};
 use crate::{Error, Result};
@@ -73,10 +73,8 @@ impl DerivativeFreeOptimizer {
         for index in 0..self.steps {
             let [from, to] = places;
             let energy = inputs.energy.record_value(recording, inputs.context, from)?;
-            let lost = mark_lost::record(recording, from)?;
-            let weights = (energy, lost);
-            let cumulative =
-                cumulative_weights::record(recording, weights, temperature, [contexts, samples])?;
+            let energy = usable_energy::record(recording, energy, from)?;
+            let cumulative = cumulative_weights::record(recording, energy, temperature, [contexts, samples])?;
             let noise = self.noise * self.shrink.powi(index as i32);
             let round = Round { picks, stream, inner: index as u32, noise };
             resample::record(recording, &round, step_scale, &self.bounds, cumulative, (from, to))?;

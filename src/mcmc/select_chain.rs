@@ -1,7 +1,6 @@
 //! Choosing the chain of lowest energy (`shaders/mcmc/select_chain.wgsl`).
 
-use super::begin_chains::energy_stride;
-use super::mark_lost;
+use super::usable_energy;
 use crate::gpu::{DType, KernelSource, Recording, Value, embedded_kernel};
 use crate::{Error, Result};
 
@@ -26,16 +25,6 @@ pub struct Best {
 /// # Errors
 /// [`Error::Shape`] if shapes do not fit.
 pub fn record(recording: &mut Recording, energy: Value, y: Value) -> Result<Best> {
-    let lost = mark_lost::record(recording, y)?;
-    record_among(recording, energy, y, lost)
-}
-
-/// As [`record`], where it was marked already which chains are lost: `lost`, `[contexts, chains]`,
-/// from [`mark_lost::record`]. One dispatch.
-///
-/// # Errors
-/// As [`record`].
-pub fn record_among(recording: &mut Recording, energy: Value, y: Value, lost: Value) -> Result<Best> {
     let shape = recording.shape(y)?.clone();
     let [contexts, chains, dims] = *shape.dims() else {
         let hint = "all chains of each context";
@@ -44,21 +33,18 @@ pub fn record_among(recording: &mut Recording, energy: Value, y: Value, lost: Va
     if chains == 0 {
         return Err(Error::argument("select chain", "the chains", "are none; give at least one per context"));
     }
-    let energy_stride = energy_stride(recording, energy, contexts * chains)?;
-    recording.expect_shape("select chain", lost, [contexts, chains])?;
+    let energy = usable_energy::record(recording, energy, y)?;
     let best = recording.scratch("best", DType::F32, [contexts, dims]);
     let best_energy = recording.scratch("best energy", DType::F32, [contexts]);
     recording
         .dispatch(&KERNEL, "select chain")
         .bind("energy", energy)
         .bind("y", y)
-        .bind("lost", lost)
         .bind("best", best)
         .bind("best_energy", best_energy)
         .set("contexts", contexts as u32)
         .set("chains", chains as u32)
         .set("dims", dims as u32)
-        .set("energy_stride", energy_stride)
         .workgroups_folded(contexts)
         .finish()?;
     Ok(Best { y: best, energy: best_energy })

@@ -340,7 +340,7 @@ fn record_chains(
 fn record_lowest(recording: &mut Recording, energies: Value, y: Value) -> Result<Predictions> {
     let marks = mark_lost::record(recording, y)?;
     let lost = count_lost::record(recording, marks)?;
-    let best = select_chain::record_among(recording, energies, y, marks)?;
+    let best = select_chain::record(recording, energies, y)?;
     Ok(Predictions { value: best.y, stride: recording.shape(y)?.width(), lost: Some(lost) })
 }
 

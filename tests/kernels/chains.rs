@@ -14,7 +14,7 @@ use gibbs::mcmc::resample::Round;
 use gibbs::mcmc::{
     ChainInputs, DerivativeFreeOptimizer, Hamiltonian, Mala, SampleTrace, StepSchedule, adapt_step,
     begin_chains, begin_leapfrog, count_lost, cumulative_weights, keep_sample, leapfrog, mark_lost,
-    metropolis, resample,
+    metropolis, resample, usable_energy,
 };
 use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
 use gibbs_reference::mcmc as reference;
@@ -35,6 +35,7 @@ every_adapter!(
     the_step_size_is_learned_as_in_the_reference,
     dead_chains_do_not_shrink_the_step,
     lost_chains_are_marked_and_counted,
+    energies_of_lost_chains_are_not_usable,
     chains_are_clipped_and_columns_kept,
     running_sums_equal_the_reference,
     samples_are_drawn_as_in_the_reference,
@@ -540,6 +541,36 @@ fn lost_chains_are_marked_and_counted(adapter: &Adapter) {
     }
 }
 
+fn energies_of_lost_chains_are_not_usable(adapter: &Adapter) {
+    for (index, shape) in SHAPES.into_iter().enumerate() {
+        let [contexts, chains, dims] = shape;
+        let rows = contexts * chains;
+        let (mut y, mut energies) = (data(54, rows * dims), data(55, rows));
+        for at in (0..y.len()).filter(|at| at % (5 + dims) == index) {
+            y[at] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY][at % 3];
+        }
+        // Energies that are not finite, and the largest of the finite ones, pass as they are.
+        for at in (0..rows).filter(|at| at % 4 == 2) {
+            energies[at] = [f32::NAN, f32::INFINITY, f32::MAX, -f32::MAX][at / 4 % 4];
+        }
+        let mut case = Case::new(adapter, format!("usable energy {shape:?}"));
+        let energy = match index % 2 {
+            0 => case.packed("energy", rows, 1, &energies),
+            _ => case.input("energy", [rows, 1], &energies),
+        };
+        let value = case.input("y", shape, &y);
+        let usable = usable_energy::record(&mut case.recording, energy, value).unwrap();
+        case.output("usable", usable);
+        case.expect_kernels(&["usable_energy"]);
+        let results = case.run();
+        let expected = reference::usable_energy(&wide(&energies), &wide(&y), dims);
+        for (row, (found, expected)) in results.get::<f32>("usable").iter().zip(expected).enumerate() {
+            let what = format!("{}: row {row} is {found}, not {expected}", adapter.name);
+            assert!(f64::from(*found) == expected || found.is_nan() && expected.is_nan(), "{what}");
+        }
+    }
+}
+
 fn chains_are_clipped_and_columns_kept(adapter: &Adapter) {
     for shape in SHAPES {
         let [contexts, chains, dims] = shape;
@@ -586,9 +617,8 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
                 _ => case.packed("energy", contexts * samples, 1, &energies),
             };
             let knob = case.recording.knob("temperature", 1.0);
-            let lost = case.input("lost", [contexts, samples], &vec![0.0; contexts * samples]);
             let shape = [contexts, samples];
-            let sums = cumulative_weights::record(&mut case.recording, (energy, lost), knob, shape).unwrap();
+            let sums = cumulative_weights::record(&mut case.recording, energy, knob, shape).unwrap();
             case.knob(knob, 1.5);
             case.output("sums", sums);
             case.expect_kernels(&["cumulative_weights"]);
@@ -604,7 +634,7 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
             }
         }
     }
-    // Energies that are not finite weigh nothing, to the bit, and neither do lost samples.
+    // Energies that are not finite weigh nothing, to the bit.
     let mut energies = data(62, 700);
     let mut masked = wide(&energies);
     for at in (0..700).filter(|at| at % 3 == 1 || (300..420).contains(at)) {
@@ -614,12 +644,7 @@ fn running_sums_equal_the_reference(adapter: &Adapter) {
     let mut case = Case::new(adapter, "cumulative_weights with faults");
     let energy = case.input("energy", [700, 1], &energies);
     let knob = case.recording.knob("temperature", 1.0);
-    let mut lost = vec![0.0; 700];
-    for at in (0..700).filter(|at| at % 7 == 3 || (500..530).contains(at)) {
-        (lost[at], masked[at]) = (1.0, f64::INFINITY);
-    }
-    let lost = case.input("lost", [1, 700], &lost);
-    let sums = cumulative_weights::record(&mut case.recording, (energy, lost), knob, [1, 700]).unwrap();
+    let sums = cumulative_weights::record(&mut case.recording, energy, knob, [1, 700]).unwrap();
     case.knob(knob, 1.0);
     case.output("sums", sums);
     let results = case.run();
@@ -694,12 +719,13 @@ fn a_context_without_a_finite_energy_shows(adapter: &Adapter) {
     case.run_state(SEED, STEP);
     let energies = [f32::NAN, f32::INFINITY, f32::NAN, 1.0, f32::NAN, 500.0, 0.0, 1.0, 2.0];
     let energy = case.input("energy", [9, 1], &energies);
-    let lost = case.input("lost", [3, 3], &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
-    let y = case.input("y", [3, 3, 1], &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
+    let y = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, f32::NAN, f32::INFINITY, f32::NAN];
+    let y = case.input("y", [3, 3, 1], &y);
     let out = case.poisoned("out", DType::F32, [3, 3, 1]);
     let recording = &mut case.recording;
     let knobs = [recording.knob("step_scale", 1.0), recording.knob("temperature", 1.0)];
-    let sums = cumulative_weights::record(recording, (energy, lost), knobs[1], [3, 3]).unwrap();
+    let energy = usable_energy::record(recording, energy, y).unwrap();
+    let sums = cumulative_weights::record(recording, energy, knobs[1], [3, 3]).unwrap();
     let round = Round { picks: 1, stream: 2, inner: 0, noise: 0.0 };
     let bounds = Bounds::new(&[0.0], &[1.0]).unwrap();
     resample::record(recording, &round, knobs[0], &bounds, sums, (y, out)).unwrap();
@@ -902,7 +928,7 @@ fn rounds_of_resampling_end_where_the_chains_are(adapter: &Adapter) {
         case.knob(walked.step_scale, 1.0);
         case.knob(walked.temperature, 1.0);
         let mut stems = vec!["clip_chains"];
-        stems.extend(["mark_lost", "cumulative_weights", "resample"].repeat(steps));
+        stems.extend(["usable_energy", "cumulative_weights", "resample"].repeat(steps));
         if steps % 2 == 1 {
             stems.push("keep_sample");
         }

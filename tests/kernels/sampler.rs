@@ -142,7 +142,7 @@ fn the_lowest_chain_is_chosen_and_the_first_on_ties(adapter: &Adapter) {
                 let best = select_chain::record(&mut case.recording, energy, value).unwrap();
                 case.output("best", best.y);
                 case.output("best energy", best.energy);
-                case.expect_kernels(&["mark_lost", "select_chain"]);
+                case.expect_kernels(&["usable_energy", "select_chain"]);
                 let results = case.run();
                 let expected = reference_select(&wide(&y), &wide(energies), chains, dims);
                 results.expect("y", &results.get("best"), &expected.y, |_: usize| 0.0);

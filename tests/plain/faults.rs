@@ -457,9 +457,15 @@ fn chains_on_wells_of_ones_own(gpu: &Gpu) {
     let mixture = MixtureEnergy::isotropic(&[1.0], &[0.0, 0.0], &[1.0]).unwrap();
     let square = UniformBox::new(&[-1.0; 2], &[1.0; 2]).unwrap();
     for energy in [&own as &dyn Energy, &mixture] {
-        let options = ChainOptions::default().with_chains(9);
-        let ends = ChainSampler::new(gpu, energy, &square, &options).unwrap().sample(&[]).unwrap();
-        assert!(ends.len() == 18 && ends.iter().all(|end| end.is_finite()), "{ends:?}");
+        for (returns, ends) in [(Return::All, 9), (Return::Lowest, 1), (Return::SampleTrace { thin: 50 }, 18)]
+        {
+            let options = ChainOptions::default().with_chains(9).with_returns(returns);
+            let found = ChainSampler::new(gpu, energy, &square, &options).unwrap().sample(&[]).unwrap();
+            assert!(
+                found.len() == 2 * ends && found.iter().all(|end| end.is_finite()),
+                "{returns:?}: {found:?}"
+            );
+        }
     }
 }
 

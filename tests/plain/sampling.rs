@@ -358,8 +358,8 @@ fn a_sample_waits_once_and_its_lost_chains_are_marked_once() {
             sampler.plan().dispatches()
         };
         let all = dispatches(&bowl, Return::All);
-        // The energy and the choice.
-        assert_eq!(dispatches(&bowl, Return::Lowest), all + 2, "{dynamics:?}");
+        // The energy, where it can be chosen by, and the choice.
+        assert_eq!(dispatches(&bowl, Return::Lowest), all + 3, "{dynamics:?}");
         // The starts, a settling per step and the counts; nothing where there are no walls.
         let settling = if matches!(dynamics, Dynamics::Langevin(_)) { 2 + dynamics.steps() + 1 } else { 0 };
         assert_eq!(dispatches(&open, Return::All), all, "{dynamics:?}");
@@ -432,7 +432,7 @@ fn bad_dynamics_are_named() {
     let many = recording.slot("energy", DType::F32, [cumulative_weights::MAX_SAMPLES + 1, 1]).unwrap();
     let knob = recording.knob("temperature", 1.0);
     let shape = [1, cumulative_weights::MAX_SAMPLES + 1];
-    let drawn = cumulative_weights::record(&mut recording, (many, many), knob, shape);
+    let drawn = cumulative_weights::record(&mut recording, many, knob, shape);
     expect(drawn, &["cumulative weights", "samples", "1048577", "1048576"]);
     // A context that nobody reads, of chains, of a reverse process and of its likelihoods.
     let unconditional = self::energy(gpu, false);

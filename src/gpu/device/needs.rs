@@ -22,9 +22,16 @@ const NEEDS: [Limit; 6] = [
 
 /// What takes how many storage buffers.
 const STORAGE_USES: [(u32, &str); 3] = [
-    (4, "Langevin chains and draws on Gaussian-mixture and your own WGSL energies"),
-    (5, "networks, their gradients, the losses, and the choice of the chain of lowest energy"),
-    (7, "training, Metropolis-adjusted and Hamiltonian chains, diffusion sampling, policies"),
+    (
+        4,
+        "Langevin chains, all of them, the lowest or a trace, and draws, on Gaussian-mixture and your own WGSL \
+         energies",
+    ),
+    (5, "networks, their gradients, the losses, and derivative-free search"),
+    (
+        7,
+        "training, quadratic energies, Metropolis-adjusted and Hamiltonian chains, diffusion sampling, policies",
+    ),
 ];
 
 /// Every limit that is too small, in one message with what still works; none if all suffice.
