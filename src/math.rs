@@ -7,6 +7,7 @@ pub(crate) mod draw;
 pub(crate) mod gaussian_mixture;
 pub(crate) mod log_space;
 pub(crate) mod normalize;
+pub(crate) mod scales;
 
 pub use bounds::Bounds;
 pub(crate) use draw::{normal_pair, pick, uniform};
@@ -14,6 +15,7 @@ pub use gaussian_mixture::{GaussianMixture, Spread};
 pub(crate) use gaussian_mixture::{log_diagonal, whitening};
 pub use log_space::{HALF_LOG_TAU, log_sum_exp};
 pub use normalize::Normalize;
+pub use scales::Scales;
 
 use crate::gpu::KernelVariant;
 

@@ -19,6 +19,7 @@ pub(crate) mod mala;
 pub mod mark_lost;
 pub mod metropolis;
 pub mod resample;
+pub(crate) mod rounding;
 pub mod select_chain;
 pub mod settle_move;
 pub(crate) mod step_schedule;
@@ -33,6 +34,7 @@ pub use findings::SamplerStats;
 pub use hamiltonian::Hamiltonian;
 pub use langevin::Langevin;
 pub use mala::Mala;
+pub use rounding::RoundedDecisions;
 pub use select_chain::Best;
 pub use step_schedule::StepSchedule;
 

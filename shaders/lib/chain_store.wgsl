@@ -10,4 +10,6 @@ fn store_chain(row: u32, chain: Chain) {
     cache[at + 4u] = chain.accepted;
     cache[at + 5u] = chain.acceptance;
     cache[at + 6u] = chain.dead;
+    cache[at + 7u] = chain.rounded;
+    cache[at + 8u] = chain.magnitude;
 }

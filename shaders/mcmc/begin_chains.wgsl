@@ -1,11 +1,13 @@
 // Fills the memory of Metropolis chains at their start, and sets the learned factor on the step
 // size to 1.
 //
-//   cache[row] = (energy, 0, 0, 0, 0, 0, dead), then the gradient
+//   cache[row] = (energy, 0, 0, 0, 0, 0, dead, 0, 0), then the gradient
+//   cache[rows] = (0, .., 0), then the scales
 //   step_adaptation = (1, 0, 0, 0)
 //
 // energy : rows of one number, `energy_stride` elements apart, read
 // gradient : [rows, dims] read
+// scales : [dims] read
 // y : [rows, dims] written where a start is unusable
 // cache : rows of Chain, see lib/chain.wgsl, written
 // step_adaptation : StepAdaptation, written
@@ -25,9 +27,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> energy: array<f32>;
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<storage, read_write> cache: array<f32>;
-@group(0) @binding(5) var<storage, read_write> step_adaptation: StepAdaptation;
+@group(0) @binding(3) var<storage, read> scales: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> cache: array<f32>;
+@group(0) @binding(6) var<storage, read_write> step_adaptation: StepAdaptation;
 
 @compute @workgroup_size(64, 1, 1)
 fn begin_chains(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
@@ -37,6 +40,10 @@ fn begin_chains(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
     }
     if (row == 0u) {
         step_adaptation = StepAdaptation(1.0, 0.0, 0.0, 0.0);
+        store_chain(params.rows, Chain(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0));
+        for (var j = 0u; j < params.dims; j++) {
+            cache[chain_scale_at(j)] = scales[j];
+        }
     }
     let start = energy[row * params.energy_stride];
     var dead = !is_finite(start);
@@ -53,5 +60,5 @@ fn begin_chains(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workg
             y[row * params.dims + j] = start;
         }
     }
-    store_chain(row, Chain(start, 0.0, 0.0, 0.0, 0.0, 0.0, select(0.0, 1.0, dead)));
+    store_chain(row, Chain(start, 0.0, 0.0, 0.0, 0.0, 0.0, select(0.0, 1.0, dead), 0.0, 0.0));
 }

@@ -1,19 +1,20 @@
 // Begins a trajectory of every chain: draws momenta and takes the first half kick and the first
 // drift.
 //
-//   p = sqrt(T) n      K = |p|^2 / 2      h = p - eps/2 dE/dy(y)      proposed = y + eps h
+//   p = sqrt(T) n      K = |p|^2 / 2      h = p - eps/2 s dE/dy(y)      proposed = y + eps s h
+//   s, the scale of each dimension: masses 1 / s^2, momenta in units of 1 / s
 //   size = step * step_scale * step_adaptation.factor
 //   eps = size, or sqrt(2 size) where SQUARED = 1
 //   T = temperature (param) * temperature (knob)
 //   With one leapfrog step and SQUARED = 1 this is the proposal of the Metropolis-adjusted Langevin
 //     algorithm,
-//   proposed = y - size dE/dy + sqrt(2 size T) n. Source: Neal 2011, "MCMC using Hamiltonian
+//   proposed = y - size s^2 dE/dy + sqrt(2 size T) s n. Source: Neal 2011, "MCMC using Hamiltonian
 //     dynamics", 5.2 and 5.5.
 //
 // box : [2, dims], low then high, read      state : RunState, read
 // step_adaptation : StepAdaptation, read
 // y : [rows, dims] read
-// cache : rows of Chain, see lib/chain.wgsl: gradient read; kinetic, step, outside written
+// cache : rows of Chain, see lib/chain.wgsl: gradient, scales read; kinetic, step, outside written
 // momentum, proposed : [rows, dims] written
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner`
 // is the chain's step.
@@ -70,8 +71,9 @@ fn begin_leapfrog(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
                 let at = row * params.dims + j;
                 let p = spread * n[lane];
                 kinetic += 0.5 * p * p;
-                let kicked = p - 0.5 * eps * cache[chain_gradient_at(row, j)];
-                let moved = y[at] + eps * kicked;
+                let scale = cache[chain_scale_at(j)];
+                let kicked = p - 0.5 * eps * (scale * cache[chain_gradient_at(row, j)]);
+                let moved = y[at] + eps * (scale * kicked);
                 momentum[at] = kicked;
                 proposed[at] = moved;
                 outside = select(outside, 1.0, moved < box[j] || moved > box[params.dims + j]);

@@ -1,12 +1,12 @@
 // One step of unadjusted Langevin dynamics for all chains.
 //
-//   y = y - eta dE/dy + noise sqrt(2 eta temperature) n, clamped to the box
-//   eta = step * step_scale
+//   y = y - eta s^2 dE/dy + noise sqrt(2 eta temperature) s n, clamped to the box
+//   eta = step * step_scale      s: scale of each dimension
 //   Source: arXiv 2309.05803, sampling by the energy gradient; the noise is calibrated, so E is the
 //     log-density's negative.
 //
 // gradient : [rows, dims] within rows of `gradient_stride` elements, from `gradient_first` on, read
-// box : [2, dims], low then high, read
+// box : [3, dims], low, high and scale, read
 // state : RunState, read
 // y : [rows, dims] written
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner`
@@ -55,8 +55,9 @@ fn langevin(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
         if (j < params.dims) {
             let at = row * params.dims + j;
             let energy_gradient = gradient[row * params.gradient_stride + params.gradient_first + j];
+            let scale = box[2u * params.dims + j];
             y[at] = langevin_move(
-                y[at], energy_gradient, eta, spread * n[lane], box[j], box[params.dims + j]);
+                y[at], energy_gradient, scale, eta, spread * n[lane], box[j], box[params.dims + j]);
         }
     }
 }

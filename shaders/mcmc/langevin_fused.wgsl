@@ -1,13 +1,13 @@
 // Several steps of unadjusted Langevin dynamics on the energy of a narrow network, in one dispatch.
 //
-//   count times: y = y - eta dE/dy + noise sqrt(2 eta temperature) n, clamped to the box
-//   eta = step * step_scale
+//   count times: y = y - eta s^2 dE/dy + noise sqrt(2 eta temperature) s n, clamped to the box
+//   eta = step * step_scale      s: scale of each dimension
 //   E = f(start[r / candidates], (y[r] - shift) scale), f as in lib/fused_network.wgsl
 //   Source: arXiv 2309.05803, sampling by the energy gradient; as langevin.wgsl, step by step and
 //     draw by draw.
 //
 // parameters, start, description, slopes : as in lib/fused_network.wgsl, the description's numbers
-// being shift, scale, and the box's low and high, [4, 4 inputs4]
+// being the network's shift and scale, the box's low and high, and the scales, [5, 4 inputs4]
 // schedule : [steps] of LangevinStep, read
 // state : RunState, read      y : [rows, dims] read and written, each element by one lane
 // Random: element row * ceil(dims / 4) + j / 4 owns the normals of dimensions j .. j + 3; `inner`
@@ -60,7 +60,8 @@ struct LangevinStep {
 @group(0) @binding(7) var<storage, read_write> y: array<f32>;
 @group(0) @binding(8) var<storage, read_write> slopes: array<vec4<f32>>;
 
-// What the description holds for four dimensions: shift, scale, low or high.
+// What the description holds for four dimensions: the network's shift and scale, low, high, or the
+// scales of steps.
 fn number(kind: u32, column: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(description.numbers[kind * params.inputs4 + column]);
 }
@@ -82,11 +83,12 @@ fn advance_chain(row: u32, column: u32, chain: u32, inner: u32) {
     let energy_gradient = slopes[gradient_at(chain, column)];
     let low = number(2u, column);
     let high = number(3u, column);
+    let scale = number(4u, column);
     var next = vec4<f32>(0.0);
     for (var j = 0u; j < 4u; j++) {
         if (4u * column + j < params.dims) {
             let at = chain * params.dims + 4u * column + j;
-            next[j] = langevin_move(y[at], energy_gradient[j], eta, spread * n[j], low[j], high[j]);
+            next[j] = langevin_move(y[at], energy_gradient[j], scale[j], eta, spread * n[j], low[j], high[j]);
             y[at] = next[j];
         }
     }

@@ -1,11 +1,12 @@
 // One inner leapfrog step of every chain's trajectory: a whole kick and a drift.
 //
-//   h = h - eps dE/dy(proposed)      proposed = proposed + eps h
+//   h = h - eps s dE/dy(proposed)      proposed = proposed + eps s h
+//   s: scale of each dimension
 //   Source: Neal 2011, "MCMC using Hamiltonian dynamics", equations 5.18 to 5.20, neighboring half
 //     kicks joined.
 //
 // box : [2, dims], low then high, read      gradient : [rows, dims], at the proposed, read
-// cache : rows of Chain, see lib/chain.wgsl: step read, outside written
+// cache : rows of Chain, see lib/chain.wgsl: step, scales read; outside written
 // momentum, proposed : [rows, dims] written
 // Workgroup 64. Grid over rows invocations, folded over x and y.
 //#include "lib/chain_store.wgsl"
@@ -33,8 +34,9 @@ fn leapfrog(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroup
     var outside = 0.0;
     for (var j = 0u; j < params.dims; j++) {
         let at = row * params.dims + j;
-        let kicked = momentum[at] - eps * gradient[at];
-        let moved = proposed[at] + eps * kicked;
+        let scale = cache[chain_scale_at(j)];
+        let kicked = momentum[at] - eps * (scale * gradient[at]);
+        let moved = proposed[at] + eps * (scale * kicked);
         momentum[at] = kicked;
         proposed[at] = moved;
         outside = select(outside, 1.0, moved < box[j] || moved > box[params.dims + j]);

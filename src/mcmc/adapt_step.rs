@@ -38,7 +38,7 @@ pub fn record(
         .dispatch(&KERNEL, "adapt step")
         .bind("cache", memory.cache)
         .bind("step_adaptation", memory.step_adaptation)
-        .set("rows", shape.rows() as u32)
+        .set("rows", shape.rows().saturating_sub(1) as u32)
         .set("dims", shape.width().saturating_sub(Chain::WORDS) as u32)
         .set("last", u32::from(index + 1 == steps))
         .set("keep", (1.0 - fresh) as f32)

@@ -27,6 +27,10 @@ shared_struct! {
         acceptance: f32,
         /// 1 if the start, its energy or its gradient is not finite: the chain never moves.
         dead: f32,
+        /// Decisions so far, warm-up left out, that the rounding of energies may have turned.
+        rounded: f32,
+        /// The largest energy of those.
+        magnitude: f32,
     }
 }
 
@@ -55,7 +59,8 @@ pub(super) fn shared_constants() -> Vec<SharedConstant> {
 /// What Metropolis chains remember between steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Per row a [`Chain`] and its gradient, `[rows, Chain::WORDS + dims]`.
+    /// Per row a [`Chain`] and its gradient, `[rows + 1, Chain::WORDS + dims]`; the last row holds
+    /// the scales in the place of a gradient.
     pub cache: Value,
     /// A [`StepAdaptation`].
     pub step_adaptation: Value,
@@ -63,22 +68,29 @@ pub struct Memory {
 
 /// Records filling the memory of chains from the energy and gradient of their starts. One dispatch.
 ///
-/// * `energy`: one number per row; `gradient`, `y`: `[.., dims]`. Starts that are not usable are
-///   overwritten with what is not finite about them.
+/// * `energy`: one number per row; `gradient`, `y`: `[.., dims]`; `scales`: `[dims]`. Starts that
+///   are not usable are overwritten with what is not finite about them.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] if shapes do not fit.
-pub fn record(recording: &mut Recording, energy: Value, gradient: Value, y: Value) -> Result<Memory> {
+pub fn record(
+    recording: &mut Recording,
+    (energy, gradient): (Value, Value),
+    scales: Value,
+    y: Value,
+) -> Result<Memory> {
     let shape = recording.shape(y)?.clone();
     recording.expect_shape("begin chains", gradient, shape.clone())?;
     let extent = Extent { rows: shape.rows(), dims: shape.width() };
+    recording.expect_shape("begin chains", scales, [extent.dims])?;
     let energy_stride = energy_stride(recording, energy, extent.rows)?;
-    let cache = recording.scratch("chain memory", DType::F32, [extent.rows, Chain::WORDS + extent.dims]);
+    let cache = recording.scratch("chain memory", DType::F32, [extent.rows + 1, Chain::WORDS + extent.dims]);
     let step_adaptation = recording.scratch("step_adaptation", DType::F32, [StepAdaptation::WORDS]);
     recording
         .dispatch(&KERNEL, "begin chains")
         .bind("energy", energy)
         .bind("gradient", gradient)
+        .bind("scales", scales)
         .bind("y", y)
         .bind("cache", cache)
         .bind("step_adaptation", step_adaptation)

@@ -10,9 +10,9 @@ pub const KERNEL: KernelSource = embedded_kernel!("mcmc/begin_leapfrog.wgsl");
 /// What a step size is of a trajectory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeOf {
-    /// The leapfrog step `eps`, in data units.
+    /// The leapfrog step `eps`, in scales.
     Leapfrog,
-    /// `eta = eps^2 / 2`, as in Langevin dynamics, in squared data units.
+    /// `eta = eps^2 / 2`, as in Langevin dynamics, in squared scales.
     Langevin,
 }
 
@@ -41,14 +41,14 @@ pub struct BeginLeapfrog {
 /// Tensors of trajectories under way, both `[.., dims]` like the chains.
 #[derive(Clone, Copy, Debug)]
 pub struct LeapfrogTrajectory {
-    /// Momenta, kicked to the middle of a leapfrog step.
+    /// Momenta, kicked to the middle of a leapfrog step, in units of 1 / scale.
     pub momentum: Value,
     /// Where the trajectories are.
     pub proposed: Value,
 }
 
-/// Records the beginning of a trajectory of every chain: `h = p - eps/2 dE/dy`,
-/// `proposed = y + eps h` with `p = sqrt(T) n`. One dispatch.
+/// Records the beginning of a trajectory of every chain: `h = p - eps/2 s dE/dy`,
+/// `proposed = y + eps s h` with `p = sqrt(T) n` and `s` the scales in the memory. One dispatch.
 ///
 /// * `y`: `[.., dims]`, read; `borders`: `[2, dims]`; knobs `step_scale`, `temperature`.
 ///

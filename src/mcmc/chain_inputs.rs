@@ -47,12 +47,15 @@ pub struct ChainOutputs {
     pub refused: Option<Value>,
     /// `[4]`, first the learned factor on the step sizes, for dynamics that adapt.
     pub step_adaptation: Option<Value>,
+    /// `[contexts, chains, 2]`: decisions after the warm-up that the rounding of energies to 32
+    /// bits may have turned, as floats, and the largest energy of those, for dynamics that reject.
+    pub rounded: Option<Value>,
 }
 
 impl ChainOutputs {
     /// Those of dynamics with the knobs `step_scale` and `temperature` and nothing to read.
     pub(super) fn new([step_scale, temperature]: [Knob; 2]) -> Self {
-        Self { step_scale, temperature, accepted: None, refused: None, step_adaptation: None }
+        Self { step_scale, temperature, accepted: None, refused: None, step_adaptation: None, rounded: None }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Chains from a proposal or from given points, moved by one of the dynamics: a compiled sampler.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 use super::begin_chains::StepAdaptation;
 use super::chain_inputs::{ChainInputs, SampleTrace};
 use super::findings::{Findings, SamplerStats};
-use super::{Dynamics, count_lost, keep_sample, mark_lost, select_chain};
+use super::{Dynamics, RoundedDecisions, count_lost, keep_sample, mark_lost, select_chain};
 use crate::energy::Energy;
 use crate::error::counted;
 use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
@@ -89,11 +91,16 @@ pub struct ChainSampler {
     refused: Option<Tensor>,
     accepted: Option<Tensor>,
     step_adaptation: Option<Tensor>,
+    rounded: Option<Tensor>,
+    lowest: Option<Tensor>,
     run: RunState,
     knobs: [Knob; 2],
     dynamics: Dynamics,
     chains: usize,
     stats: SamplerStats,
+    warnings: Vec<String>,
+    /// The knob `temperature`.
+    temperature: AtomicU32,
 }
 
 impl ChainSampler {
@@ -175,10 +182,13 @@ impl ChainSampler {
         let outputs = dynamics.record(&mut recording, &inputs)?;
         let marks = mark_lost::record(&mut recording, y)?;
         let lost = count_lost::record(&mut recording, marks)?;
+        let mut lowest = None;
         let value = match (returns, trace) {
             (Return::Lowest, _) => {
                 let energies = energy.record_value(&mut recording, context, y)?;
-                select_chain::record(&mut recording, energies, y)?.y
+                let best = select_chain::record(&mut recording, energies, y)?;
+                lowest = Some(best.energy);
+                best.y
             }
             (_, Some(trace)) => trace.value,
             (_, None) => y,
@@ -193,6 +203,8 @@ impl ChainSampler {
         let refused = output(outputs.refused, "refused")?;
         let accepted = output(outputs.accepted, "accepted")?;
         let step_adaptation = output(outputs.step_adaptation, "step_adaptation")?;
+        let rounded = output(outputs.rounded, "rounded")?;
+        let lowest = output(lowest, "lowest")?;
         let plan = recording.compile_bound(gpu)?;
         Ok(Self {
             gpu: gpu.clone(),
@@ -204,17 +216,22 @@ impl ChainSampler {
             refused,
             accepted,
             step_adaptation,
+            rounded,
+            lowest,
             run,
             knobs: [outputs.step_scale, outputs.temperature],
             dynamics: dynamics.clone(),
             chains,
             stats: SamplerStats::default(),
+            warnings: Vec::new(),
+            temperature: AtomicU32::new(1f32.to_bits()),
         })
     }
 
     /// The plan, to be encoded beside a host's own work. Slots: `result`, `lost` (the number of
     /// chains that are not finite at the end, `[contexts]`) and, where there are such, `context`,
-    /// `start`, `refused`, `accepted` and `step_adaptation`.
+    /// `start`, `refused`, `accepted`, `step_adaptation`, `rounded` ([`super::ChainOutputs`]) and
+    /// `lowest` (the energies that [`Return::Lowest`] chose, `[contexts]`).
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -253,14 +270,17 @@ impl ChainSampler {
             }
         }
         self.plan.set_knob(self.knobs[0], step_scale)?;
-        self.plan.set_knob(self.knobs[1], temperature)
+        self.plan.set_knob(self.knobs[1], temperature)?;
+        self.temperature.store(temperature.to_bits(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Samples for the given contexts (none for an unconditional energy), from the proposal or the
     /// starts given last, and waits once for the result, in memory order. Chains that are lost, see
     /// [`ChainSampler::lost_chains`], are NaN in it, and a warning says how many they are; another
     /// one if more than half of the moves were refused, or more than nine tenths of those of a
-    /// chain.
+    /// chain, and one if energies are so large that their rounding decided between points
+    /// ([`ChainSampler::warnings`]).
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit; [`Error::Chains`] if a context is left without
@@ -270,27 +290,47 @@ impl ChainSampler {
         write_contexts(&self.gpu, "sampler", self.context.as_ref(), context)?;
         self.plan.run(1)?;
         let adaptation = self.step_adaptation.as_ref().filter(|_| self.dynamics.warmup() > 0);
-        let tensors: Vec<&Tensor> = [Some(&self.result), Some(&self.lost), self.refused.as_ref(), adaptation]
-            .into_iter()
-            .flatten()
-            .collect();
+        let some = [self.refused.as_ref(), adaptation, self.rounded.as_ref(), self.lowest.as_ref()];
+        let tensors: Vec<&Tensor> =
+            [&self.result, &self.lost].into_iter().chain(some.into_iter().flatten()).collect();
         let mut read = self.gpu.read_all(&tensors)?.into_iter();
-        let mut next = |is_there: bool| if is_there { read.next() } else { None };
-        let (result, lost) = (next(true).unwrap_or_default(), next(true).unwrap_or_default());
-        let (refused, adaptation) = (next(self.refused.is_some()), next(adaptation.is_some()));
+        let (result, lost) = (read.next().unwrap_or_default(), read.next().unwrap_or_default());
+        let [refused, adaptation, rounded, lowest] = some.map(|tensor| tensor.and_then(|_| read.next()));
+        let knob = f32::from_bits(self.temperature.load(Ordering::Relaxed));
         let findings = Findings {
             lost: &lost,
             refused: refused.as_deref(),
             adaptation: adaptation.as_deref().map(unpack_adaptation),
+            rounded: rounded.as_deref(),
+            lowest: lowest.as_deref(),
+            temperature: self.dynamics.last_temperature() * f64::from(knob),
             chains: self.chains,
             steps: self.dynamics.steps(),
         };
         findings.add_to(&mut self.stats);
+        self.warnings = findings.warnings();
         findings.check().map_err(|fault| fault.error(self.gpu.adapter_name()))?;
-        for warning in findings.warnings() {
+        for warning in &self.warnings {
             log::warn!("sampler on `{}`: {warning}", self.gpu.adapter_name());
         }
         Ok(result)
+    }
+
+    /// What the last [`ChainSampler::sample`] warned of, in words; none for most runs.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The decisions of the last run, warm-up left out, that the rounding of energies to 32 bits
+    /// may have turned: energies with a large constant, whose differences are lost. A blocking
+    /// readback.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for dynamics that do not reject, [`Error::Timeout`],
+    /// [`Error::DeviceLost`].
+    pub fn rounded_decisions(&self) -> Result<RoundedDecisions> {
+        let Some(rounded) = &self.rounded else { return Err(no_rejections("rounded decisions")) };
+        Ok(RoundedDecisions::of(&self.gpu.read(rounded)?, self.dynamics.steps()))
     }
 
     /// Per context the chains of the last run that are lost: that started where the energy or its

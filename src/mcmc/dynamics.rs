@@ -6,7 +6,7 @@ use super::chain_inputs::{ChainInputs, ChainOutputs};
 use super::{DerivativeFreeOptimizer, Hamiltonian, Langevin, Mala};
 use crate::Result;
 use crate::gpu::Recording;
-use crate::math::Bounds;
+use crate::math::{Bounds, Scales};
 
 /// How chains move.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,17 @@ impl Dynamics {
         }
     }
 
+    /// The temperature of the last step, which a choice by energy is made at.
+    pub(super) fn last_temperature(&self) -> f64 {
+        let (temperatures, steps) = match self {
+            Self::Langevin(langevin) => (langevin.temperatures, langevin.steps),
+            Self::Mala(mala) => (mala.temperatures, mala.steps),
+            Self::Hamiltonian(hamiltonian) => (hamiltonian.temperatures, hamiltonian.steps),
+            Self::DerivativeFreeOptimizer(_) => return 1.0,
+        };
+        temperatures.at(steps.saturating_sub(1), steps)
+    }
+
     /// The box that chains stay in.
     pub fn bounds(&self) -> Option<&Bounds> {
         match self {
@@ -77,6 +88,17 @@ impl Dynamics {
             Self::Mala(mala) => mala.bounds.as_ref(),
             Self::Hamiltonian(hamiltonian) => hamiltonian.bounds.as_ref(),
             Self::DerivativeFreeOptimizer(dfo) => Some(&dfo.bounds),
+        }
+    }
+
+    /// The scale of each dimension that its steps are measured in, if there are any. The
+    /// derivative-free optimizer measures its noise in the sides of its box.
+    pub fn scales(&self) -> Option<&Scales> {
+        match self {
+            Self::Langevin(langevin) => langevin.scales.as_ref(),
+            Self::Mala(mala) => mala.scales.as_ref(),
+            Self::Hamiltonian(hamiltonian) => hamiltonian.scales.as_ref(),
+            Self::DerivativeFreeOptimizer(_) => None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What came of a sampler's run: chains that are lost, moves that were refused, the step size that
 //! was learned.
 
-use super::adapt_step;
 use super::begin_chains::StepAdaptation;
+use super::{RoundedDecisions, adapt_step, rounding};
 use crate::error::counted;
 use crate::{Error, Result};
 
@@ -40,6 +40,12 @@ pub(super) struct Findings<'a> {
     pub refused: Option<&'a [f32]>,
     /// What a warm-up learned.
     pub adaptation: Option<StepAdaptation>,
+    /// Of each chain the decisions that rounding may have turned, and the largest energy of those.
+    pub rounded: Option<&'a [f32]>,
+    /// The lowest energy of each context, if one was chosen by it.
+    pub lowest: Option<&'a [f32]>,
+    /// That of the last step.
+    pub temperature: f64,
     pub chains: usize,
     pub steps: usize,
 }
@@ -136,6 +142,9 @@ impl Findings<'_> {
                 100.0 * STANDING_SHARE
             ));
         }
+        let decisions = self.rounded.map(|pairs| RoundedDecisions::of(pairs, self.steps));
+        all.extend(decisions.and_then(|decisions| decisions.warning()));
+        all.extend(self.lowest.and_then(|lowest| rounding::of_lowest(lowest, self.temperature)));
         all
     }
 }
@@ -145,7 +154,17 @@ mod tests {
     use super::*;
 
     fn findings<'a>(lost: &'a [f32], refused: Option<&'a [f32]>) -> Findings<'a> {
-        Findings { lost, refused, adaptation: None, chains: 4, steps: 10 }
+        let nothing = Findings {
+            lost: &[],
+            refused: None,
+            adaptation: None,
+            rounded: None,
+            lowest: None,
+            temperature: 1.0,
+            chains: 4,
+            steps: 10,
+        };
+        Findings { lost, refused, ..nothing }
     }
 
     #[test]

@@ -8,17 +8,18 @@ use super::chain_inputs::{ChainInputs, ChainOutputs};
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::gpu::Recording;
-use crate::math::Bounds;
+use crate::math::{Bounds, Scales};
 
-/// Hamiltonian Monte Carlo with unit masses: momenta from `N(0, T)`, `leapfrogs` steps of size
-/// `eps`, the end accepted with probability `min(1, exp((H - H') / T))`, `H = E + |p|^2 / 2` (Neal
-/// 2011). Samples `exp(-E / T)`.
+/// Hamiltonian Monte Carlo: momenta from `N(0, T)`, `leapfrogs` steps of size `eps`, the end
+/// accepted with probability `min(1, exp((H - H') / T))`, `H = E + |p|^2 / 2` (Neal 2011). Samples
+/// `exp(-E / T)`. Masses are `1 / s^2` with `s` the scale of each dimension, 1 unless given, and
+/// `p` is in units of `1 / s`.
 ///
 /// A trajectory whose END is outside the box is rejected (on the way it may leave the box, where
 /// the energy must be defined too), and so is one that ends with an energy or gradient that is not
 /// finite; starts are clipped to the box. A start without a finite energy and gradient never moves
-/// and comes back as not finite. Energies beyond 1e30 and slopes or momenta beyond 1e15 count as
-/// not finite in a proposal.
+/// and comes back as not finite. Energies beyond 1e30 and slopes times scale or momenta beyond 1e15
+/// count as not finite in a proposal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -27,7 +28,7 @@ pub struct Hamiltonian {
     pub steps: usize,
     /// Leapfrog steps of a trajectory.
     pub leapfrogs: usize,
-    /// Leapfrog step sizes `eps`, in data units, by trajectory.
+    /// Leapfrog step sizes `eps`, in scales, by trajectory.
     pub step_sizes: StepSchedule,
     /// Temperatures `T`, by trajectory.
     pub temperatures: StepSchedule,
@@ -38,6 +39,8 @@ pub struct Hamiltonian {
     pub target_acceptance: f64,
     /// The density is that on this box.
     pub bounds: Option<Bounds>,
+    /// Scale `s` of each dimension, in data units; 1 for all without.
+    pub scales: Option<Scales>,
 }
 
 crate::error::setters!(Hamiltonian {
@@ -48,6 +51,7 @@ crate::error::setters!(Hamiltonian {
     with_warmup => warmup: usize,
     with_target_acceptance => target_acceptance: f64,
     with_bounds => bounds: into Option<Bounds>,
+    with_scales => scales: into Option<Scales>,
 });
 
 impl Default for Hamiltonian {
@@ -63,6 +67,7 @@ impl Default for Hamiltonian {
             warmup: 200,
             target_acceptance: 0.8,
             bounds: None,
+            scales: None,
         }
     }
 }
@@ -88,6 +93,7 @@ impl Hamiltonian {
             warmup: self.warmup,
             target_acceptance: self.target_acceptance,
             bounds: self.bounds.as_ref(),
+            scales: self.scales.as_ref(),
         };
         trajectories.record(recording, inputs)
     }

@@ -12,8 +12,7 @@ use crate::gpu::run::random::check_elements;
 use crate::gpu::{
     DType, KernelSource, KernelVariant, Knob, Recording, RunState, Value, embedded_kernel, shared_struct,
 };
-use crate::math::Bounds;
-use crate::math::clip_chains::record_box;
+use crate::math::{Bounds, Scales};
 use crate::nn::FusedNetwork;
 use crate::nn::passes::network_fused::{padded_bits, variants_of};
 
@@ -41,8 +40,8 @@ pub(super) fn fused_variants() -> Vec<KernelVariant> {
 /// A chain needs gradients alone.
 const FUSED_DEFINES: [(&str, u32); 2] = [("VALUE", 0), ("GRADIENT", 1)];
 
-/// Unadjusted Langevin dynamics: `y <- y - eta dE/dy + sqrt(2 eta T) n`, for many chains per
-/// context.
+/// Unadjusted Langevin dynamics: `y <- y - eta s^2 dE/dy + sqrt(2 eta T) s n`, for many chains per
+/// context, with `s` the scale of each dimension, 1 unless given.
 ///
 /// The invariant density is `exp(-E / T)` up to a bias of order `eta` (for `E = y^2 / 2` and
 /// `T = 1` the variance is `1 / (1 - eta / 2)`).
@@ -58,12 +57,14 @@ const FUSED_DEFINES: [(&str, u32); 2] = [("VALUE", 0), ("GRADIENT", 1)];
 pub struct Langevin {
     /// Steps of each chain, 1 to 65535.
     pub steps: usize,
-    /// Step sizes `eta`, in squared data units.
+    /// Step sizes `eta`, in squared scales.
     pub step_sizes: StepSchedule,
     /// Temperatures `T`, zero allowed: such a step has no noise.
     pub temperatures: StepSchedule,
     /// Chains are clamped to this box after every step.
     pub bounds: Option<Bounds>,
+    /// Scale `s` of each dimension, in data units; 1 for all without.
+    pub scales: Option<Scales>,
     /// Whether the last step is taken without noise.
     pub quiet_last: bool,
 }
@@ -73,6 +74,7 @@ crate::error::setters!(Langevin {
     with_step_sizes => step_sizes: StepSchedule,
     with_temperatures => temperatures: StepSchedule,
     with_bounds => bounds: into Option<Bounds>,
+    with_scales => scales: into Option<Scales>,
     with_quiet_last => quiet_last: bool,
 });
 
@@ -84,6 +86,7 @@ impl Default for Langevin {
             step_sizes: StepSchedule::Constant { value: 0.01 },
             temperatures: StepSchedule::Constant { value: 1.0 },
             bounds: None,
+            scales: None,
             quiet_last: false,
         }
     }
@@ -134,11 +137,13 @@ impl Langevin {
         let knobs = [step_scale, temperature];
         let mut outputs = ChainOutputs::new([step_scale, temperature]);
         let walls = inputs.energy.has_walls();
+        let scales = Scales::of(self.scales.as_ref(), "langevin", dims)?;
         if !walls && let Some(network) = inputs.energy.record_fused(recording, inputs.context, inputs.y)? {
-            self.record_fused(recording, inputs, &network, stream, knobs)?;
+            self.record_fused(recording, inputs, (&network, &scales), stream, knobs)?;
             return Ok(outputs);
         }
-        let borders = record_box(recording, self.bounds.as_ref(), dims)?;
+        let borders = [Bounds::flat_or_largest(self.bounds.as_ref(), dims), scales].concat();
+        let borders = recording.constant("box and scales", [3, dims], &borders)?;
         let evaluate = |recording: &mut Recording| {
             inputs.energy.record_value_and_gradient(recording, inputs.context, inputs.y)
         };
@@ -197,7 +202,7 @@ impl Langevin {
         &self,
         recording: &mut Recording,
         inputs: &ChainInputs<'_>,
-        network: &FusedNetwork,
+        (network, scales): (&FusedNetwork, &[f32]),
         stream: u32,
         [step_scale, temperature]: [Knob; 2],
     ) -> Result<()> {
@@ -207,7 +212,7 @@ impl Langevin {
         let dims = inputs.energy.dims();
         let borders = Bounds::flat_or_largest(self.bounds.as_ref(), dims);
         let (low, high) = borders.split_at(dims);
-        let borders: Vec<u32> = padded_bits(low).chain(padded_bits(high)).collect();
+        let borders: Vec<u32> = [low, high, scales].into_iter().flat_map(padded_bits).collect();
         let prepared = network.prepare_gradient(recording, &borders)?;
         let steps = (0..self.steps).map(|index| {
             let size = self.step_sizes.at(index, self.steps) as f32;

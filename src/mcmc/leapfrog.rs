@@ -8,8 +8,8 @@ use crate::gpu::{KernelSource, Recording, Value, embedded_kernel};
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("mcmc/leapfrog.wgsl");
 
-/// Records `h = h - eps dE/dy(proposed)`, `proposed = proposed + eps h` for every trajectory. One
-/// dispatch.
+/// Records `h = h - eps s dE/dy(proposed)`, `proposed = proposed + eps s h` for every trajectory,
+/// `s` being the scales in the memory. One dispatch.
 ///
 /// * `gradient`: `[.., dims]`, at the proposed; `borders`: `[2, dims]`.
 ///

@@ -8,28 +8,30 @@ use super::chain_inputs::{ChainInputs, ChainOutputs};
 use super::trajectories::Trajectories;
 use crate::Result;
 use crate::gpu::Recording;
-use crate::math::Bounds;
+use crate::math::{Bounds, Scales};
 
 /// Langevin steps that are accepted or rejected, so that `exp(-E / T)` is sampled without the bias
 /// of the step size.
 ///
 /// ```text
-/// y' = y - eta g(y) + sqrt(2 eta T) n
-/// T log a = E(y) - E(y') + (|y' - y + eta g(y)|^2 - |y - y' + eta g(y')|^2) / (4 eta)
+/// y' = y - eta s^2 g(y) + sqrt(2 eta T) s n
+/// T log a = E(y) - E(y') + (|y' - y + eta s^2 g(y)|^2 - |y - y' + eta s^2 g(y')|^2) / (4 eta)
 /// ```
 ///
+/// with `s` the scale of each dimension, 1 unless given, and `|v|` the length of `v / s`
 /// (Roberts & Tweedie 1996.) It is computed as Hamiltonian Monte Carlo with one leapfrog step of
 /// `eps = sqrt(2 eta)`, which makes the same proposal and the same decision. A proposed outside the
 /// box, or with an energy or gradient that is not finite, is rejected; starts are clipped to the
 /// box. A start without a finite energy and gradient never moves and comes back as not finite.
-/// Energies beyond 1e30 and slopes or momenta beyond 1e15 count as not finite in a proposal.
+/// Energies beyond 1e30 and slopes times scale or momenta beyond 1e15 count as not finite in a
+/// proposal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Mala {
     /// Steps of each chain after the warm-up; 65535 at most with it.
     pub steps: usize,
-    /// Step sizes `eta`, in squared data units.
+    /// Step sizes `eta`, in squared scales.
     pub step_sizes: StepSchedule,
     /// Temperatures `T`.
     pub temperatures: StepSchedule,
@@ -40,6 +42,8 @@ pub struct Mala {
     pub target_acceptance: f64,
     /// The density is that on this box.
     pub bounds: Option<Bounds>,
+    /// Scale `s` of each dimension, in data units; 1 for all without.
+    pub scales: Option<Scales>,
 }
 
 crate::error::setters!(Mala {
@@ -49,6 +53,7 @@ crate::error::setters!(Mala {
     with_warmup => warmup: usize,
     with_target_acceptance => target_acceptance: f64,
     with_bounds => bounds: into Option<Bounds>,
+    with_scales => scales: into Option<Scales>,
 });
 
 impl Default for Mala {
@@ -62,6 +67,7 @@ impl Default for Mala {
             warmup: 200,
             target_acceptance: 0.574,
             bounds: None,
+            scales: None,
         }
     }
 }
@@ -86,6 +92,7 @@ impl Mala {
             warmup: self.warmup,
             target_acceptance: self.target_acceptance,
             bounds: self.bounds.as_ref(),
+            scales: self.scales.as_ref(),
         };
         trajectories.record(recording, inputs)
     }

@@ -9,8 +9,9 @@ use crate::{Error, Result};
 
 /// The course of a step size or a temperature over the steps of a chain.
 ///
-/// Units are those of what it is a course of: squared data units for the `eta` of Langevin steps,
-/// data units for leapfrog steps, the energy's units for temperatures.
+/// Units are those of what it is a course of: squared scales ([`crate::math::Scales`]; data units
+/// without) for the `eta` of Langevin steps, scales for leapfrog steps, the energy's units for
+/// temperatures.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum StepSchedule {

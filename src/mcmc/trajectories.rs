@@ -13,7 +13,7 @@ use super::{StepSchedule, keep_sample, leapfrog};
 use crate::gpu::run::random::check_elements;
 use crate::gpu::{DType, Recording, Shape};
 use crate::math::clip_chains::record_box;
-use crate::math::{Bounds, clip_chains};
+use crate::math::{Bounds, Scales, clip_chains};
 use crate::{Error, Result};
 
 pub(super) struct Trajectories<'a> {
@@ -26,6 +26,7 @@ pub(super) struct Trajectories<'a> {
     pub warmup: usize,
     pub target_acceptance: f64,
     pub bounds: Option<&'a Bounds>,
+    pub scales: Option<&'a Scales>,
 }
 
 impl Trajectories<'_> {
@@ -37,12 +38,13 @@ impl Trajectories<'_> {
         let temperature = recording.knob("temperature", 1.0);
         let shape = recording.shape(inputs.y)?.clone();
         let borders = record_box(recording, self.bounds, shape.width())?;
+        let scales = Scales::of(self.scales, self.operation, shape.width())?;
+        let scales = recording.constant("scales", [shape.width()], &scales)?;
         if let Some(bounds) = self.bounds {
             clip_chains::record(recording, inputs.y, bounds)?;
         }
-        let (value, gradient) =
-            inputs.energy.record_value_and_gradient(recording, inputs.context, inputs.y)?;
-        let memory = begin_chains::record(recording, value, gradient, inputs.y)?;
+        let found = inputs.energy.record_value_and_gradient(recording, inputs.context, inputs.y)?;
+        let memory = begin_chains::record(recording, found, scales, inputs.y)?;
         let trajectory = LeapfrogTrajectory {
             momentum: recording.scratch("momentum", DType::F32, shape.clone()),
             proposed: recording.scratch("proposed", DType::F32, shape.clone()),
@@ -79,12 +81,17 @@ impl Trajectories<'_> {
             }
         }
         let (_, chains) = shape.dims().split_last().unwrap_or((&1, &[]));
+        let rows = recording.rows(memory.cache, 0, shape.rows())?;
         let accepted = recording.scratch("accepted", DType::F32, Shape::new(chains));
         let column = std::mem::offset_of!(Chain, accepted) / 4;
-        keep_sample::record(recording, memory.cache, column..column + 1, accepted, 0)?;
+        keep_sample::record(recording, rows, column..column + 1, accepted, 0)?;
+        let rounded = recording.scratch("rounded", DType::F32, Shape::new([chains, &[2]].concat()));
+        let column = std::mem::offset_of!(Chain, rounded) / 4;
+        keep_sample::record(recording, rows, column..column + 2, rounded, 0)?;
         Ok(ChainOutputs {
             accepted: Some(accepted),
             step_adaptation: Some(memory.step_adaptation),
+            rounded: Some(rounded),
             ..ChainOutputs::new([step_scale, temperature])
         })
     }

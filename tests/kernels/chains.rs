@@ -5,8 +5,8 @@ use std::mem::offset_of;
 use gibbs::energy::Energy;
 use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{Bindings, DType, Recording, Value};
-use gibbs::math::Bounds;
 use gibbs::math::clip_chains;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::begin_chains::{Chain, Memory, StepAdaptation};
 use gibbs::mcmc::begin_leapfrog::{BeginLeapfrog, LeapfrogTrajectory, SizeOf};
 use gibbs::mcmc::metropolis::{Count, Decision};
@@ -20,7 +20,7 @@ use gibbs_reference::gpu::run::random::{Draw, normal, uniform};
 use gibbs_reference::mcmc as reference;
 use gibbs_reference::mcmc::adapt_step::Tuner;
 use gibbs_reference::mcmc::leapfrog::outside;
-use gibbs_reference::mcmc::metropolis::{acceptance, gain};
+use gibbs_reference::mcmc::metropolis::{acceptance, gain, rounding_decides};
 use gibbs_reference::mcmc::resample::pick;
 
 use crate::EPS;
@@ -31,6 +31,7 @@ every_adapter!(
     inner_leapfrog_steps_equal_the_reference,
     decisions_equal_the_reference,
     trajectories_that_fail_are_rejected,
+    decisions_that_rounding_may_turn_are_counted,
     the_memory_of_chains_begins_with_their_start,
     the_step_size_is_learned_as_in_the_reference,
     dead_chains_do_not_shrink_the_step,
@@ -86,13 +87,36 @@ fn at_start() -> StepAdaptation {
     StepAdaptation { factor: 1.0, ..StepAdaptation::default() }
 }
 
-/// A chain memory with gradients `gradient` behind numbers that no kernel would write.
-fn memory_rows(chain: &Chain, gradient: &[f32], dims: usize) -> Vec<f32> {
-    gradient
-        .chunks_exact(dims)
-        .flat_map(|energy_gradient| [numbers(chain), energy_gradient].concat())
+/// Scales of dimensions, some of them far from 1, so that those of a neighbor show.
+fn scales(dims: usize) -> Vec<f32> {
+    data(57, dims).iter().enumerate().map(|(j, v)| [1.0, 0.01, 3.0][j % 3] * (1.1 + v)).collect()
+}
+
+/// A chain memory with gradients `gradient` behind numbers that no kernel would write, and scales.
+fn memory_rows(chain: &Chain, gradient: &[f32], scales: &[f32]) -> Vec<f32> {
+    let rows = gradient.chunks_exact(scales.len());
+    rows.flat_map(|energy_gradient| [numbers(chain), energy_gradient].concat())
+        .chain(last_row(scales))
         .collect()
 }
+
+/// The row of a memory that holds the scales.
+fn last_row(scales: &[f32]) -> impl Iterator<Item = f32> {
+    [numbers(&Chain::default()), scales].concat().into_iter()
+}
+
+/// A chain with numbers that no kernel would write.
+const BEFORE: Chain = Chain {
+    energy: 4.5,
+    kinetic: 9.0,
+    step: 9.0,
+    outside: 9.0,
+    accepted: 3.0,
+    acceptance: 0.25,
+    dead: 0.0,
+    rounded: 5.0,
+    magnitude: 6.0,
+};
 
 /// Columns of a chain's memory.
 const ENERGY: usize = offset_of!(Chain, energy) / 4;
@@ -102,7 +126,8 @@ const ACCEPTANCE: usize = offset_of!(Chain, acceptance) / 4;
 
 /// The chains of a memory, without their gradients.
 fn chains_of(cache: &[f32], dims: usize) -> Vec<Chain> {
-    let rows = cache.chunks_exact(Chain::WORDS + dims);
+    let width = Chain::WORDS + dims;
+    let rows = cache[..cache.len() - width].chunks_exact(width);
     rows.map(|row| bytemuck::pod_read_unaligned(bytemuck::cast_slice(&row[..Chain::WORDS]))).collect()
 }
 
@@ -128,18 +153,10 @@ fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
             let mut case = Case::new(adapter, format!("begin_leapfrog {shape:?}, {size_of:?}"));
             case.run_state(SEED, STEP);
             let adaptation = StepAdaptation { factor, log_mean: 9.0, deficit: 9.0, acceptance: 9.0 };
-            let before = Chain {
-                energy: 4.5,
-                kinetic: 9.0,
-                step: 9.0,
-                outside: 9.0,
-                accepted: 3.0,
-                acceptance: 0.25,
-                dead: 0.0,
-            };
-            let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
+            let scales = scales(dims);
+            let rows_of_memory = memory_rows(&BEFORE, &energy_gradient, &scales);
             let memory = Memory {
-                cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+                cache: case.input("cache", [rows + 1, Chain::WORDS + dims], &rows_of_memory),
                 step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&adaptation)),
             };
             let trajectory = LeapfrogTrajectory {
@@ -161,14 +178,19 @@ fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
             let eps = if size_of == SizeOf::Langevin { (2.0 * size).sqrt() } else { size };
             let temperature = f64::from(0.7f32 * temperature);
             let n = noise("test", 3, rows, dims);
+            let scales = wide(&scales);
             let expected =
-                reference::begin_leapfrog(&wide(&y), &wide(&energy_gradient), &n, dims, eps, temperature);
-            let push =
-                |at: usize| temperature.sqrt() * n[at].abs() + eps * f64::from(energy_gradient[at]).abs();
+                reference::begin_leapfrog(&wide(&y), &wide(&energy_gradient), &n, &scales, eps, temperature);
+            let push = |at: usize| {
+                let slope = scales[at % dims] * f64::from(energy_gradient[at]).abs();
+                temperature.sqrt() * n[at].abs() + eps * slope
+            };
             results.expect("momentum", &results.get("momentum"), &expected.momentum, |at: usize| {
                 16.0 * EPS * push(at)
             });
-            let reach = |at: usize| 3.0 * EPS * f64::from(y[at]).abs() + 24.0 * EPS * eps * push(at);
+            let reach = |at: usize| {
+                3.0 * EPS * f64::from(y[at]).abs() + 24.0 * EPS * eps * scales[at % dims] * push(at)
+            };
             results.expect("proposed", &results.get("proposed"), &expected.proposed, reach);
             let of_sum = EPS * (24.0 + (dims as f64).sqrt());
             results.expect(
@@ -183,7 +205,7 @@ fn trajectories_begin_as_the_reference_does(adapter: &Adapter) {
             expect_outside(&results, &flags, &expected.proposed, &low, &high);
             for chain in chains_of(&results.get::<f32>("cache"), dims) {
                 let Chain { kinetic, step, outside, .. } = chain;
-                assert_eq!(chain, Chain { kinetic, step, outside, ..before });
+                assert_eq!(chain, Chain { kinetic, step, outside, ..BEFORE });
             }
         }
     }
@@ -215,18 +237,11 @@ fn inner_leapfrog_steps_equal_the_reference(adapter: &Adapter) {
         let (_, low, high) = bounds(dims);
         let eps = 0.3f32;
         let mut case = Case::new(adapter, format!("leapfrog {shape:?}"));
-        let before = Chain {
-            energy: 4.5,
-            kinetic: 2.5,
-            step: eps,
-            outside: 9.0,
-            accepted: 3.0,
-            acceptance: 0.25,
-            dead: 0.0,
-        };
-        let rows_of_memory = memory_rows(&before, &energy_gradient, dims);
+        let before = Chain { step: eps, ..BEFORE };
+        let scales = scales(dims);
+        let rows_of_memory = memory_rows(&before, &energy_gradient, &scales);
         let memory = Memory {
-            cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+            cache: case.input("cache", [rows + 1, Chain::WORDS + dims], &rows_of_memory),
             step_adaptation: case.input(
                 "step_adaptation",
                 [StepAdaptation::WORDS],
@@ -243,9 +258,14 @@ fn inner_leapfrog_steps_equal_the_reference(adapter: &Adapter) {
         case.expect_kernels(&["leapfrog"]);
         let results = case.run();
         let eps = f64::from(eps);
-        let (momentum, proposed) = reference::leapfrog(&wide(&h), &wide(&y), &wide(&energy_gradient), eps);
-        results.expect("momentum", &results.get("momentum"), &momentum, |_: usize| 4.0 * EPS);
-        results.expect("proposed", &results.get("proposed"), &proposed, |_: usize| 6.0 * EPS);
+        let (momentum, proposed) =
+            reference::leapfrog(&wide(&h), &wide(&y), &wide(&energy_gradient), &wide(&scales), eps);
+        results.expect("momentum", &results.get("momentum"), &momentum, |at: usize| {
+            4.0 * EPS * (1.0 + f64::from(scales[at % dims]))
+        });
+        results.expect("proposed", &results.get("proposed"), &proposed, |at: usize| {
+            6.0 * EPS * (1.0 + f64::from(scales[at % dims])).powi(2)
+        });
         expect_outside(&results, &column(&results, dims, |chain| chain.outside), &proposed, &low, &high);
         for chain in chains_of(&results.get::<f32>("cache"), dims) {
             assert_eq!(chain, Chain { outside: chain.outside, ..before });
@@ -260,6 +280,7 @@ struct Ends {
     momentum: Vec<f32>,
     proposed: Vec<f32>,
     cache: Vec<f32>,
+    scales: Vec<f32>,
     y: Vec<f32>,
 }
 
@@ -270,7 +291,9 @@ impl Ends {
     fn new(rows: usize, dims: usize) -> Self {
         let [gradient, momentum, proposed, y, old] = [31, 32, 33, 34, 35].map(|seed| data(seed, rows * dims));
         let (energy, before, kinetic) = (data(36, rows), data(37, rows), data(38, rows));
-        let shift = dims as f32 * 0.17;
+        let scales = scales(dims);
+        // What the last kinetic energies are on average.
+        let shift = 0.17 * scales.iter().map(|s| 1.0 + 0.04 * s * s).sum::<f32>();
         let cache = (0..rows).flat_map(|row| {
             let outside = if row % 5 == 4 { 1.0 } else { 0.0 };
             let chain = Chain {
@@ -281,11 +304,14 @@ impl Ends {
                 accepted: 3.0,
                 acceptance: 9.0,
                 dead: 0.0,
+                rounded: 5.0,
+                magnitude: 0.25,
             };
             [numbers(&chain), &old[row * dims..(row + 1) * dims]].concat()
         });
+        let cache = cache.chain(last_row(&scales)).collect();
         let energy = energy.iter().map(|v| 2.0 * v).collect();
-        Self { cache: cache.collect(), energy, gradient, momentum, proposed, y }
+        Self { cache, scales, energy, gradient, momentum, proposed, y }
     }
 
     fn record(&self, case: &mut Case, decision: &Decision, temperature: f32, dims: usize, packed: bool) {
@@ -302,7 +328,7 @@ impl Ends {
             proposed: case.input("proposed", shape, &self.proposed),
         };
         let memory = Memory {
-            cache: case.input("cache", [rows, Chain::WORDS + dims], &self.cache),
+            cache: case.input("cache", [rows + 1, Chain::WORDS + dims], &self.cache),
             step_adaptation: case.input(
                 "step_adaptation",
                 [StepAdaptation::WORDS],
@@ -341,11 +367,13 @@ fn decisions_equal_the_reference(adapter: &Adapter) {
         let before: Vec<f64> =
             chains.iter().map(|chain| f64::from(chain.energy) + f64::from(chain.kinetic)).collect();
         let (energy_gradient, h) = (wide(&ends.gradient), wide(&ends.momentum));
-        let gains = gain(&before, &wide(&ends.energy), &energy_gradient, &h, f64::from(Ends::EPS));
+        let scales = wide(&ends.scales);
+        let gains = gain(&before, &wide(&ends.energy), (&energy_gradient, &h), &scales, f64::from(Ends::EPS));
         let u = uniforms("test", 5, rows);
         let (mut y, mut cache) = (wide(&ends.y), wide(&ends.cache));
         // Energies up to 15 and dims momenta below 2.
-        let error = 4.0 * EPS * (15.0 + 2.0 * dims as f64) / temperature;
+        let kicks: f64 = scales.iter().map(|s| (1.0 + 0.2 * s).powi(2)).sum();
+        let error = 4.0 * EPS * (15.0 + 2.0 * kicks) / temperature;
         let mut close = Vec::new();
         for row in 0..rows {
             let inside = chains[row].outside == 0.0;
@@ -411,6 +439,64 @@ fn trajectories_that_fail_are_rejected(adapter: &Adapter) {
     }
 }
 
+/// Energies with constants of several sizes at one temperature, and with one constant at several.
+fn decisions_that_rounding_may_turn_are_counted(adapter: &Adapter) {
+    let (rows, dims) = (1024, 3);
+    let mut shares = Vec::new();
+    for (constant, knob) in [(0.0f32, 1.0f32), (1e3, 1.0), (1e6, 1.0), (-1e8, 1.0), (1e6, 100.0), (1e3, 1e-3)]
+    {
+        for count in [Count::Yes, Count::No] {
+            let mut ends = Ends::new(rows, dims);
+            ends.energy.iter_mut().for_each(|energy| *energy += constant);
+            let width = Chain::WORDS + dims;
+            ends.cache.iter_mut().step_by(width).take(rows).for_each(|energy| *energy += constant);
+            let decision =
+                Decision { stream: u32::from(stream_id("test")), inner: 2, temperature: 1.0, count };
+            let mut case =
+                Case::new(adapter, format!("metropolis at {constant}, temperature {knob}, {count:?}"));
+            ends.record(&mut case, &decision, knob, dims, false);
+            let results = case.run();
+            let chains = chains_of(&ends.cache, dims);
+            // The difference of the energies first: both are numbers of f32.
+            let kinetic: Vec<f64> = chains.iter().map(|chain| chain.kinetic.into()).collect();
+            let rise: Vec<f64> =
+                (0..rows).map(|row| f64::from(ends.energy[row]) - f64::from(chains[row].energy)).collect();
+            let (energy_gradient, h) = (wide(&ends.gradient), wide(&ends.momentum));
+            let gains =
+                gain(&kinetic, &rise, (&energy_gradient, &h), &wide(&ends.scales), f64::from(Ends::EPS));
+            let u = uniforms("test", 2, rows);
+            let mut rounded = 0;
+            for (row, found) in chains_of(&results.get::<f32>("cache"), dims).iter().enumerate() {
+                let magnitude = ends.energy[row].abs().max(chains[row].energy.abs());
+                let decides = |factor: f64| {
+                    let magnitude = factor * f64::from(magnitude);
+                    rounding_decides(gains[row], knob.into(), u[row], magnitude)
+                };
+                let sound = chains[row].outside == 0.0 && count == Count::Yes;
+                // Within the rounding of the rounding, both are right.
+                if decides(0.999) != decides(1.001) {
+                    continue;
+                }
+                let counts = sound && decides(1.0);
+                let expected = if counts { (6.0, magnitude.max(0.25)) } else { (5.0, 0.25) };
+                assert_eq!(
+                    (found.rounded, found.magnitude),
+                    expected,
+                    "{}: row {row} at {constant}",
+                    adapter.name
+                );
+                rounded += usize::from(counts);
+            }
+            if count == Count::Yes {
+                shares.push(rounded as f64 / rows as f64);
+            }
+        }
+    }
+    let [none, small, some, all, hot, cold] = shares[..] else { panic!("six cases: {shares:?}") };
+    assert_eq!([none, small, hot, cold], [0.0; 4], "{}", adapter.name);
+    assert!(some > 0.02 && some < 0.2 && all > 0.75, "{}: {shares:?}", adapter.name);
+}
+
 fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
     for (index, shape) in SHAPES.into_iter().enumerate() {
         let dims = shape[2];
@@ -423,12 +509,14 @@ fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
         };
         let gradient = case.input("gradient", shape, &slopes);
         let value = case.input("y", shape, &y);
-        let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
+        let units = scales(dims);
+        let scales = case.input("scales", [dims], &units);
+        let memory = begin_chains::record(&mut case.recording, (energy, gradient), scales, value).unwrap();
         case.output("cache", memory.cache);
         case.output("step_adaptation", memory.step_adaptation);
         case.expect_kernels(&["begin_chains"]);
         let results = case.run();
-        let expected = reference::begin_chains(&wide(&energies), &wide(&slopes), &wide(&y));
+        let expected = reference::begin_chains(&wide(&energies), &wide(&slopes), &wide(&units), &wide(&y));
         results.expect("cache", &results.get("cache"), &expected, |_: usize| 0.0);
         assert_eq!(results.get::<f32>("step_adaptation"), numbers(&at_start()));
         assert_eq!(results.get::<f32>("y"), y);
@@ -438,7 +526,8 @@ fn the_memory_of_chains_begins_with_their_start(adapter: &Adapter) {
     let energy = case.input("energy", [4, 1], &[1.0, f32::NAN, 2.0, 3.0]);
     let gradient = case.input("gradient", [1, 4, 2], &[0.1, 0.2, 0.3, 0.4, f32::INFINITY, 0.6, 0.7, 0.8]);
     let value = case.input("y", [1, 4, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, f32::NAN]);
-    let memory = begin_chains::record(&mut case.recording, energy, gradient, value).unwrap();
+    let scales = case.input("scales", [2], &[1.0, 2.0]);
+    let memory = begin_chains::record(&mut case.recording, (energy, gradient), scales, value).unwrap();
     case.output("cache", memory.cache);
     let results = case.run();
     let y: Vec<f32> = results.get("y");
@@ -454,9 +543,10 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
         let rows_of_memory: Vec<f32> = chances
             .iter()
             .flat_map(|&acceptance| [numbers(&chain_of(acceptance, 0.0)).to_vec(), vec![7.0; dims]].concat())
+            .chain(last_row(&scales(dims)))
             .collect();
         let memory = Memory {
-            cache: case.input("cache", [rows, Chain::WORDS + dims], &rows_of_memory),
+            cache: case.input("cache", [rows + 1, Chain::WORDS + dims], &rows_of_memory),
             step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&at_start())),
         };
         for index in 0..steps {
@@ -479,7 +569,7 @@ fn the_step_size_is_learned_as_in_the_reference(adapter: &Adapter) {
 }
 
 fn chain_of(acceptance: f32, dead: f32) -> Chain {
-    Chain { energy: 9.0, kinetic: 9.0, step: 9.0, outside: 9.0, accepted: 9.0, acceptance, dead }
+    Chain { acceptance, dead, ..BEFORE }
 }
 
 fn dead_chains_do_not_shrink_the_step(adapter: &Adapter) {
@@ -491,10 +581,11 @@ fn dead_chains_do_not_shrink_the_step(adapter: &Adapter) {
                 true => numbers(&chain_of(0.0, 1.0)).to_vec(),
                 false => numbers(&chain_of(chances[row], 0.0)).to_vec(),
             })
+            .chain(last_row(&[]))
             .collect();
         let mut case = Case::new(adapter, format!("adapt, every {every} of {rows} dead"));
         let memory = Memory {
-            cache: case.input("cache", [rows, Chain::WORDS], &chains),
+            cache: case.input("cache", [rows + 1, Chain::WORDS], &chains),
             step_adaptation: case.input("step_adaptation", [StepAdaptation::WORDS], numbers(&at_start())),
         };
         for index in 0..3 {
@@ -775,6 +866,7 @@ fn replay(
     let rows = start.len() / dims;
     let bounds = chain.bounds.as_ref().unwrap();
     let (low, high) = (wide(bounds.low()), wide(bounds.high()));
+    let scales = chain.scales.as_ref().map_or(vec![1.0; dims], |scales| wide(scales.values()));
     let mut y = gibbs_reference::math::clip_chains(start, &low, &high);
     let mut all = Replay { y: Vec::new(), accepted: vec![0.0; rows], close: vec![false; rows], factor: 1.0 };
     let mut step_adaptation = Tuner { factor: 1.0, log_mean: 0.0, deficit: 0.0 };
@@ -783,13 +875,13 @@ fn replay(
         let eps = eps(chain.step_sizes.at(index, chain.steps) * step_adaptation.factor);
         let temperature = chain.temperatures.at(index, chain.steps);
         let n = noise("test/momentum", inner, rows, dims);
-        let begun = reference::begin_leapfrog(&y, energy_gradient, &n, dims, eps, temperature);
+        let begun = reference::begin_leapfrog(&y, energy_gradient, &n, &scales, eps, temperature);
         let (mut h, mut proposed) = (begun.momentum, begun.proposed);
         for _ in 1..chain.leapfrogs {
-            (h, proposed) = reference::leapfrog(&h, &proposed, energy_gradient, eps);
+            (h, proposed) = reference::leapfrog(&h, &proposed, energy_gradient, &scales, eps);
         }
         let beyond = outside(&proposed, &low, &high);
-        let gains = gain(&begun.kinetic, &vec![0.0; rows], energy_gradient, &h, eps);
+        let gains = gain(&begun.kinetic, &vec![0.0; rows], (energy_gradient, &h), &scales, eps);
         let u = uniforms("test/accept", inner, rows);
         let mut chances = 0.0;
         for row in 0..rows {
@@ -826,9 +918,12 @@ fn replay(
 fn whole_chains_equal_the_reference(adapter: &Adapter) {
     let step_sizes = StepSchedule::Geometric { first: 0.05, last: 0.01 };
     let temperatures = StepSchedule::Polynomial { first: 2.0, last: 0.5, power: 2.0 };
-    for (shape, leapfrogs, warmup) in
-        [([7, 9, 3], 1, 0), ([7, 9, 3], 1, 3), ([1, 65, 2], 3, 0), ([5, 13, 5], 3, 2)]
-    {
+    for (shape, leapfrogs, warmup, scaled) in [
+        ([7, 9, 3], 1, 0, false),
+        ([7, 9, 3], 1, 3, true),
+        ([1, 65, 2], 3, 0, true),
+        ([5, 13, 5], 3, 2, false),
+    ] {
         let dims = shape[2];
         let n: usize = shape.iter().product();
         // Some starts outside the box.
@@ -842,9 +937,12 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
             .with_temperatures(temperatures)
             .with_warmup(warmup)
             .with_target_acceptance(0.7)
-            .with_bounds(bounds);
-        let mut case =
-            Case::new(adapter, format!("chains {shape:?}, {leapfrogs} leapfrogs, warm-up {warmup}"));
+            .with_bounds(bounds)
+            .with_scales(scaled.then(|| Scales::new(&scales(dims)).unwrap()));
+        let mut case = Case::new(
+            adapter,
+            format!("chains {shape:?}, {leapfrogs} leapfrogs, warm-up {warmup}, {scaled}"),
+        );
         case.run_state(SEED, STEP);
         case.input("gradient", shape, &energy_gradient);
         case.input("energy", [n / dims, 1], &data(73, n / dims));
@@ -856,7 +954,7 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
         let adjusted = leapfrogs == 1;
         let walked = match adjusted {
             true => {
-                let Hamiltonian { steps, bounds, target_acceptance, .. } = chain.clone();
+                let Hamiltonian { steps, bounds, scales, target_acceptance, .. } = chain.clone();
                 Mala::default()
                     .with_steps(steps)
                     .with_step_sizes(step_sizes)
@@ -864,12 +962,14 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
                     .with_warmup(warmup)
                     .with_target_acceptance(target_acceptance)
                     .with_bounds(bounds)
+                    .with_scales(scales)
                     .record(&mut case.recording, &inputs)
                     .unwrap()
             }
             false => chain.record(&mut case.recording, &inputs).unwrap(),
         };
         case.output("accepted", walked.accepted.unwrap());
+        case.output("rounded", walked.rounded.unwrap());
         case.output("step_adaptation", walked.step_adaptation.unwrap());
         for knob in [walked.step_scale, walked.temperature] {
             case.knob(knob, 1.0);
@@ -885,7 +985,7 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
                 _ => {}
             }
         }
-        stems.push("keep_sample");
+        stems.extend(["keep_sample"; 2]);
         case.expect_kernels(&stems);
         let results = case.run();
         let eps = |size: f64| if adjusted { (2.0 * size).sqrt() } else { size };
@@ -903,6 +1003,7 @@ fn whole_chains_equal_the_reference(adapter: &Adapter) {
         );
         let of_row = |row: usize| if expected.close[row] { 10.0 } else { 0.0 };
         results.expect("accepted", &results.get("accepted"), &expected.accepted, of_row);
+        assert!(results.get::<f32>("rounded").iter().all(|&v| v == 0.0));
         let total: f64 = expected.accepted.iter().sum();
         assert!(total > 0.0 && total < 4.0 * rows as f64, "both decisions are met");
         let factor = results.get::<f32>("step_adaptation")[0];

@@ -3,7 +3,7 @@
 use gibbs::energy::{Energy, NetworkEnergy};
 use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{DType, DeviceClass, Value, pad4};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::{ChainInputs, Langevin, SampleTrace, StepSchedule};
 use gibbs::nn::passes::transpose_weights;
 use gibbs::nn::{ACTION, Activation, CONTEXT, Fusion, Input, Layer, Model, Network, Normalizer};
@@ -340,11 +340,13 @@ fn chains_of_several_steps_equal_the_reference(adapter: &Adapter) {
             let (low, high): (Vec<f32>, Vec<f32>) =
                 data(53, dims).iter().map(|v| (-0.9 + 0.3 * v, 0.8 + 0.3 * v)).unzip();
             let bounds = (index % 2 == 0).then(|| Bounds::new(&low, &high).unwrap());
+            let scales: Vec<f32> = (0..dims).map(|j| [0.02, 1.0, 1.3][j % 3]).collect();
             let chain = Langevin::default()
                 .with_steps(steps)
                 .with_step_sizes(step_sizes)
                 .with_temperatures(temperatures)
                 .with_bounds(bounds.clone())
+                .with_scales((index > 1).then(|| Scales::new(&scales).unwrap()))
                 .with_quiet_last(index % 2 == 1);
             let mut case = Case::tuned(adapter, class, format!("langevin {} {class:?}", fusable.label()));
             case.run_state(seed, step);
@@ -367,6 +369,7 @@ fn chains_of_several_steps_equal_the_reference(adapter: &Adapter) {
 
             let limits = (wide(&low), wide(&high));
             let limits = bounds.is_some().then_some((&limits.0[..], &limits.1[..]));
+            let scales = if index > 1 { wide(&scales) } else { vec![1.0; dims] };
             let mut expected = wide(&fusable.y);
             let mut bound = vec![0.0; rows * dims];
             for inner in 0..steps {
@@ -378,14 +381,15 @@ fn chains_of_several_steps_equal_the_reference(adapter: &Adapter) {
                 let gradient = fusable.expected(&expected).gradient;
                 let largest = gradient.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
                 for at in 0..rows * dims {
-                    let noisy = (2.0 * eta).sqrt() * noise_scale * noise[at].abs();
+                    let s = scales[at % dims];
+                    let noisy = (2.0 * eta).sqrt() * noise_scale * s * noise[at].abs();
                     // That of one step, and the gradient's as for networks; what was off before
                     // moves the gradient too.
-                    bound[at] += eta * (3e-5 * largest + 4.0 * bound[at])
-                        + EPS * (3.0 * (expected[at].abs() + eta * largest) + 12.0 * noisy);
+                    bound[at] += eta * s.max(s * s) * (3e-5 * largest + 4.0 * bound[at])
+                        + EPS * (3.0 * (expected[at].abs() + 2.0 * eta * s * s * largest) + 13.0 * noisy);
                 }
-                expected =
-                    langevin_step(&expected, &gradient, &noise, LangevinStep { eta, noise_scale }, limits);
+                let step = LangevinStep { eta, noise_scale };
+                expected = langevin_step(&expected, &gradient, &noise, &scales, step, limits);
             }
             results.expect("y", &results.get("y"), &expected, &bound[..]);
         }

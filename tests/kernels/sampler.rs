@@ -3,7 +3,7 @@
 use gibbs::energy::{Energy, Gradient, ShaderEnergy, ShaderEnergyOptions};
 use gibbs::gpu::run::random::stream_id;
 use gibbs::gpu::{Bindings, DType, Recording, Value};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::settle_move::SettledChains;
 use gibbs::mcmc::{
     ChainInputs, Dynamics, Langevin, SampleTrace, StepSchedule, keep_sample, mark_lost, select_chain,
@@ -64,11 +64,13 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
         let (low, high): (Vec<f32>, Vec<f32>) =
             data(53, dims).iter().map(|v| (-0.9 + 0.3 * v, 0.8 + 0.3 * v)).unzip();
         let bounds = (index % 2 == 0).then(|| Bounds::new(&low, &high).unwrap());
+        let scales: Vec<f32> = (0..dims).map(|j| [1.0, 0.02, 1.6][(j + index) % 3]).collect();
         let chain = Langevin::default()
             .with_steps(steps)
             .with_step_sizes(step_sizes)
             .with_temperatures(temperatures)
             .with_bounds(bounds.clone())
+            .with_scales((index % 3 > 0).then(|| Scales::new(&scales).unwrap()))
             .with_quiet_last(index % 3 != 0);
         let (seed, step) = (99 + index as u64, (3 << 32) + 5);
         let (step_scale, temperature) = [(1.0, 1.0), (0.5, 2.0)][index % 2];
@@ -90,6 +92,7 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
 
         let (gradient, limits) = (wide(&gradient), (wide(&low), wide(&high)));
         let limits = bounds.is_some().then_some((&limits.0[..], &limits.1[..]));
+        let scales = if index % 3 > 0 { wide(&scales) } else { vec![1.0; dims] };
         let mut expected = wide(&y);
         let mut bound = vec![0.0; n];
         for inner in 0..steps {
@@ -100,12 +103,15 @@ fn langevin_equals_the_reference(adapter: &Adapter) {
             let temperature = temperatures.at(inner, steps) * f64::from(temperature);
             let noise_scale = if quiet { 0.0 } else { temperature.sqrt() };
             for at in 0..n {
-                let noisy = (2.0 * eta).sqrt() * noise_scale * noise[at].abs();
+                let s = scales[at % dims];
+                let noisy = (2.0 * eta).sqrt() * noise_scale * s * noise[at].abs();
                 // Normals within 4e-7, the amplitude's root and products, three roundings of the
-                // sum.
-                bound[at] += EPS * (3.0 * (expected[at].abs() + eta * gradient[at].abs()) + 12.0 * noisy);
+                // sum, and those of the scaled gradient.
+                let pull = eta * s * s * gradient[at].abs();
+                bound[at] += EPS * (3.0 * expected[at].abs() + 6.0 * pull + 13.0 * noisy);
             }
-            expected = reference(&expected, &gradient, &noise, LangevinStep { eta, noise_scale }, limits);
+            expected =
+                reference(&expected, &gradient, &noise, &scales, LangevinStep { eta, noise_scale }, limits);
         }
         results.expect("y", &results.get("y"), &expected, &bound[..]);
     }

@@ -6,7 +6,7 @@ use gibbs::energy::{
     Gradient, NetworkEnergy, QuadraticEnergy, ShaderEnergy, ShaderEnergyOptions, evaluate_energy,
 };
 use gibbs::gpu::{DType, Points, Recording};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::{
     ChainOptions, ChainSampler, DerivativeFreeOptimizer, Dynamics, Hamiltonian, Langevin, Mala, Return,
     StepSchedule, cumulative_weights, diagnostics,
@@ -413,6 +413,9 @@ fn bad_dynamics_are_named() {
     bad(good.clone().with_target_acceptance(1.0).into(), &["mala", "target acceptance", "between 0 and 1"]);
     let flat = Bounds::new(&[0.0], &[1.0]).unwrap();
     bad(good.clone().with_bounds(flat.clone()).into(), &["mala", "the box", "1 dimension,"]);
+    let scales = Scales::new(&[1.0]).unwrap();
+    bad(good.clone().with_scales(scales.clone()).into(), &["mala", "the scales", "1 dimension,"]);
+    bad(Hamiltonian::default().with_scales(scales).into(), &["hamiltonian", "the scales", "1 dimension,"]);
     let none = Hamiltonian::default().with_leapfrogs(0);
     bad(none.into(), &["hamiltonian", "leapfrog steps", "at least one"]);
     let cold = StepSchedule::Constant { value: -1.0 };

@@ -3,7 +3,9 @@
 
 mod bench;
 mod chains;
+mod large_energies;
 mod networks;
 mod one_dimension;
 mod ranking;
+mod scales;
 mod walls;

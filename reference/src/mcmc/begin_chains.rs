@@ -1,8 +1,9 @@
 //! The memory of Metropolis chains at their start (`shaders/mcmc/begin_chains.wgsl`).
 
-/// Rows `[energy, 0, 0, 0, 0, 0, dead, gradient..]`; `dead` is 1 where the energy or a number of
-/// the gradient or of `y` is not finite. `energy`: `[rows]`, `gradient`, `y`: `[rows, dims]`.
-pub fn begin_chains(energy: &[f64], gradient: &[f64], y: &[f64]) -> Vec<f64> {
+/// Rows `[energy, 0, 0, 0, 0, 0, dead, 0, 0, gradient..]`, and a last one `[0 .., scales..]`;
+/// `dead` is 1 where the energy or a number of the gradient or of `y` is not finite. `energy`:
+/// `[rows]`, `gradient`, `y`: `[rows, dims]`, `scales`: `[dims]`.
+pub fn begin_chains(energy: &[f64], gradient: &[f64], scales: &[f64], y: &[f64]) -> Vec<f64> {
     assert!(gradient.len().is_multiple_of(energy.len()), "`gradient` is [rows, dims]");
     assert_eq!(gradient.len(), y.len(), "`y` has the shape of `gradient`");
     let dims = gradient.len() / energy.len();
@@ -10,7 +11,7 @@ pub fn begin_chains(energy: &[f64], gradient: &[f64], y: &[f64]) -> Vec<f64> {
     let row = |((&energy, energy_gradient), y): ((&f64, &[f64]), &[f64])| {
         let living = energy.is_finite() && energy_gradient.iter().chain(y).all(|v| v.is_finite());
         let dead = f64::from(u8::from(!living));
-        [&[energy, 0.0, 0.0, 0.0, 0.0, 0.0, dead], energy_gradient].concat()
+        [&[energy, 0.0, 0.0, 0.0, 0.0, 0.0, dead, 0.0, 0.0], energy_gradient].concat()
     };
-    rows.flat_map(row).collect()
+    rows.flat_map(row).chain([0.0; 9]).chain(scales.iter().copied()).collect()
 }

@@ -11,21 +11,23 @@ pub struct BeginLeapfrog {
     pub proposed: Vec<f64>,
 }
 
-/// `p = sqrt(temperature) n`, `h = p - eps/2 g`, `proposed = y + eps h`.
+/// `p = sqrt(temperature) n`, `h = p - eps/2 s g`, `proposed = y + eps s h`.
 ///
-/// * `y`, `gradient`, `noise`: `[rows, dims]`.
+/// * `y`, `gradient`, `noise`: `[rows, dims]`; `scales`, `s`: `[dims]`.
 pub fn begin_leapfrog(
     y: &[f64],
     gradient: &[f64],
     noise: &[f64],
-    dims: usize,
+    scales: &[f64],
     eps: f64,
     temperature: f64,
 ) -> BeginLeapfrog {
     assert!(y.len() == gradient.len() && y.len() == noise.len(), "all are [rows, dims]");
+    let (dims, scale) = (scales.len(), |at: usize| scales[at % scales.len()]);
     let drawn: Vec<f64> = noise.iter().map(|n| temperature.sqrt() * n).collect();
     let kinetic = drawn.chunks_exact(dims).map(|row| row.iter().map(|p| 0.5 * p * p).sum()).collect();
-    let momentum: Vec<f64> = drawn.iter().zip(gradient).map(|(p, g)| p - 0.5 * eps * g).collect();
-    let proposed = y.iter().zip(&momentum).map(|(y, h)| y + eps * h).collect();
+    let momentum: Vec<f64> =
+        (0..y.len()).map(|at| drawn[at] - 0.5 * eps * scale(at) * gradient[at]).collect();
+    let proposed = (0..y.len()).map(|at| y[at] + eps * scale(at) * momentum[at]).collect();
     BeginLeapfrog { kinetic, momentum, proposed }
 }

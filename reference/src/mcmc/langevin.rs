@@ -9,13 +9,15 @@ pub struct LangevinStep {
     pub noise_scale: f64,
 }
 
-/// `y' = y - eta dE/dy + sqrt(2 eta) noise_scale n`, clamped to the box when there is one.
+/// `y' = y - eta s^2 dE/dy + sqrt(2 eta) noise_scale s n`, clamped to the box when there is one.
 ///
-/// * `y`, `gradient`, `noise`: `[rows, dims]`, data units. `limits`: `(low, high)`, each `[dims]`.
+/// * `y`, `gradient`, `noise`: `[rows, dims]`, data units. `scales`, `s`: `[dims]`. `limits`:
+///   `(low, high)`, each `[dims]`.
 pub fn langevin(
     y: &[f64],
     gradient: &[f64],
     noise: &[f64],
+    scales: &[f64],
     step: LangevinStep,
     limits: Option<(&[f64], &[f64])>,
 ) -> Vec<f64> {
@@ -24,7 +26,8 @@ pub fn langevin(
     let amplitude = (2.0 * step.eta).sqrt() * step.noise_scale;
     (0..y.len())
         .map(|i| {
-            let next = y[i] - step.eta * gradient[i] + amplitude * noise[i];
+            let s = scales[i % scales.len()];
+            let next = y[i] - step.eta * s * s * gradient[i] + amplitude * s * noise[i];
             match limits {
                 Some((low, high)) => next.clamp(low[i % low.len()], high[i % high.len()]),
                 None => next,

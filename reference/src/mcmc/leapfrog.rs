@@ -1,11 +1,18 @@
 //! Inner leapfrog steps (`shaders/mcmc/leapfrog.wgsl`).
 
-/// `h' = h - eps g`, `proposed' = proposed + eps h'`: momenta and positions. All are
-/// `[rows, dims]`, `gradient` at the proposed.
-pub fn leapfrog(momentum: &[f64], proposed: &[f64], gradient: &[f64], eps: f64) -> (Vec<f64>, Vec<f64>) {
+/// `h' = h - eps s g`, `proposed' = proposed + eps s h'`: momenta and positions. All are
+/// `[rows, dims]`, `gradient` at the proposed; `scales`, `s`: `[dims]`.
+pub fn leapfrog(
+    momentum: &[f64],
+    proposed: &[f64],
+    gradient: &[f64],
+    scales: &[f64],
+    eps: f64,
+) -> (Vec<f64>, Vec<f64>) {
     assert!(momentum.len() == proposed.len() && momentum.len() == gradient.len(), "all are [rows, dims]");
-    let kicked: Vec<f64> = momentum.iter().zip(gradient).map(|(h, g)| h - eps * g).collect();
-    let moved = proposed.iter().zip(&kicked).map(|(y, h)| y + eps * h).collect();
+    let step = |at: usize| eps * scales[at % scales.len()];
+    let kicked: Vec<f64> = (0..momentum.len()).map(|at| momentum[at] - step(at) * gradient[at]).collect();
+    let moved = (0..proposed.len()).map(|at| proposed[at] + step(at) * kicked[at]).collect();
     (kicked, moved)
 }
 

@@ -1,17 +1,24 @@
 //! Trajectories ended (`shaders/mcmc/metropolis.wgsl`).
 
-/// `gain[row] = E + K - E' - |p|^2 / 2` with `p = h - eps/2 g'`: the negative of what a trajectory
-/// adds to the total energy.
+/// `gain[row] = E + K - E' - |p|^2 / 2` with `p = h - eps/2 s g'`: the negative of what a
+/// trajectory adds to the total energy.
 ///
 /// * `before`: `E + K` at its start, `energy`: `E'` at its end, both `[rows]`; `gradient`,
-///   `momentum`: `[rows, dims]` at the end, the momentum half a kick short of it.
-pub fn gain(before: &[f64], energy: &[f64], gradient: &[f64], momentum: &[f64], eps: f64) -> Vec<f64> {
+///   `momentum`: `[rows, dims]` at the end, the momentum half a kick short of it; `scales`, `s`:
+///   `[dims]`.
+pub fn gain(
+    before: &[f64],
+    energy: &[f64],
+    (gradient, momentum): (&[f64], &[f64]),
+    scales: &[f64],
+    eps: f64,
+) -> Vec<f64> {
     assert!(before.len() == energy.len() && gradient.len() == momentum.len(), "one number per row");
-    let dims = gradient.len() / energy.len();
+    let dims = scales.len();
     (0..energy.len())
         .map(|row| {
             let at = row * dims..(row + 1) * dims;
-            let last = momentum[at.clone()].iter().zip(&gradient[at]).map(|(h, g)| h - 0.5 * eps * g);
+            let last = at.map(|at| momentum[at] - 0.5 * eps * scales[at % dims] * gradient[at]);
             before[row] - energy[row] - last.map(|p| 0.5 * p * p).sum::<f64>()
         })
         .collect()
@@ -25,6 +32,14 @@ pub fn acceptance(gain: f64, temperature: f64) -> f64 {
 /// Whether `ln u < gain / temperature`.
 pub fn metropolis(gain: f64, temperature: f64, u: f64) -> bool {
     u.ln() < gain / temperature
+}
+
+/// Whether the rounding of two energies to 32 bits may turn a decision: it changes densities by
+/// more than a tenth, and the gain is no farther than that from where the decision turns.
+/// `magnitude` is the larger of the energies without signs.
+pub fn rounding_decides(gain: f64, temperature: f64, u: f64, magnitude: f64) -> bool {
+    let rounding = magnitude * 2f64.powi(-23);
+    rounding > (0.1 * temperature).max((gain - temperature * u.ln()).abs())
 }
 
 /// The same logarithm for the adjusted Langevin algorithm, from its definition:

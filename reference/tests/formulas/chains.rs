@@ -24,15 +24,16 @@ fn one_leapfrog_step_is_the_adjusted_langevin_algorithm() {
         let eps = f64::sqrt(2.0 * eta);
         let (y, n) = (normals(seed, 3), normals(seed + 10, 3));
         let (value, energy_gradient) = energy(&y);
-        let begun = begin_leapfrog(&y, &energy_gradient, &n, 3, eps, temperature);
+        let begun = begin_leapfrog(&y, &energy_gradient, &n, &[1.0; 3], eps, temperature);
         let step = langevin::LangevinStep { eta, noise_scale: f64::sqrt(temperature) };
         for (found, expected) in
-            begun.proposed.iter().zip(langevin::langevin(&y, &energy_gradient, &n, step, None))
+            begun.proposed.iter().zip(langevin::langevin(&y, &energy_gradient, &n, &[1.0; 3], step, None))
         {
             near("proposed", *found, expected, 1e-14);
         }
         let (end_value, end_slope) = energy(&begun.proposed);
-        let gained = gain(&[value + begun.kinetic[0]], &[end_value], &end_slope, &begun.momentum, eps)[0];
+        let gained =
+            gain(&[value + begun.kinetic[0]], &[end_value], (&end_slope, &begun.momentum), &[1.0; 3], eps)[0];
         let expected = langevin_log_ratio(
             (&y, value, &energy_gradient),
             (&begun.proposed, end_value, &end_slope),
@@ -47,16 +48,17 @@ fn one_leapfrog_step_is_the_adjusted_langevin_algorithm() {
 #[test]
 fn a_trajectory_runs_back_and_keeps_its_energy_to_second_order() {
     let (y, n) = (normals(5, 3), normals(6, 3));
+    let scales = [0.5, 1.0, 1.7];
     let trajectory = |y: &[f64], n: &[f64], eps: f64, steps: usize| {
         let (value, energy_gradient) = energy(y);
-        let begun = begin_leapfrog(y, &energy_gradient, n, 3, eps, 1.0);
+        let begun = begin_leapfrog(y, &energy_gradient, n, &scales, eps, 1.0);
         let (mut h, mut proposed) = (begun.momentum, begun.proposed);
         for _ in 1..steps {
-            (h, proposed) = leapfrog(&h, &proposed, &energy(&proposed).1, eps);
+            (h, proposed) = leapfrog(&h, &proposed, &energy(&proposed).1, &scales, eps);
         }
         let (end, energy_gradient) = energy(&proposed);
-        let gained = gain(&[value + begun.kinetic[0]], &[end], &energy_gradient, &h, eps)[0];
-        let p: Vec<f64> = h.iter().zip(&energy_gradient).map(|(h, g)| h - 0.5 * eps * g).collect();
+        let gained = gain(&[value + begun.kinetic[0]], &[end], (&energy_gradient, &h), &scales, eps)[0];
+        let p: Vec<f64> = (0..3).map(|j| h[j] - 0.5 * eps * scales[j] * energy_gradient[j]).collect();
         (proposed, p, gained)
     };
     let (end, p, gained) = trajectory(&y, &n, 0.1, 7);
@@ -68,6 +70,49 @@ fn a_trajectory_runs_back_and_keeps_its_energy_to_second_order() {
     near("energy", lost, -gained, 1e-12);
     let (_, _, fine) = trajectory(&y, &n, 0.05, 14);
     assert!((gained / fine - 4.0).abs() < 0.3, "second order over a fixed time: {gained}, {fine}");
+}
+
+/// Steps in scales are unit steps on the energy of `u = y / s`, whose gradient is `s g`.
+#[test]
+fn scales_are_a_change_of_variables() {
+    let (scales, eps) = ([1e-6, 1.0, 40.0], 0.2);
+    let stretched = |u: &[f64]| -> (f64, Vec<f64>) {
+        let (value, energy_gradient) = energy(u);
+        (value, energy_gradient.iter().zip(scales).map(|(g, s)| g / s).collect())
+    };
+    let ones = [1.0; 3];
+    let (u, n) = (normals(21, 3), normals(22, 3));
+    let y: Vec<f64> = u.iter().zip(scales).map(|(u, s)| u * s).collect();
+    let of_u = begin_leapfrog(&u, &energy(&u).1, &n, &ones, eps, 1.3);
+    let of_y = begin_leapfrog(&y, &stretched(&u).1, &n, &scales, eps, 1.3);
+    let (h, proposed) = leapfrog(&of_u.momentum, &of_u.proposed, &energy(&of_u.proposed).1, &ones, eps);
+    let slope = stretched(&of_u.proposed).1;
+    let (scaled_h, scaled) = leapfrog(&of_y.momentum, &of_y.proposed, &slope, &scales, eps);
+    let end = stretched(&proposed).1;
+    let gains = [
+        gain(&[of_u.kinetic[0]], &[0.0], (&energy(&proposed).1, &h), &ones, eps)[0],
+        gain(&[of_y.kinetic[0]], &[0.0], (&end, &scaled_h), &scales, eps)[0],
+    ];
+    near("gain", gains[1], gains[0], 1e-12);
+    for (j, scale) in scales.into_iter().enumerate() {
+        near("momentum", scaled_h[j], h[j], 1e-12);
+        near("proposed", scaled[j] / scale, proposed[j], 1e-12);
+    }
+}
+
+#[test]
+fn rounding_decides_what_is_closer_than_it() {
+    // 2^-23 of 1e8 is 11.92.
+    for (gained, temperature, magnitude, expected) in [
+        (-0.5, 1.0, 1e8, true),
+        (-0.5, 1.0, 1e3, false),
+        (-13.0, 1.0, 1e8, false),
+        (-0.5, 200.0, 1e8, false),
+        (0.0, 1e-4, 1e3, true),
+    ] {
+        let found = metropolis::rounding_decides(gained, temperature, 1.0 - 1e-9, magnitude);
+        assert_eq!(found, expected, "{gained} at {temperature}, {magnitude}");
+    }
 }
 
 #[test]

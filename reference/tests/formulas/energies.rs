@@ -253,17 +253,17 @@ fn ranking_nce_is_finite_for_huge_values() {
 fn langevin_by_hand_and_its_stationary_variance() {
     let step = LangevinStep { eta: 0.5, noise_scale: 1.0 };
     let (y, g, n) = ([1.0, -1.0, 0.0, 5.0], [2.0, 0.0, -1.0, -4.0], [0.5, 1.0, 0.0, 0.0]);
-    assert_eq!(langevin(&y, &g, &n, step, None), [0.5, 0.0, 0.5, 7.0]);
+    assert_eq!(langevin(&y, &g, &n, &[1.0; 2], step, None), [0.5, 0.0, 0.5, 7.0]);
     let (low, high) = ([0.6, -0.25], [4.0, 6.0]);
-    assert_eq!(langevin(&y, &g, &n, step, Some((&low, &high))), [0.6, 0.0, 0.6, 6.0]);
+    assert_eq!(langevin(&y, &g, &n, &[1.0; 2], step, Some((&low, &high))), [0.6, 0.0, 0.6, 6.0]);
     let quiet = LangevinStep { noise_scale: 0.0, ..step };
-    assert_eq!(langevin(&y, &g, &n, quiet, None), [0.0, -1.0, 0.5, 7.0]);
+    assert_eq!(langevin(&y, &g, &n, &[1.0; 2], quiet, None), [0.0, -1.0, 0.5, 7.0]);
 
     // E = y^2 / 2: the chain is linear, its variance converges to 1 / (1 - eta / 2) (R14).
     for (eta, expected) in [(0.5, 1.33333), (0.1, 1.05263)] {
         let step = LangevinStep { eta, noise_scale: 1.0 };
-        let start = langevin(&[1.0], &[1.0], &[0.0], step, None)[0];
-        let noise = langevin(&[0.0], &[0.0], &[1.0], step, None)[0];
+        let start = langevin(&[1.0], &[1.0], &[0.0], &[1.0], step, None)[0];
+        let noise = langevin(&[0.0], &[0.0], &[1.0], &[1.0], step, None)[0];
         let variance = (0..2000).fold(0.0, |v, _| start * start * v + noise * noise);
         near("variance", variance, expected, 1e-5);
     }

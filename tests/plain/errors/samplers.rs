@@ -3,7 +3,7 @@
 use gibbs::energy::{Energy, NetworkEnergy};
 use gibbs::gpu::{DType, Recording};
 use gibbs::loss::{RankingObjective, record_ranking_nce};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::{ChainOptions, ChainSampler, Langevin, StepSchedule};
 use gibbs::nn::Model;
 use gibbs::proposal::UniformBox;
@@ -58,6 +58,12 @@ fn bad_samplers_and_boxes_are_named() {
     expect(make(&flat, (4, 2), 5, &good), "Argument", &["sampler", "2 dimensions", "energy 3"]);
     let boxed = good.clone().with_bounds(Bounds::from(flat));
     expect(make(&bounds, (4, 2), 5, &boxed), "Argument", &["langevin", "box", "2 dimensions", "energy 3"]);
+    let scaled = good.clone().with_scales(Scales::new(&[1.0; 2]).unwrap());
+    expect(
+        make(&bounds, (4, 2), 5, &scaled),
+        "Argument",
+        &["langevin", "scales", "2 dimensions", "energy 3"],
+    );
     expect(make(&bounds, (4, 2), 0, &good), "Argument", &["draws per context", "is 0"]);
     expect(make(&bounds, (0, 2), 5, &good), "Argument", &["sampler", "contexts", "are none"]);
     expect(make(&bounds, (4, 7), 5, &good), "Shape", &["[4, 7]", "2"]);
