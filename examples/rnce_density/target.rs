@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::{Langevin, StepSchedule};
 use gibbs::tasks::density::{Density, histogram};
 use gibbs::train::Dataset;
@@ -81,8 +81,10 @@ pub struct Target {
     half_width: f64,
     /// Cells along each side of the grid.
     pub cells: usize,
-    /// First and last step size of the chains.
+    /// First and last step size of the chains, in squared scales.
     steps: [f64; 2],
+    /// Data units without.
+    scales: Option<Scales>,
     /// Actions to draw beside the model's, where one cloud stands for the only context.
     pub cloud: Option<Vec<[f32; 2]>>,
 }
@@ -104,6 +106,7 @@ impl Target {
             half_width: density.half_width(),
             cells: density.cells(),
             steps: [3e-3, 3e-5],
+            scales: None,
             cloud: None,
         }
     }
@@ -111,8 +114,6 @@ impl Target {
     fn of_file(data: &Dataset) -> Self {
         let dims = data.y_width();
         let frame = data.description().frame();
-        let varied = data.y_variances().into_iter().filter(|variance| *variance > 0.0);
-        let least = varied.fold(f64::INFINITY, f64::min);
         let unconditional = data.is_unconditional();
         let drawn: Vec<usize> = data.drawn_rows().collect();
         let count = if unconditional { 1 } else { CONTEXTS.min(drawn.len()) };
@@ -131,7 +132,8 @@ impl Target {
             half_width: 1.0,
             cells: CELLS,
             // As on the pinwheel, whose columns have a variance of about a half.
-            steps: [6e-3, 6e-5].map(|step| step * if least.is_finite() { least } else { 1.0 }),
+            steps: [6e-3, 6e-5],
+            scales: Some(data.y_deviations()),
             cloud: cloud.then(|| data.y().as_chunks().0.to_vec()),
         }
     }
@@ -148,13 +150,14 @@ impl Target {
         })
     }
 
-    /// The chains that are measured: start at the proposal, steps in squared data units.
+    /// The chains that are measured: start at the proposal.
     pub fn langevin(&self) -> Langevin {
         let [low, high] = self.borders();
         Langevin::default()
             .with_steps(40)
             .with_step_sizes(StepSchedule::Geometric { first: self.steps[0], last: self.steps[1] })
             .with_bounds(Bounds::new(&low, &high).ok())
+            .with_scales(self.scales.clone())
     }
 
     /// The centers of the grid's cells, for actions of two numbers.

@@ -45,6 +45,12 @@ impl Scales {
         Ok(Self { values: values.to_vec() })
     }
 
+    /// The nearest scales to these that there are.
+    pub(crate) fn nearest(values: impl Iterator<Item = f64>) -> Self {
+        let near = |value: f64| (value.min(f32::MAX.into()) as f32).max(f32::MIN_POSITIVE);
+        Self { values: values.map(near).collect() }
+    }
+
     /// Number of dimensions.
     pub fn dims(&self) -> usize {
         self.values.len()
@@ -92,6 +98,8 @@ mod tests {
         let text = serde_json::to_string(&scales).unwrap();
         assert_eq!(serde_json::from_str::<Scales>(&text).unwrap(), scales);
         assert!(serde_json::from_str::<Scales>("[1.0,0.0]").is_err());
+        let nearest = Scales::nearest([1e-60, 2.5, 1e60].into_iter());
+        assert_eq!(Scales::new(nearest.values()).unwrap(), nearest);
         assert_eq!(Scales::of(None, "chain", 2).unwrap(), [1.0; 2]);
         assert_eq!(Scales::of(Some(&scales), "chain", 2).unwrap(), [1e-9, 1e3]);
         let error = Scales::of(Some(&scales), "chain", 3).unwrap_err().to_string();

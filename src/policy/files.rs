@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::acting::Policy;
-use super::inference::{ChainInference, DiffusionInference, smallest_variance};
+use super::inference::{ChainInference, DiffusionInference, deviations};
 use super::options::{DiffusionDescription, PolicyDescription, PolicyOptions};
 use super::parts::{ENERGY, NETWORK, Parts, ProposalPart, SCORE};
 use crate::diffusion::{IntermediateEnergyNetwork, NoiseSchedule, Prediction, ScoreNetwork, SolverOptions};
@@ -32,8 +32,8 @@ impl Policy {
     /// agent, in the box of the data's actions with a twentieth of each side's length added at
     /// either end:
     ///
-    /// * ranking NCE: [`ChainInference::suited`] to the data: 256 chains per agent from the
-    ///   proposal, 40 Langevin steps, best of all by energy;
+    /// * ranking NCE: [`ChainInference::suited`] to the deviations of the data: 256 chains per
+    ///   agent from the proposal, 40 Langevin steps, best of all by energy;
     /// * a score: one sample by [`SolverOptions::default`] on the schedule of the score;
     /// * an intermediate energy cannot act alone: [`Policy::guided`].
     ///
@@ -177,8 +177,8 @@ fn of_ranking_nce(
     let inputs = &energy.model().network().inputs;
     let scale =
         inputs.iter().find(|input| input.name == ACTION).map_or(&[][..], |input| &input.normalizer.scale);
-    let variance = smallest_variance(&run.data, ranking.action, scale);
-    let inference = ChainInference::suited(variance, Some(bounds.clone()));
+    let deviations = deviations(&run.data, ranking.action, scale);
+    let inference = ChainInference::suited(deviations, Some(bounds.clone()));
     let parts = Parts::energy(energy, proposal).map_err(&at_fault)?;
     let description = PolicyDescription::new(inference.into(), Some(bounds), origin);
     Ok((parts, PolicyDescription { weights: words(weights), ..description }))

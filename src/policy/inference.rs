@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::diffusion::SolverOptions;
-use crate::math::Bounds;
-use crate::math::Normalize;
+use crate::math::{Bounds, Normalize, Scales};
 use crate::mcmc::{Dynamics, Langevin, StepSchedule};
 use crate::train::DataDescription;
 
@@ -38,13 +37,14 @@ impl ChainInference {
         Self { chains: 256, dynamics: dynamics.into(), choose: Choose::Lowest }
     }
 
-    /// What suits actions whose smallest column variance is `variance`: 40 Langevin steps at
-    /// temperature 1, of sizes that fall from 0.006 to 0.00006 of that variance, the last one
-    /// without noise, within a box.
-    pub fn suited(variance: f64, bounds: Option<Bounds>) -> Self {
+    /// What suits actions whose columns have these deviations: 40 Langevin steps at temperature 1,
+    /// of sizes that fall from 0.006 to 0.00006 of each column's variance, the last one without
+    /// noise, within a box.
+    pub fn suited(deviations: Scales, bounds: Option<Bounds>) -> Self {
         Self::new(Langevin {
             steps: 40,
-            step_sizes: StepSchedule::Geometric { first: 6e-3 * variance, last: 6e-5 * variance },
+            step_sizes: StepSchedule::Geometric { first: 6e-3, last: 6e-5 },
+            scales: Some(deviations),
             bounds,
             quiet_last: true,
             ..Langevin::default()
@@ -114,16 +114,17 @@ impl From<DiffusionInference> for Inference {
     }
 }
 
-/// The smallest variance of a column of the data's actions that varies: that of the fitted
-/// normalizer of scales `scale`, or of a uniform density over the column's range; 1 if none varies.
-pub(super) fn smallest_variance(data: &DataDescription, normalize: Normalize, scale: &[f32]) -> f64 {
-    let columns = data.low.iter().zip(&data.high).zip(scale).filter(|((low, high), _)| low < high);
-    let variance = |((low, high), scale): ((&f32, &f32), &f32)| match normalize {
-        Normalize::Standard { deviation } => (deviation / f64::from(*scale)).powi(2),
-        Normalize::Identity => (f64::from(*high) - f64::from(*low)).powi(2) / 12.0,
-    };
-    let least = columns.map(variance).fold(f64::INFINITY, f64::min);
-    if least.is_finite() && least > 0.0 { least } else { 1.0 }
+/// The deviation of each column of the data's actions: that of the fitted normalizer of scales
+/// `scale`, or of a uniform density over the column's range; for a column that does not vary, over
+/// its side of the box.
+pub(super) fn deviations(data: &DataDescription, normalize: Normalize, scale: &[f32]) -> Scales {
+    let ranges = data.low.iter().zip(&data.high).map(|(low, high)| f64::from(*high) - f64::from(*low));
+    let columns = ranges.zip(data.frame()).zip(scale);
+    Scales::nearest(columns.map(|((range, [_, half]), scale)| match normalize {
+        _ if range == 0.0 => half / 3f64.sqrt(),
+        Normalize::Standard { deviation } => deviation / f64::from(*scale),
+        Normalize::Identity => range / 12f64.sqrt(),
+    }))
 }
 
 #[cfg(test)]
@@ -138,17 +139,18 @@ mod tests {
         assert_eq!(bounds.low(), [-1.2, 4.995]);
         assert_eq!(bounds.high(), [3.2, 5.005]);
         let standard = Normalize::Standard { deviation: 2.0 };
-        // The column that does not vary keeps the scale 1, which says nothing.
-        assert_eq!(smallest_variance(&data, standard, &[0.5, 1.0]), 16.0);
-        assert_eq!(smallest_variance(&data, Normalize::Identity, &[1.0, 1.0]), 16.0 / 12.0);
-        let still = Dataset::unconditional(vec![5.0, 5.0], 1).unwrap().description();
-        assert_eq!(smallest_variance(&still, standard, &[1.0]), 1.0);
+        // The column that does not vary keeps the scale 1, which says nothing; its side of the box
+        // is 0.01.
+        let side = (0.005 / 3f64.sqrt()) as f32;
+        assert_eq!(deviations(&data, standard, &[0.5, 1.0]).values(), [4.0, side]);
+        let uniform = (4.0 / 12f64.sqrt()) as f32;
+        assert_eq!(deviations(&data, Normalize::Identity, &[1.0, 1.0]).values(), [uniform, side]);
     }
 
     #[test]
     fn inferences_read_what_they_write() {
         let all = [
-            Inference::from(ChainInference::suited(0.3, None)),
+            Inference::from(ChainInference::suited(Scales::new(&[0.3, 4.0]).unwrap(), None)),
             DiffusionInference::new(SolverOptions::default()).into(),
             Inference::Proposal,
             Inference::Network,

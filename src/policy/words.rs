@@ -60,7 +60,8 @@ fn inference_words(inference: &Inference) -> String {
                 Dynamics::Hamiltonian(hmc) => ("Hamiltonian", "trajectories", Some(hmc.step_sizes)),
                 Dynamics::DerivativeFreeOptimizer(_) => ("derivative-free", "rounds", None),
             };
-            let sizes = sizes.map_or(String::new(), |sizes| format!(" of sizes {sizes}"));
+            let scaled = if dynamics.scales().is_some() { " by scale" } else { "" };
+            let sizes = sizes.map_or(String::new(), |sizes| format!(" of sizes {sizes}{scaled}"));
             let taken = match choose {
                 Choose::Lowest => "the end of lowest energy",
                 Choose::First => "the end of the first",

@@ -16,7 +16,7 @@ pub(super) use device_data::DeviceData;
 use super::alias;
 use super::alias::AliasEntry;
 use crate::error::few_digits;
-use crate::math::Normalize;
+use crate::math::{Normalize, Scales};
 use crate::nn::Normalizer;
 use crate::{Error, Result};
 
@@ -312,6 +312,17 @@ impl Dataset {
             mean_of(column, &|value| (value - mean).powi(2))
         };
         (0..self.y_width).map(variance).collect()
+    }
+
+    /// The deviation of each number of an action, as the scales of chains' steps
+    /// ([`crate::mcmc::Langevin::scales`]); of a number that does not vary, that of a uniform
+    /// density over its side of the frame ([`DataDescription::frame`]).
+    pub fn y_deviations(&self) -> Scales {
+        let deviations = self.y_variances().into_iter().zip(self.description().frame());
+        Scales::nearest(deviations.map(|(variance, [_, half])| match variance > 0.0 {
+            true => variance.sqrt(),
+            false => half / 3f64.sqrt(),
+        }))
     }
 
     /// What is probably wrong with the data, in words: columns that lost much of what tells their

@@ -10,7 +10,7 @@ use gibbs::diffusion::{
 };
 use gibbs::energy::NetworkEnergy;
 use gibbs::gpu::{AdoptOptions, Bindings, DType, Gpu, Recording, RunState, Tensor};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Scales};
 use gibbs::mcmc::{
     ChainOptions, ChainSampler, DerivativeFreeOptimizer, Dynamics, Hamiltonian, Langevin, Mala, Return,
     StepSchedule,
@@ -308,7 +308,8 @@ fn every_kind_of_policy_comes_back_from_its_file_with_the_same_bits() {
     let energy = NetworkEnergy::load(gpu(), runs.path("ranking")).expect("an energy");
     let score = ScoreNetwork::load(gpu(), runs.path("score")).expect("a score");
     let bounds = Bounds::new(&[-0.3, -0.2], &[0.1, 0.7]).expect("a box");
-    let chains = ChainInference::suited(0.1, Some(bounds.clone())).with_chains(5);
+    let chains = ChainInference::suited(Scales::new(&[0.1, 0.3]).expect("scales"), Some(bounds.clone()))
+        .with_chains(5);
     let diffusion = DiffusionInference::new(SolverOptions::default()).with_samples(2);
     let policies = [
         ("chains", Policy::load_with(gpu(), runs.path("ranking"), &plain)),
@@ -839,7 +840,7 @@ fn options_that_do_not_fit_are_refused_in_one_sentence() {
         with(plain().with_inference(Inference::Network)),
         &["the output of a network", "an energy with its proposal"],
     );
-    let many = ChainInference::suited(1.0, None).with_chains(0);
+    let many = ChainInference::suited(Scales::new(&[1.0, 1.0]).expect("scales"), None).with_chains(0);
     refused(with(plain().with_inference(many)), &["the chains are none"]);
     let cosine = SolverOptions::default().with_schedule(gibbs::diffusion::NoiseSchedule::cosine());
     let other = PolicyOptions::new().with_inference(DiffusionInference::new(cosine));
