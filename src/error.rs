@@ -261,6 +261,17 @@ impl Error {
         self
     }
 
+    /// Says of a limit on sizes what a person chose that it depends on, and what to make smaller.
+    pub(crate) fn sized(mut self, words: impl FnOnce() -> String) -> Self {
+        // What a pipeline needs does not depend on sizes.
+        if let Self::Limit { operation, hint, .. } = &mut self
+            && !operation.starts_with("pipeline ")
+        {
+            *hint = format!("{hint}: {}", words());
+        }
+        self
+    }
+
     /// Refuses the first of an argument's numbers that does not fit.
     pub(crate) fn check_each(
         operation: &str,

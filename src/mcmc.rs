@@ -27,6 +27,7 @@ pub(crate) mod trajectories;
 pub mod usable_energy;
 
 pub use chain_inputs::{ChainInputs, ChainOutputs, SampleTrace};
+pub(crate) use chains::USUAL_CHAINS;
 pub use chains::{ChainOptions, ChainSampler, Return};
 pub use derivative_free::DerivativeFreeOptimizer;
 pub use dynamics::Dynamics;

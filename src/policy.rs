@@ -29,6 +29,7 @@ mod inference;
 pub mod observe;
 mod options;
 mod parts;
+mod sizes;
 mod tick;
 mod words;
 

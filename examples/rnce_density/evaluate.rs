@@ -13,12 +13,19 @@ use rand::rngs::Xoshiro256PlusPlus;
 use super::common::pictures::{Panel, Row, peak};
 use super::target::Target;
 
-/// Chains per context.
-pub const CHAINS: usize = 16_384;
+/// Chains per context, unless actions are wide.
+const CHAINS: usize = 16_384;
+/// Most numbers of all chains together: 64 MiB, half of what any device binds at a time.
+const MAX_NUMBERS: usize = 1 << 24;
 /// Bins along each side of the histograms of chains.
 pub const BINS: usize = 64;
 /// Seed offset of chains and exact draws: numbers that training has not used.
 const FRESH: u64 = 0x9e37_79b9;
+
+/// Chains per context that fit any device.
+pub fn chains_per_context(contexts: usize, dims: usize) -> usize {
+    CHAINS.min(MAX_NUMBERS / (contexts * dims).max(1)).max(1)
+}
 
 /// Everything measured at the end of a run. Coefficients only where there is an exact density,
 /// pictures only for actions of two numbers.
@@ -31,7 +38,7 @@ pub struct Measures {
     /// For each context the exact density or, from a file, the data, if there is one cloud of them;
     /// then the learned density, the proposal and the chains.
     pub rows: Vec<Row>,
-    /// Ends of the chains, `[contexts, CHAINS, dims]`.
+    /// Ends of the chains, `[contexts, chains, dims]`.
     pub chains: Vec<f32>,
     /// Chains that came out not finite.
     pub non_finite: u64,
@@ -80,10 +87,11 @@ pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &Trainer) -> Result<M
             Ok(values.iter().map(|&value| value.into()).collect())
         })?;
     }
+    let per_context = chains_per_context(contexts, target.dims);
     let options = ChainOptions::default()
         .with_contexts(contexts)
         .with_context_width(target.context_width)
-        .with_chains(CHAINS)
+        .with_chains(per_context)
         .with_dynamics(target.langevin())
         .with_returns(Return::All)
         .with_seed(seed);
@@ -96,7 +104,7 @@ pub fn final_measures(gpu: &Gpu, target: &Target, trainer: &Trainer) -> Result<M
     let (mut of_chains, mut of_draws) = (0.0, 0.0);
     // Neither has any where actions are no points of a plane.
     for (index, (learned, proposal)) in learned.into_iter().zip(proposed).enumerate() {
-        let ends = &measures.chains[index * 2 * CHAINS..(index + 1) * 2 * CHAINS];
+        let ends = &measures.chains[index * 2 * per_context..(index + 1) * 2 * per_context];
         let chains = target.histogram(ends.as_chunks().0, BINS);
         let mut truth = target.cloud.as_ref().map(|points| target.histogram(points, BINS));
         if let Some(exact) = &target.exact {

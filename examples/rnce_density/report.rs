@@ -10,7 +10,7 @@ use super::common::files::{read_if_there, write_whole};
 use super::common::intervals::{self, is_due};
 use super::common::progress::Progress;
 use super::common::training::machine;
-use super::evaluate::{self, BINS, CHAINS, Measures};
+use super::evaluate::{self, BINS, Measures};
 use super::target::Target;
 
 /// Steps between evaluations.
@@ -152,7 +152,8 @@ pub fn metrics(trainer: &Trainer, target: &Target, records: &[StepRecord], resul
         "bhattacharyya_proposal": result.proposal,
         "bhattacharyya_langevin": result.langevin,
         "bhattacharyya_exact_samples": result.exact_samples,
-        "chains_per_context": (!result.chains.is_empty()).then_some(CHAINS),
+        "chains_per_context": (!result.chains.is_empty())
+            .then(|| evaluate::chains_per_context(target.labels.len(), target.dims)),
         "non_finite": (!result.chains.is_empty()).then_some(result.non_finite),
         "histogram_bins": BINS,
         "langevin_steps": chains.steps,

@@ -9,7 +9,7 @@ use gibbs::tasks::density::{Density, histogram};
 use gibbs::train::Dataset;
 
 use super::common::arguments::Outcome;
-use super::evaluate::CHAINS;
+use super::evaluate::chains_per_context;
 
 /// Rows of a data set that is drawn from a density.
 const DATA_ROWS: usize = 1 << 17;
@@ -186,8 +186,9 @@ impl Target {
         let columns = |letter: char, width: usize| (0..width).map(move |at| format!("{letter}{at}"));
         let names: Vec<String> = columns('x', self.context_width).chain(columns('y', self.dims)).collect();
         let mut text = names.join(",") + "\n";
+        let per_context = chains_per_context(self.labels.len(), self.dims);
         for (index, y) in chains.chunks_exact(self.dims).enumerate() {
-            let row = self.context(index / CHAINS).iter().chain(y);
+            let row = self.context(index / per_context).iter().chain(y);
             text += &(row.map(f32::to_string).collect::<Vec<_>>().join(",") + "\n");
         }
         text

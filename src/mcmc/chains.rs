@@ -14,6 +14,9 @@ use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, wri
 use crate::proposal::{Draws, Proposal};
 use crate::{Error, Result};
 
+/// Chains per agent of a policy that nobody told another number.
+pub(crate) const USUAL_CHAINS: usize = 256;
+
 /// What a sampler returns of its chains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +76,24 @@ impl Default for ChainOptions {
     }
 }
 
+impl ChainOptions {
+    /// What the sizes of a sampler depend on, in words.
+    fn sizes(&self, dims: usize) -> String {
+        let kept = match self.returns {
+            Return::SampleTrace { thin } => {
+                format!(", of which every {thin} of {} steps is kept", self.dynamics.steps())
+            }
+            Return::All | Return::Lowest => String::new(),
+        };
+        format!(
+            "take fewer of the {} for each of {}, of {}{kept}, and run the sampler more often",
+            counted(self.chains, "chain"),
+            counted(self.contexts, "context"),
+            counted(dims, "dimension")
+        )
+    }
+}
+
 /// Starts chains at draws from a proposal or at given points, moves them on the energy and keeps
 /// all, the best or a trace (with Langevin dynamics: Algorithm 2 of arXiv 2309.05803). One plan: no
 /// host work between steps. Every run starts anew, its warm-up included.
@@ -117,6 +138,7 @@ impl ChainSampler {
         options: &ChainOptions,
     ) -> Result<Self> {
         Self::compile(gpu, energy, Some(proposal), options)
+            .map_err(|error| error.sized(|| options.sizes(energy.dims())))
     }
 
     /// Compiles a sampler whose chains start at points that are given before each run: slot and
@@ -126,6 +148,7 @@ impl ChainSampler {
     /// As [`ChainSampler::new`].
     pub fn from_points(gpu: &Gpu, energy: &dyn Energy, options: &ChainOptions) -> Result<Self> {
         Self::compile(gpu, energy, None, options)
+            .map_err(|error| error.sized(|| options.sizes(energy.dims())))
     }
 
     fn compile(

@@ -92,7 +92,7 @@ fn fail<T>(what: &str, problem: String) -> Result<T> {
 
 impl Policy {
     /// Compiles the plans round given networks.
-    pub(super) fn assemble(gpu: &Gpu, parts: Parts, mut description: PolicyDescription) -> Result<Self> {
+    pub(super) fn compile(gpu: &Gpu, parts: Parts, mut description: PolicyDescription) -> Result<Self> {
         let [context, prediction] = parts.widths()?;
         let layout = description.layout(context, prediction)?;
         parts.check(&description)?;

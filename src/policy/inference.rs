@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diffusion::SolverOptions;
 use crate::math::{Bounds, Normalize, Scales};
-use crate::mcmc::{Dynamics, Langevin, StepSchedule};
+use crate::mcmc::{Dynamics, Langevin, StepSchedule, USUAL_CHAINS};
 use crate::train::DataDescription;
 
 /// Which of several samples of an agent becomes its prediction.
@@ -34,7 +34,7 @@ pub struct ChainInference {
 impl ChainInference {
     /// 256 chains, of which the end of lowest energy is taken.
     pub fn new(dynamics: impl Into<Dynamics>) -> Self {
-        Self { chains: 256, dynamics: dynamics.into(), choose: Choose::Lowest }
+        Self { chains: USUAL_CHAINS, dynamics: dynamics.into(), choose: Choose::Lowest }
     }
 
     /// What suits actions whose columns have these deviations: 40 Langevin steps at temperature 1,

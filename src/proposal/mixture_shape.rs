@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::nn::Normalizer;
 use crate::{Error, Result};
 
+/// Largest product of components and dimensions: software renderers end a kernel's loops after
+/// 65535 rounds in all, and the likelihood goes through the product three times.
+const MAX_PRODUCT: usize = 16_000;
+
 /// What a mixture is made of, besides its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MixtureShape {
@@ -39,11 +43,18 @@ impl MixtureShape {
     pub(super) fn check(&self) -> Result<()> {
         self.normalizer.check("mixture", self.dims())?;
         let fail = |what: &str, problem: &str| Err(Error::argument("mixture", what, problem));
-        if !(1..=256).contains(&self.components) {
-            return fail("the number of components", "must be 1 to 256");
+        let (components, dims) = (self.components, self.dims());
+        if !(1..=256).contains(&components) {
+            return fail("the number of components", &format!("is {components}, allowed are 1 to 256"));
         }
-        if self.components * self.dims() > 8192 {
-            return fail("components times dimensions", "must be at most 8192");
+        if components * dims > MAX_PRODUCT {
+            let way_out = match MAX_PRODUCT / dims.max(1) {
+                0 => "take a uniform box".into(),
+                most => format!("take at most {most}, or a uniform box"),
+            };
+            let problem =
+                format!("are {components} over {dims} columns of actions; {way_out} as the proposal");
+            return fail("the components", &problem);
         }
         if !(self.low.is_finite() && self.high.is_finite() && self.low < self.high && self.low >= -20.0) {
             return fail("the range of log standard deviations", "must be finite, low < high, low >= -20");

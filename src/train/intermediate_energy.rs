@@ -5,6 +5,7 @@ use super::run::Run;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use super::dataset::DataShape;
 use super::noised;
 use super::noised::{Layout, METRICS, Noising, record_update, usual_optimizer};
 use super::objective::{Details, Learner, Phase, Planned, StepParts, to_details};
@@ -133,6 +134,10 @@ impl Learner for IntermediateEnergyOptions {
         let IntermediateEnergyGradient { loss, ess, gradient } =
             record_intermediate_energy_gradient(recording, self.loss, model, &groups, energies, self.beta)?;
         record_update(recording, parts, (loss, ess), gradient)
+    }
+
+    fn sizes(&self, run: Run, data: DataShape) -> String {
+        noised::sizes(&self.network, run, data)
     }
 
     fn details(&self, _: Run, _: &Dataset) -> Result<Details> {

@@ -155,6 +155,17 @@ pub(super) fn record_update(
     parts.ring.record_finish(recording, &[report], ess.map(|ess| (METRICS[2], ess)))
 }
 
+/// What the sizes of such a run depend on, in words.
+pub(super) fn sizes(network: &Network, run: Run, data: DataShape) -> String {
+    let DataShape { rows, x_width, y_width, support, .. } = data;
+    format!(
+        "make some of these smaller: the batch ({} rows of {support} samples), the rows of the data ({rows}), the \
+         columns of their actions ({y_width}) and contexts ({x_width}), the network's layers ({} parameters)",
+        run.batch,
+        network.parameter_count()
+    )
+}
+
 /// The one phase of such a run.
 pub(super) fn phase(run: Run, contrasts: bool) -> Phase {
     let measured = if contrasts { METRICS.len() } else { 2 };

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::Dataset;
-use super::dataset::DeviceData;
+use super::dataset::{DataShape, DeviceData};
 use crate::gpu::{MetricsRing, Recording};
 use crate::nn::{AdamOptions, Model, Network, Optimizer};
 use crate::{Error, Result};
@@ -80,6 +80,15 @@ pub(super) trait Learner {
     /// Records a whole step of a phase, optimizers and metrics included. Networks and details may
     /// come from a file, so they are checked here.
     fn record(&self, phase: usize, recording: &mut Recording, parts: &StepParts<'_>) -> Result<()>;
+
+    /// Records what acting with the networks takes at the least, where that may need more of a
+    /// device than a step does.
+    fn record_acting(&self, _recording: &mut Recording, _parts: &StepParts<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// What a person chose that the sizes of a step and of acting depend on, in words.
+    fn sizes(&self, run: Run, data: DataShape) -> String;
 
     /// What it takes to use the networks without their data set, beside the networks.
     fn details(&self, run: Run, data: &Dataset) -> Result<Details>;

@@ -4,14 +4,16 @@
 use super::run::Run;
 use serde::{Deserialize, Serialize};
 
+use super::dataset::DataShape;
 use super::objective::{Details, Learner, Phase, Planned, StepParts, Trained, from_details, to_details};
 use super::{Dataset, EnergyOptions, draw_batch};
-use crate::energy::NetworkEnergy;
-use crate::gpu::{Column, Recording, StepReport, Value};
+use crate::energy::{Energy, NetworkEnergy};
+use crate::gpu::{Column, DType, Recording, StepReport, Value};
 use crate::loss::{RankingObjective, record_ranking_nce_fused};
 use crate::math::Normalize;
-use crate::nn::{AdamOptions, FlatGradient, Fusion, Normalizer, Schedule, WatchedLoss};
-use crate::proposal::{Mixture, MixtureShape, Proposal, ProposalDescription, UniformBox};
+use crate::mcmc::{Langevin, USUAL_CHAINS, select_chain};
+use crate::nn::{AdamOptions, FlatGradient, Fusion, Network, Normalizer, Schedule, WatchedLoss};
+use crate::proposal::{Draws, Mixture, MixtureShape, Proposal, ProposalDescription, UniformBox};
 use crate::{Error, Result};
 
 /// Name of the energy's model.
@@ -172,8 +174,21 @@ impl Learner for RankingNceOptions {
                 return fail("the normalizer's deviation", format!("is {deviation}; it must be positive"));
             }
         }
+        for (what, width) in [("contexts", data.x_width()), ("actions", data.y_width())] {
+            if width > Network::MAX_WIDTH {
+                let problem = format!(
+                    "have {what} of {width} columns, networks take at most {}; leave columns out, or map them to                      fewer, such as principal components",
+                    Network::MAX_WIDTH
+                );
+                return fail("the data", problem);
+            }
+        }
         let context = (data.x_width() > 0).then(|| Normalizer::identity(data.x_width()));
-        self.energy.network(context, Normalizer::identity(data.y_width()))?;
+        let action = Normalizer::identity(data.y_width());
+        if let ProposalOptions::Mixture { components, hidden, .. } = &self.proposal {
+            Mixture::network(context.clone(), hidden, &MixtureShape::new(*components, action.clone()))?;
+        }
+        self.energy.network(context, action)?;
         if self.warmup > 0 && !self.learns_proposal() {
             return fail(
                 "warmup",
@@ -256,6 +271,40 @@ impl Learner for RankingNceOptions {
         }
         let column = energy.map(|(_, ess)| (METRICS[2], ess));
         parts.ring.record_finish(recording, &reports, column)
+    }
+
+    fn record_acting(&self, recording: &mut Recording, parts: &StepParts<'_>) -> Result<()> {
+        let models = Models::new(self, parts)?;
+        let x_width = parts.data.shape().x_width;
+        let given = match x_width {
+            0 => recording.scratch("no context", DType::F32, [1, 0]),
+            width => recording.slot("context", DType::F32, [1, width])?,
+        };
+        let y = recording.scratch("chains", DType::F32, [1, USUAL_CHAINS, models.energy.dims()]);
+        let prepared = models.proposal().record_prepare(recording, given)?;
+        let draws = Draws { candidates: y, first: 0, count: USUAL_CHAINS, stream: "sample/start", inner: 0 };
+        models.proposal().record_sample(recording, &prepared, &draws)?;
+        let context = (x_width > 0).then_some(given);
+        let langevin = Langevin { steps: 1, ..Langevin::default() };
+        langevin.record(recording, &models.energy, context, y, "sample/langevin")?;
+        let energies = models.energy.record_value(recording, context, y)?;
+        select_chain::record(recording, energies, y).map(|_| ())
+    }
+
+    fn sizes(&self, run: Run, data: DataShape) -> String {
+        let DataShape { rows, x_width, y_width, .. } = data;
+        let proposal = match &self.proposal {
+            ProposalOptions::Mixture { components, hidden, .. } => {
+                format!("those of the proposal ({hidden:?}) and its components ({components})")
+            }
+            ProposalOptions::Uniform { .. } => "of a proposal there are none".into(),
+        };
+        format!(
+            "make some of these smaller: the batch ({} rows) and its negatives ({} each), the rows of the data \
+             ({rows}), the columns of their actions ({y_width}) and contexts ({x_width}), the hidden widths of the \
+             energy ({:?}); {proposal}",
+            run.batch, self.negatives, self.energy.hidden
+        )
     }
 
     fn details(&self, _: Run, data: &Dataset) -> Result<Details> {

@@ -4,6 +4,7 @@ use super::run::Run;
 use serde::{Deserialize, Serialize};
 
 use super::Dataset;
+use super::dataset::DataShape;
 use super::noised;
 use super::noised::{Layout, METRICS, Noising, record_update, usual_optimizer};
 use super::objective::{Details, Learner, Phase, Planned, StepParts, to_details};
@@ -95,6 +96,10 @@ impl Learner for ScoreOptions {
         let model = &parts.trained(0)?.model;
         let (loss, gradient) = record_denoising_gradient(recording, model, &noised, context)?;
         record_update(recording, parts, (Column::all(recording, loss)?, None), gradient)
+    }
+
+    fn sizes(&self, run: Run, data: DataShape) -> String {
+        noised::sizes(&self.network, run, data)
     }
 
     fn details(&self, _: Run, _: &Dataset) -> Result<Details> {

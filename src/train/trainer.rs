@@ -83,14 +83,30 @@ impl Trainer {
         let run = RunState::new(gpu, options.seed)?;
         let mut models = Vec::new();
         for Planned { name, network, optimizer } in learner.networks(options.run(), data)? {
-            models.push((Model::new(gpu, &name, network, &run)?, optimizer));
+            let model = Model::new(gpu, &name, network, &run);
+            let sized = |error: Error| error.sized(|| learner.sizes(options.run(), data.shape()));
+            models.push((model.map_err(sized)?, optimizer));
         }
         let details = learner.details(options.run(), data)?;
         Self::assemble(gpu, data, options, models, details, 0)
     }
 
-    /// Records and compiles the plans round given models.
+    /// Records and compiles the plans round given models. What acting needs is checked as well, so
+    /// that no run ends with networks that the device cannot use.
     pub(super) fn assemble(
+        gpu: &Gpu,
+        data: &Dataset,
+        options: TrainOptions,
+        models: Vec<(Model, crate::nn::AdamOptions)>,
+        details: Details,
+        step: u64,
+    ) -> Result<Self> {
+        let (objective, run) = (options.objective.clone(), options.run());
+        Self::compile(gpu, data, options, models, details, step)
+            .map_err(|error| error.sized(|| objective.learner().sizes(run, data.shape())))
+    }
+
+    fn compile(
         gpu: &Gpu,
         data: &Dataset,
         options: TrainOptions,
@@ -129,6 +145,10 @@ impl Trainer {
             description = recording.describe();
             phases.push((phase, plan));
         }
+        // The table's variants: nothing is measured for what is not run.
+        let mut acting = Recording::tuned("gibbs/policy", gpu.capabilities().target());
+        learner.record_acting(&mut acting, &parts)?;
+        acting.check_limits(gpu)?;
         Ok(Self {
             gpu: gpu.clone(),
             trained,

@@ -106,6 +106,9 @@ const DENSE: [(usize, usize, usize); 2 * ACTIVATIONS.len()] = [
     (4099, 33, 65),
 ];
 
+/// A layer as only the last of a network may be: the parameters of 8 components over 600 columns.
+const WIDE: (usize, usize, usize) = (3, 5, 9608);
+
 /// The variants of a kernel that tests ran, to be compared with those that the library lists.
 #[derive(Default)]
 pub struct Coverage {
@@ -167,7 +170,7 @@ fn dense_cases(adapter: &Adapter, operation: DenseOperation) -> Vec<Dense> {
     // `every_dense_variant_equals_the_reference` runs all shapes.
     let blocks = named("subgroup");
     let turns = blocks.iter().cycle().cloned().zip(DENSE);
-    let all = all.chain(turns);
+    let all = all.chain(turns).chain(CLASSES.into_iter().map(|class| (Chosen::Table(class), WIDE)));
     all.enumerate().map(|(index, (chosen, shape))| Dense { index, chosen, shape }).collect()
 }
 

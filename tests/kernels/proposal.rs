@@ -78,7 +78,10 @@ impl Mixture {
 }
 
 /// Contexts, components, dimensions, candidates.
-const SHAPES: [(usize, usize, usize, usize); 8] = [
+const SHAPES: [(usize, usize, usize, usize); 10] = [
+    (2, 8, 600, 3),
+    // As many components and dimensions as are allowed.
+    (2, 5, 3200, 2),
     (1, 1, 1, 2),
     (7, 1, 7, 17),
     (63, 3, 2, 7),

@@ -12,3 +12,4 @@ mod refused;
 mod resumption;
 mod runs;
 mod stopping;
+mod wide;

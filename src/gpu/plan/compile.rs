@@ -47,17 +47,7 @@ impl Recording {
                 ));
             }
         }
-        let max = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
-        for dispatch in &self.dispatches {
-            if let Some(&size) = dispatch.grid.iter().find(|&&size| size > max) {
-                let what = "workgroups in one dimension";
-                let hint = "use fewer rows";
-                return Err(gpu.limit_error(&dispatch.label, what, size.into(), max.into(), hint));
-            }
-            for bound in &dispatch.bound {
-                self.check_binding(gpu, dispatch, bound)?;
-            }
-        }
+        self.check_limits(gpu)?;
         let (values, memory) = self.place_values(gpu, bindings)?;
         let wanted: Vec<Specialization> =
             self.dispatches.iter().map(|dispatch| dispatch.special.clone()).collect();
@@ -127,6 +117,25 @@ impl Recording {
         let (value, offset) = self.root(bound.value);
         let bytes = self.values[bound.value].bytes();
         BoundBytes { binding: bound.binding, access: bound.access, value, offset, bytes }
+    }
+
+    /// Checks the sizes of all dispatches against a device, without making anything there.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub(crate) fn check_limits(&self, gpu: &Gpu) -> Result<()> {
+        let max = gpu.capabilities().limits.max_compute_workgroups_per_dimension;
+        for dispatch in &self.dispatches {
+            if let Some(&size) = dispatch.grid.iter().find(|&&size| size > max) {
+                let what = "workgroups in one dimension";
+                let hint = "use fewer rows";
+                return Err(gpu.limit_error(&dispatch.label, what, size.into(), max.into(), hint));
+            }
+            for bound in &dispatch.bound {
+                self.check_binding(gpu, dispatch, bound)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_binding(&self, gpu: &Gpu, dispatch: &Dispatch, bound: &BoundValue) -> Result<()> {

@@ -20,12 +20,16 @@ pub struct Network {
     pub layers: Vec<Layer>,
 }
 
-/// Largest width of a layer or input.
-const MAX_WIDTH: usize = 4096;
+const MAX_WIDTH: usize = Network::MAX_WIDTH;
+/// Largest width of the last layer, such as the parameters of a mixture over many columns.
+const MAX_OUTPUTS: usize = 32_768;
 /// Largest number of layers, those inside residual blocks and the blocks themselves included.
 const MAX_LAYERS: usize = 256;
 
 impl Network {
+    /// Largest width of an input, encoded or not, and of a layer that is not the last.
+    pub const MAX_WIDTH: usize = 4096;
+
     /// `hidden` layers of one width with an activation, then an affine output layer.
     pub fn mlp(inputs: Vec<Input>, hidden: &[usize], activation: Activation, outputs: usize) -> Self {
         let mut layers: Vec<_> = hidden.iter().map(|&width| Layer::dense(width, activation)).collect();
@@ -111,9 +115,10 @@ impl Network {
     }
 
     /// Checks the description: at least one input and one layer, widths of 1 to 4096 (encoded ones
-    /// too), at most 256 layers, those of inputs included, with blocks at most [`Layer::MAX_DEPTH`]
-    /// deep, distinct names, finite normalizers and frequencies, a dense first layer, a dense last
-    /// layer, with an activation behind it or without, residual blocks that keep their width.
+    /// too), outputs of the last layer up to 32768, at most 256 layers, those of inputs included,
+    /// with blocks at most [`Layer::MAX_DEPTH`] deep, distinct names, finite normalizers and
+    /// frequencies, a dense first layer, a dense last layer, with an activation behind it or
+    /// without, residual blocks that keep their width.
     ///
     /// # Errors
     /// [`Error::Argument`] naming what is wrong, a layer by its path: `layers.3.1` is the second of
@@ -134,7 +139,7 @@ impl Network {
             return fail("the description", problem);
         }
         for (at, input) in self.inputs.iter().enumerate() {
-            check_width(&format!("input `{}`", input.name), input.width)?;
+            check_width(&format!("input `{}`", input.name), input.width, MAX_WIDTH)?;
             if self.inputs[..at].iter().any(|other| other.name == input.name) {
                 return fail(&format!("input `{}`", input.name), "appears twice".into());
             }
@@ -145,12 +150,12 @@ impl Network {
                 let width = input.encoded_width();
                 return fail(&owner, format!("has {width} encoded columns, allowed are 1 to {MAX_WIDTH}"));
             }
-            check_layers(&input.layers, &input.path(), 0, input.encoded_width())?;
+            check_layers(&input.layers, &input.path(), 0, input.encoded_width(), MAX_WIDTH)?;
         }
         if !matches!(self.layers[0], Layer::Dense(_)) {
             return fail("`layers.0`", "must be dense: it multiplies the inputs".into());
         }
-        check_layers(&self.layers, "layers", 0, self.input_width())?;
+        check_layers(&self.layers, "layers", 0, self.input_width(), MAX_OUTPUTS)?;
         match self.nodes().last() {
             Some(Node { op: Op::Dense, skip: None, .. }) => Ok(()),
             _ => {
@@ -161,21 +166,29 @@ impl Network {
     }
 }
 
-fn check_width(what: &str, width: usize) -> Result<()> {
-    if (1..=MAX_WIDTH).contains(&width) {
+fn check_width(what: &str, width: usize, max: usize) -> Result<()> {
+    if (1..=max).contains(&width) {
         return Ok(());
     }
-    Err(Error::argument("network", what, format!("has width {width}, allowed are 1 to {MAX_WIDTH}")))
+    Err(Error::argument("network", what, format!("has width {width}, allowed are 1 to {max}")))
 }
 
-/// Checks layers below `path` that take rows of `width`; returns the width they leave.
-fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) -> Result<usize> {
+/// Checks layers below `path` that take rows of `width`, the last of which may leave rows of up to
+/// `widest`; returns the width they leave.
+fn check_layers(
+    layers: &[Layer],
+    path: &str,
+    depth: usize,
+    mut width: usize,
+    widest: usize,
+) -> Result<usize> {
     for (index, layer) in layers.iter().enumerate() {
         let what = format!("`{path}.{index}`");
         let fail = |problem: String| Err(Error::argument("network", &what, problem));
         match layer {
             Layer::Dense(dense) => {
-                check_width(&what, dense.outputs)?;
+                let max = if index + 1 == layers.len() { widest } else { MAX_WIDTH };
+                check_width(&what, dense.outputs, max)?;
                 width = dense.outputs;
             }
             Layer::Activate(_) => {}
@@ -190,7 +203,8 @@ fn check_layers(layers: &[Layer], path: &str, depth: usize, mut width: usize) ->
                 if inner.is_empty() {
                     return fail("is a residual block without layers".into());
                 }
-                let left = check_layers(inner, &format!("{path}.{index}"), depth + 1, width)?;
+                let path = format!("{path}.{index}");
+                let left = check_layers(inner, &path, depth + 1, width, MAX_WIDTH)?;
                 if left != width {
                     return fail(format!(
                         "is a residual block that takes rows of {width} and leaves rows of {left}; end it with a dense \
@@ -394,6 +408,10 @@ mod tests {
         bounded.layers[1] = Layer::dense(1, Activation::Tanh);
         assert!(bounded.check().is_ok());
         bounded.layers.push(Layer::Activate(Activation::Relu));
+        let mut many = good.clone();
+        many.layers[1] = Layer::dense(MAX_OUTPUTS, Activation::Identity);
+        assert!(many.check().is_ok());
+        many.layers[1] = Layer::dense(MAX_OUTPUTS + 1, Activation::Identity);
         let twice_active = bounded;
         let mut flat = good.clone();
         flat.inputs[0].normalizer.scale[1] = 0.0;
@@ -412,7 +430,7 @@ mod tests {
             own(vec![Layer::Residual(vec![dense(3)])]),
             own(vec![Layer::Norm(LayerNorm { epsilon: f32::NAN })]),
         ];
-        for bad in [none, wide, twice, twice_active, flat].into_iter().chain(embedded) {
+        for bad in [none, wide, many, twice, twice_active, flat].into_iter().chain(embedded) {
             assert!(bad.check().is_err(), "{bad:?}");
         }
     }

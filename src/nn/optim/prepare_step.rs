@@ -107,7 +107,7 @@ pub struct PreparedStep {
 /// * `gradient`: `[parameters]`, whole `vec4`s. Returns [`PreparedStep::prepared`]. One dispatch.
 ///
 /// # Errors
-/// [`Error::Shape`] if the gradient is not whole `vec4`s, [`Error::Unsupported`] beyond 30 million
+/// [`Error::Shape`] if the gradient is not whole `vec4`s, [`Error::Limit`] beyond 30 million
 /// parameters.
 pub fn record(recording: &mut Recording, gradient: Value, options: &PrepareStep) -> Result<Value> {
     Ok(record_watching(recording, FlatGradient::Whole(gradient), options, None)?.prepared)
@@ -136,11 +136,12 @@ pub fn record_watching(
     }
     let rounds = length / 1024 * (splits + 2);
     if length > MAX_PARAMETERS || rounds > MAX_ROUNDS {
-        return Err(Error::Unsupported {
-            operation: format!("prepare step of {splits} times {length} parameters"),
-            reason: format!(
-                "one workgroup sums at most {MAX_PARAMETERS}; some drivers end longer loops silently"
-            ),
+        return Err(Error::Limit {
+            operation: format!("{}/prepare step, in one workgroup", recording.label()),
+            what: format!("the parameters that are added up {splits} times"),
+            asked: length as u64,
+            granted: MAX_PARAMETERS.min(MAX_ROUNDS / (splits + 2) * 1024) as u64,
+            adapter: "any adapter".into(),
             hint: "use narrower layers".into(),
         });
     }
