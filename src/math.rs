@@ -1,5 +1,5 @@
 //! Floor 3: data and formulas that several rooms share: boxes, Gaussian mixtures, sums of
-//! exponentials.
+//! exponentials, normalizers and offsets.
 
 pub(crate) mod bounds;
 pub mod clip_chains;
@@ -7,6 +7,7 @@ pub(crate) mod draw;
 pub(crate) mod gaussian_mixture;
 pub(crate) mod log_space;
 pub(crate) mod normalize;
+pub(crate) mod offsets;
 pub(crate) mod scales;
 
 pub use bounds::Bounds;
@@ -15,6 +16,7 @@ pub use gaussian_mixture::{GaussianMixture, Spread};
 pub(crate) use gaussian_mixture::{log_diagonal, whitening};
 pub use log_space::{HALF_LOG_TAU, log_sum_exp};
 pub use normalize::Normalize;
+pub use offsets::Offsets;
 pub use scales::Scales;
 
 use crate::gpu::KernelVariant;

@@ -21,12 +21,14 @@
 //! trained into one file.
 
 mod acting;
+mod agent_offsets;
 mod agents;
 pub mod choose_action;
 mod files;
 mod from_parts;
 mod inference;
 pub mod observe;
+mod offsets;
 mod options;
 mod parts;
 mod sizes;

@@ -19,7 +19,7 @@ pub(crate) mod trainer;
 
 pub use alias::AliasEntry;
 pub use checkpoint::RunDescription;
-pub use dataset::{CsvColumns, DataDescription, Dataset};
+pub use dataset::{CsvColumns, DataDescription, Dataset, Rows64};
 pub use energy_options::{EnergyOptions, NetworkShape};
 pub use intermediate_energy::IntermediateEnergyOptions;
 pub use options::{Objective, TrainOptions};

@@ -47,8 +47,10 @@ struct Arguments {
     /// Learn from a file instead: .csv with a line of column names x0, x1, .. (contexts; leave them
     /// out if there are none), y0, y1, .. (actions) and perhaps weight; or .safetensors with the
     /// tensors x, y and weight. Of any width; density.png is drawn for two action columns. Samples
-    /// go to samples.csv. There is no exact density to compare with, so metrics.json then holds
-    /// null for every Bhattacharyya coefficient.
+    /// go to samples.csv, in the file's own units: columns that 32-bit numbers do not resolve are
+    /// learned relative to an offset, which metrics.json tells and which is added again. There is
+    /// no exact density to compare with, so metrics.json then holds null for every Bhattacharyya
+    /// coefficient.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["density", "unconditional"])]
     data: Option<PathBuf>,
     /// How the rows of a batch are chosen: each independently, with the same chance or by its
@@ -150,6 +152,10 @@ fn run(arguments: &Arguments) -> Outcome {
     plots::losses(&folder.join("loss.png"), &records)?;
     let mut metrics = report::metrics(&trainer, &target, &records, &result);
     metrics["rows"] = data.rows().into();
+    if !data.offsets().are_zero() {
+        let offsets = data.offsets();
+        metrics["offsets"] = serde_json::json!({ "x": offsets.context(), "y": offsets.action() });
+    }
     metrics["seconds"] = begun.elapsed().as_secs_f64().into();
     metrics["training_seconds"] = training_seconds.into();
     metrics["steps_per_second"] = ((trainer.step() - first) as f64 / training_seconds.max(1e-9)).into();

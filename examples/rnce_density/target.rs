@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use gibbs::math::{Bounds, Scales};
+use gibbs::math::{Bounds, Offsets, Scales};
 use gibbs::mcmc::{Langevin, StepSchedule};
 use gibbs::tasks::density::{Density, histogram};
 use gibbs::train::Dataset;
@@ -71,6 +71,8 @@ pub struct Target {
     /// `[contexts, context_width]`, as the model takes them; empty and of width 0 if it takes none.
     pub contexts: Vec<f32>,
     pub context_width: usize,
+    /// What contexts and actions are relative to.
+    pub offsets: Offsets,
     /// A caption per context.
     pub labels: Vec<String>,
     /// Numbers per action.
@@ -98,6 +100,7 @@ impl Target {
         Self {
             contexts: if unconditional { Vec::new() } else { contexts.clone() },
             context_width: usize::from(!unconditional),
+            offsets: Offsets::zeros(usize::from(!unconditional), 2),
             labels: contexts.iter().map(|&x| density.label(x)).collect(),
             exact: Some(Exact { density, contexts, grids }),
             dims: 2,
@@ -125,6 +128,7 @@ impl Target {
             exact: None,
             contexts: rows.iter().flat_map(|row| data.x()[row * width..][..width].to_vec()).collect(),
             context_width: width,
+            offsets: data.offsets().clone(),
             labels: if unconditional { vec!["all".into()] } else { rows.iter().map(name).collect() },
             dims,
             center: frame.iter().map(|[center, _]| *center).collect(),
@@ -181,7 +185,7 @@ impl Target {
         values.into_iter().map(|value| value / area).collect()
     }
 
-    /// The ends of the chains, in the columns that a file of data has.
+    /// The ends of the chains, in the columns and the units that a file of data has.
     pub fn table(&self, chains: &[f32]) -> String {
         let columns = |letter: char, width: usize| (0..width).map(move |at| format!("{letter}{at}"));
         let names: Vec<String> = columns('x', self.context_width).chain(columns('y', self.dims)).collect();
@@ -189,7 +193,12 @@ impl Target {
         let per_context = chains_per_context(self.labels.len(), self.dims);
         for (index, y) in chains.chunks_exact(self.dims).enumerate() {
             let row = self.context(index / per_context).iter().chain(y);
-            text += &(row.map(f32::to_string).collect::<Vec<_>>().join(",") + "\n");
+            let offsets = self.offsets.context().iter().chain(self.offsets.action());
+            let words = row.zip(offsets).map(|(value, offset)| match *offset == 0.0 {
+                true => value.to_string(),
+                false => (offset + f64::from(*value)).to_string(),
+            });
+            text += &(words.collect::<Vec<_>>().join(",") + "\n");
         }
         text
     }

@@ -60,7 +60,7 @@ pub struct Policy {
 }
 
 /// A simulator's tensors for a tick. All have a row for each agent that there is room for, present
-/// or not.
+/// or not; numbers are relative to [`Policy::offsets`].
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyTensors<'a> {
     /// `[agents, width]`; none for a policy that takes no observation.
@@ -185,15 +185,22 @@ impl Policy {
     }
 
     /// One tick of as many agents as there are observations, the first ones; the others are absent.
-    /// Waits for the actions, `[agents, action_width]` row by row, in data units.
+    /// Waits for the actions, `[agents, action_width]` row by row, in data units. A policy with
+    /// [`Policy::offsets`] acts by [`Policy::act_f64`].
     ///
     /// * `observations`: `[agents, observation_width]`, row by row, in data units.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no observations, more agents than there is room for, or a number
-    /// that is not finite;
-    /// [`Error::Shape`] if they are no whole rows; [`Error::Timeout`], [`Error::DeviceLost`].
+    /// [`Error::Argument`] for a policy with offsets, no observations, more agents than there is
+    /// room for, or a number that is not finite; [`Error::Shape`] if they are no whole rows;
+    /// [`Error::Timeout`], [`Error::DeviceLost`].
     pub fn act(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
+        self.check_no_offsets("act_f64")?;
+        self.act_relative(observations)
+    }
+
+    /// As [`Policy::act`], relative to the offsets.
+    pub(super) fn act_relative(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
         let width = self.layout.observation;
         if width == 0 {
             let problem = "are not taken by this policy; say how many agents act: `act_for(agents)`";
@@ -224,12 +231,18 @@ impl Policy {
         self.act_on_tensors(observations.len() / width)
     }
 
-    /// As [`Policy::act`] for a policy that takes no observation.
+    /// As [`Policy::act`] for a policy that takes no observation; one with offsets acts by
+    /// [`Policy::act_for_f64`].
     ///
     /// # Errors
     /// [`Error::Argument`] for no agents, more than there is room for, or a policy that takes
     /// observations; as there.
     pub fn act_for(&mut self, agents: usize) -> Result<Vec<f32>> {
+        self.check_no_offsets("act_for_f64")?;
+        self.act_for_relative(agents)
+    }
+
+    pub(super) fn act_for_relative(&mut self, agents: usize) -> Result<Vec<f32>> {
         if self.layout.observation > 0 {
             let problem = format!("are missing: give {} numbers for each agent", self.layout.observation);
             return fail("the observations", problem);
@@ -293,7 +306,7 @@ impl Policy {
     /// be submitted, in the order of the calls.
     ///
     /// * `observation`: `[capacity, observation_width]`; `action`: `[capacity, action_width]`,
-    ///   written in the rows of agents that are present.
+    ///   written in the rows of agents that are present. Both relative to [`Policy::offsets`].
     ///
     /// # Errors
     /// [`Error::Shape`] for other shapes, [`Error::Argument`] for a policy that takes no
@@ -350,7 +363,8 @@ impl Policy {
     /// Records one tick of all agents within somebody's recording; returns the actions, `[capacity,
     /// action_width]`.
     ///
-    /// * `observation`: `[capacity, observation_width]`; none for a policy that takes none.
+    /// * `observation`: `[capacity, observation_width]`, relative to [`Policy::offsets`], as the
+    ///   actions are; none for a policy that takes none.
     /// * Networks and what is kept of agents are slots ([`Policy::bindings`]); the knob `agents`
     ///   says how many are present.
     /// * Draws are numbered by the recording's run state, which its owner advances

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::acting::Policy;
 use super::inference::{ChainInference, DiffusionInference, deviations};
+use super::offsets;
 use super::options::{DiffusionDescription, PolicyDescription, PolicyOptions};
 use super::parts::{ENERGY, NETWORK, Parts, ProposalPart, SCORE};
 use crate::diffusion::{IntermediateEnergyNetwork, NoiseSchedule, Prediction, ScoreNetwork, SolverOptions};
@@ -68,6 +69,7 @@ impl Policy {
                 )));
             }
         };
+        offsets::check_overrides(&description, options)?;
         let policy = Self::assemble(gpu, parts, description.overridden(options));
         match *options == PolicyOptions::new() {
             // Nothing but the file can be at fault.
@@ -101,6 +103,7 @@ impl Policy {
             file.description().expect_kind(&[kind]).map_err(|problem| file.fail(problem))?;
         }
         let (parts, description) = of_score(gpu, &score, Some(&energy), options)?;
+        offsets::check_overrides(&description, options)?;
         Self::assemble(gpu, parts, description.overridden(options))
     }
 
@@ -181,7 +184,8 @@ fn of_ranking_nce(
     let inference = ChainInference::suited(deviations, Some(bounds.clone()));
     let parts = Parts::energy(energy, proposal).map_err(&at_fault)?;
     let description = PolicyDescription::new(inference.into(), Some(bounds), origin);
-    Ok((parts, PolicyDescription { weights: words(weights), ..description }))
+    let offsets = run.data.offsets;
+    Ok((parts, PolicyDescription { weights: words(weights), offsets, ..description }))
 }
 
 /// The model of a file that holds one.
@@ -218,12 +222,16 @@ fn of_score(
         let model = only_model(gpu, guide, weights)?;
         let network = IntermediateEnergyNetwork::new(model).map_err(blame(guide.path()))?;
         energy = Some(network.with_schedule(schedule_of(guide)?));
-        origin = format!("{origin} with {}", run_of(guide)?.1);
+        let (of_energy, words) = run_of(guide)?;
+        offsets::check_alike(&run.data, &of_energy.data)?;
+        origin = format!("{origin} with {words}");
     }
     let bounds = run.data.bounds().map_err(blame(file.path()))?;
     let inference = DiffusionInference::new(SolverOptions { schedule, ..SolverOptions::default() });
     let description = PolicyDescription::new(inference.into(), Some(bounds), origin);
-    Ok((Parts::diffusion(score, energy)?, PolicyDescription { weights: words(weights), ..description }))
+    let offsets = run.data.offsets;
+    let description = PolicyDescription { weights: words(weights), offsets, ..description };
+    Ok((Parts::diffusion(score, energy)?, description))
 }
 
 fn of_policy(gpu: &Gpu, file: &StoredFile, options: &PolicyOptions) -> Result<(Parts, PolicyDescription)> {

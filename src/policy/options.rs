@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agent_offsets;
 use super::agents::AgentLayout;
 use super::inference::Inference;
 use crate::diffusion::{NoiseSchedule, Prediction};
-use crate::math::Bounds;
+use crate::math::{Bounds, Offsets};
 use crate::proposal::ProposalDescription;
 use crate::store::Weights;
 use crate::{Error, Result};
@@ -48,14 +49,18 @@ pub struct PolicyOptions {
     pub weights: Option<Weights>,
     /// How it comes to its actions.
     pub inference: Option<Inference>,
-    /// A box of predictions, in data units: chains stay in it and every action is moved into it.
+    /// A box of predictions, in data units relative to the offsets: chains stay in it and every
+    /// action is moved into it.
     pub bounds: Option<Bounds>,
+    /// What 32-bit numbers of the policy are relative to, per column of an observation and of an
+    /// action. A file of training has those of its data; parts have 0.
+    pub offsets: Option<Offsets>,
     /// Observations that the network sees, the oldest first; one by default.
     pub history: Option<usize>,
     /// How many actions are predicted and executed; one by default.
     pub chunk: Option<ActionChunk>,
-    /// What a new agent gets whose first prediction is not finite, in data units: the middle of the
-    /// box by default, 0 without one.
+    /// What a new agent gets whose first prediction is not finite, in data units relative to the
+    /// offsets: the middle of the box by default, 0 without one.
     pub resting: Option<Vec<f32>>,
 }
 
@@ -90,6 +95,11 @@ impl PolicyOptions {
         Self { bounds: Some(bounds), ..self }
     }
 
+    /// The same options with other `offsets`.
+    pub fn with_offsets(self, offsets: Offsets) -> Self {
+        Self { offsets: Some(offsets), ..self }
+    }
+
     /// The same options with another `history`.
     pub fn with_history(self, history: usize) -> Self {
         Self { history: Some(history), ..self }
@@ -116,8 +126,11 @@ pub struct PolicyDescription {
     pub seed: u64,
     /// How it comes to its actions.
     pub inference: Inference,
-    /// The box of predictions, in data units.
+    /// The box of predictions, in data units relative to the offsets.
     pub bounds: Option<Bounds>,
+    /// What its 32-bit numbers are relative to, per column of an observation and of an action.
+    #[serde(default, skip_serializing_if = "Offsets::are_zero")]
+    pub offsets: Offsets,
     /// Observations that the network sees.
     pub history: usize,
     /// How many actions are predicted and executed.
@@ -163,6 +176,7 @@ impl PolicyDescription {
             seed: 0,
             inference,
             bounds,
+            offsets: Offsets::default(),
             history: 1,
             chunk: ActionChunk::default(),
             resting: Vec::new(),
@@ -180,6 +194,9 @@ impl PolicyDescription {
         self.history = options.history.unwrap_or(self.history);
         if let Some(inference) = &options.inference {
             self.inference = inference.clone();
+        }
+        if let Some(offsets) = &options.offsets {
+            self.offsets = offsets.clone();
         }
         if let Some(chunk) = options.chunk {
             self.chunk = chunk;
@@ -249,6 +266,7 @@ impl PolicyDescription {
             return fail("the resting action", problem);
         }
         let observation = context / self.history;
+        self.offsets = agent_offsets::of_agents(&self.offsets, [context, prediction], [observation, action])?;
         let widest = context.max(prediction).max(1);
         if self.agents.checked_mul(widest).is_none_or(|numbers| numbers > u32::MAX as usize) {
             let problem = format!(

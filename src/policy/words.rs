@@ -30,7 +30,8 @@ impl Policy {
         let _ = writeln!(text, "  acts by {}", inference_words(&description.inference));
         match &description.bounds {
             Some(bounds) => {
-                let _ = writeln!(text, "  box: {:?} to {:?}", bounds.low(), bounds.high());
+                let [low, high] = [bounds.low(), bounds.high()].map(|border| self.absolute(border));
+                let _ = writeln!(text, "  box: {low} to {high}");
             }
             None => text.push_str("  box: none\n"),
         }
@@ -44,10 +45,29 @@ impl Policy {
             chunk.predict,
             chunk.execute
         );
-        let _ = writeln!(text, "  resting action: {:?}", description.resting);
+        let _ = writeln!(text, "  resting action: {}", self.absolute(&description.resting));
+        if !description.offsets.are_zero() {
+            let _ = writeln!(
+                text,
+                "  32-bit numbers, as on the device, are relative to offsets: {}",
+                description.offsets.words()
+            );
+        }
         let _ = writeln!(text, "  room for {} agents; seed {}", self.capacity(), description.seed);
         let _ = writeln!(text, "  from {}", description.origin);
         text
+    }
+
+    /// Numbers of one action or of a chunk of them, absolute, in as many digits as they have.
+    fn absolute(&self, relative: &[f32]) -> String {
+        let offsets = self.offsets();
+        match offsets.are_zero() {
+            true => format!("{relative:?}"),
+            false => match offsets.absolute_actions(relative) {
+                Ok(absolute) => format!("{absolute:?}"),
+                Err(_) => format!("{relative:?}"),
+            },
+        }
     }
 }
 

@@ -30,6 +30,8 @@ impl Checkpoint {
     fn of(description: &Description) -> Result<Self, String> {
         let mut checkpoint: Self = description.fields()?;
         checkpoint.options.seed = checkpoint.seed;
+        let data = &mut checkpoint.data;
+        data.offsets = std::mem::take(&mut data.offsets).for_widths(data.context_width, data.action_width)?;
         let named = checkpoint.options.objective.kind();
         match named == description.kind {
             true => Ok(checkpoint),
@@ -166,7 +168,15 @@ impl Trainer {
             Checkpoint::of(description).map_err(fail)?;
         options.steps = steps.unwrap_or(options.steps);
         if !data.has_fingerprint(&origin.fingerprint) {
-            return Err(fail("was trained on other data; resume with the same data set".into()));
+            let relative = match data.offsets().are_zero() && origin.offsets.are_zero() {
+                true => String::new(),
+                false => format!(
+                    ". Its data are relative to {}, these to {}",
+                    origin.offsets.words(),
+                    data.offsets().words()
+                ),
+            };
+            return Err(fail(format!("was trained on other data; resume with the same data set{relative}")));
         }
         if step > options.steps {
             return Err(fail(format!("stands at step {step} of a run of {}", options.steps)));

@@ -4,6 +4,7 @@ mod csv_file;
 mod description;
 mod device_data;
 mod rounding;
+mod rows64;
 mod tensor_file;
 mod unusual;
 
@@ -12,17 +13,19 @@ use std::path::Path;
 pub use csv_file::CsvColumns;
 pub use description::DataDescription;
 pub(super) use device_data::DeviceData;
+pub use rows64::Rows64;
 
 use super::alias;
 use super::alias::AliasEntry;
 use crate::error::few_digits;
-use crate::math::{Normalize, Scales};
+use crate::math::{Normalize, Offsets, Scales};
 use crate::nn::Normalizer;
 use crate::{Error, Result};
 
 /// Rows of a context `x` and actions `y`, in data units, on the host: one action per row, or
 /// several that are compared there (its *support*, [`Dataset::grouped`]). Samples may have
-/// energies, rows may have weights, and there may be no contexts.
+/// energies, rows may have weights, and there may be no contexts. Data that were 64-bit numbers are
+/// relative to the data's [`Offsets`], which are 0 for most.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     x: Vec<f32>,
@@ -33,6 +36,7 @@ pub struct Dataset {
     y_width: usize,
     support: usize,
     weights: Option<Vec<f32>>,
+    offsets: Offsets,
     /// What was lost when it was read, in words.
     lost: Vec<String>,
 }
@@ -114,7 +118,8 @@ impl Dataset {
                 return Err(Error::argument("data set", name, problem));
             }
         }
-        Ok(Self { x, y, energies: None, x_width, y_width, support, weights: None, lost: Vec::new() })
+        let (offsets, lost) = (Offsets::zeros(x_width, y_width), Vec::new());
+        Ok(Self { x, y, energies: None, x_width, y_width, support, weights: None, offsets, lost })
     }
 
     /// The same samples with an energy each, low where samples are wanted, in the order of the
@@ -198,11 +203,16 @@ impl Dataset {
     pub fn y_width(&self) -> usize {
         self.y_width
     }
-    /// The contexts, row by row.
+    /// What was subtracted from the columns of 64-bit numbers; 0 for data that were given in 32
+    /// bits.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+    /// The contexts, row by row, relative to their offsets.
     pub fn x(&self) -> &[f32] {
         &self.x
     }
-    /// The actions, row by row.
+    /// The actions, row by row, relative to their offsets.
     pub fn y(&self) -> &[f32] {
         &self.y
     }
@@ -256,6 +266,7 @@ impl Dataset {
             labeled,
             low,
             high,
+            offsets: self.offsets.clone(),
         }
     }
 
@@ -326,20 +337,21 @@ impl Dataset {
     }
 
     /// What is probably wrong with the data, in words: columns that lost much of what tells their
-    /// numbers apart when a file of 64-bit numbers was read, a number more than a thousand
-    /// deviations from the others of its column, columns of actions whose squares 32-bit numbers do
-    /// not hold. Empty for most data; [`crate::train::Trainer::new`] logs them. Looks at rows that
-    /// can be drawn only.
+    /// numbers apart when 64-bit numbers were read, even relative to an offset, a number more than
+    /// a thousand deviations from the others of its column, columns of actions whose squares 32-bit
+    /// numbers do not hold. Empty for most data; [`crate::train::Trainer::new`] logs them. Looks at
+    /// rows that can be drawn only.
     pub fn warnings(&self) -> Vec<String> {
-        let (rows, contexts) = (self.drawn_rows(), unusual::Part { letter: 'x', squared: false });
-        let actions = unusual::Part { letter: 'y', squared: true };
+        let (rows, offsets) = (self.drawn_rows(), &self.offsets);
+        let contexts = unusual::Part { letter: 'x', squared: false, offsets: offsets.context() };
+        let actions = unusual::Part { letter: 'y', squared: true, offsets: offsets.action() };
         let x = contexts.words(&self.x, self.x_width, 1, rows.clone());
         let y = actions.words(&self.y, self.y_width, self.support, rows);
         self.lost.iter().cloned().chain(x).chain(y).collect()
     }
 
-    /// A number that tells data sets apart: FNV-1a over widths and bits, energies and weights
-    /// included, what stands in rows of weight 0 left out.
+    /// A number that tells data sets apart: FNV-1a over widths and bits, energies, weights and
+    /// offsets included, what stands in rows of weight 0 left out.
     pub fn fingerprint(&self) -> u64 {
         self.hash(|row| self.can_be_drawn(row))
     }
@@ -366,7 +378,12 @@ impl Dataset {
             rows.filter(move |(row, _)| counts(*row)).flat_map(|(_, values)| values)
         });
         let values = values.chain(self.weights().unwrap_or_default()).map(|value| value.to_bits());
-        sizes.into_iter().chain(values).fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        let offsets = self.offsets.context().iter().chain(self.offsets.action());
+        // Those of 0 say nothing, so that data without have the number that they always had.
+        let offsets = offsets.take_while(|_| !self.offsets.are_zero());
+        let offsets =
+            offsets.map(|offset| offset.to_bits()).flat_map(|bits| [bits as u32, (bits >> 32) as u32]);
+        sizes.into_iter().chain(values).chain(offsets).fold(0xcbf2_9ce4_8422_2325, |hash, word| {
             (hash ^ u64::from(word)).wrapping_mul(0x0000_0100_0000_01b3)
         })
     }

@@ -43,7 +43,8 @@ pub enum ProposalOptions {
         /// How it is trained; `steps` is set by the run.
         optimizer: AdamOptions,
     },
-    /// A uniform box in data units, which must hold all data that can be drawn.
+    /// A uniform box in data units, relative to the data's offsets, which must hold all data that
+    /// can be drawn.
     Uniform {
         /// Lower borders.
         low: Vec<f32>,
@@ -202,7 +203,12 @@ impl Learner for RankingNceOptions {
             }
             let outside = |row: &usize| !bounds.contains(&data.y()[row * low.len()..][..low.len()]);
             if let Some(row) = data.drawn_rows().find(outside) {
-                let problem = format!("does not hold row {row} of the data; its density there would be 0");
+                let relative = match data.offsets().are_zero() {
+                    true => String::new(),
+                    false => format!(". It is relative to the data's offsets: {}", data.offsets().words()),
+                };
+                let problem =
+                    format!("does not hold row {row} of the data; its density there would be 0{relative}");
                 return fail("the box", problem);
             }
         }

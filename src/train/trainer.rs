@@ -174,6 +174,12 @@ impl Trainer {
         self.stop = flag.clone();
     }
 
+    /// What its data are like: ranges, and the offsets that all numbers on the device are relative
+    /// to.
+    pub fn data(&self) -> &DataDescription {
+        &self.data
+    }
+
     /// The device it runs on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu

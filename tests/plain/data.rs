@@ -1,5 +1,7 @@
 //! Data sets in whole runs on lavapipe: weights, epochs, data without contexts, files.
 
+mod offsets;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

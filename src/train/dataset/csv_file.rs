@@ -8,7 +8,7 @@ use std::path::Path;
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use super::Dataset;
-use super::rounding::Rounding;
+use super::rows64::{Columns, Names};
 use crate::{Error, Result};
 
 /// Which columns of a table are what.
@@ -39,14 +39,13 @@ struct Places {
 
 impl Dataset {
     /// Reads a file of comma-separated numbers; the first line names the columns. Lines may end in
-    /// CR LF, a byte order mark is passed over, spaces round a field do not count. Numbers are kept
-    /// as `f32`; [`Dataset::warnings`] names columns that lose more than a hundredth of their
-    /// deviation thereby.
+    /// CR LF, a byte order mark is passed over, spaces round a field do not count. Columns that
+    /// `f32` does not resolve get an offset ([`Dataset::from_f64`]).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] with file, line and column for a column that is missing,
     /// twice there or unknown, a row with more or fewer fields than the first line, a blank line or
-    /// field, a field that is no finite `f32`.
+    /// field, a field that is no finite `f32` relative to its column's offset.
     pub fn from_csv(path: impl AsRef<Path>, columns: &CsvColumns) -> Result<Self> {
         let path = path.as_ref();
         let io = |operation, source| Error::Io { operation, path: path.into(), source };
@@ -86,8 +85,8 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
     let names: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let places = find(&names, columns).map_err(|problem| problem + other_separator(&names))?;
 
-    let (mut x, mut y, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    let mut roundings = vec![Rounding::default(); names.len()];
+    let columns = |places: &[usize]| Columns { width: places.len(), ..Columns::default() };
+    let (mut x, mut y, mut weights) = (columns(&places.x), columns(&places.y), Vec::new());
     while let Some(line) = next(&mut record)? {
         if record.len() != names.len() {
             let (found, wanted) = (record.len(), names.len());
@@ -104,38 +103,42 @@ fn parse(bytes: &[u8], columns: &CsvColumns) -> Result<Dataset, String> {
         };
         let weight = places.weight.map(number).transpose()?.map(|(narrow, _)| narrow);
         if let (Some(place), Some(weight)) = (places.weight, weight)
+            && !weight.is_finite()
+        {
+            let name = &names[place];
+            return Err(format!(
+                "line {line}, column `{name}`: becomes {weight}; it must be a finite 32-bit number"
+            ));
+        }
+        if let (Some(place), Some(weight)) = (places.weight, weight)
             && weight < 0.0
         {
             let name = &names[place];
             return Err(format!("line {line}, column `{name}`: is {weight}; a weight must not be negative"));
         }
         weights.extend(weight);
-        for (values, places) in [(&mut x, &places.x), (&mut y, &places.y)] {
+        for (columns, places) in [(&mut x, &places.x), (&mut y, &places.y)] {
             for &place in places {
                 let (narrow, wide) = number(place)?;
-                values.push(narrow);
-                if weight != Some(0.0) {
-                    roundings[place].add(wide, narrow);
-                }
+                columns.narrow.push(narrow);
+                columns.wide.push(wide);
             }
         }
     }
-    if y.is_empty() {
+    if y.narrow.is_empty() {
         return Err("has no row below the names of its columns".into());
     }
-    let data = match places.x.len() {
-        0 => Dataset::unconditional(y, places.y.len()),
-        x_width => Dataset::new(x, x_width, y, places.y.len()),
+    let of = |letter: char| if letter == 'x' { &places.x } else { &places.y };
+    let file_names = Names {
+        column: &|letter, column| format!("column {} of the file", shown(&names[of(letter)[column]])),
+        // Every line below the first is a row.
+        number: &|letter, at| {
+            let places = of(letter);
+            format!("line {}, column `{}`,", at / places.len() + 2, names[places[at % places.len()]])
+        },
     };
-    let lost = roundings.iter().zip(&names).filter_map(|(rounding, name)| {
-        let column = format!("column {} of the file", shown(name));
-        rounding.words(&column)
-    });
-    let data = Dataset { lost: lost.collect(), ..data.map_err(|error| error.to_string())? };
-    match places.weight {
-        Some(_) => data.with_weights(weights).map_err(|error| error.to_string()),
-        None => Ok(data),
-    }
+    let weights = places.weight.map(|_| weights);
+    Dataset::from_columns(x, y, 1, weights, &file_names).map_err(|error| error.to_string())
 }
 
 /// Counts lines beside the parser, which passes over blank ones without a word.
@@ -192,10 +195,10 @@ fn number(field: &[u8]) -> Result<(f32, f64), String> {
     if text.is_empty() {
         return Err("is blank; every field needs a number".into());
     }
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok((value, text.parse().unwrap_or(value.into()))),
-        Ok(value) => Err(format!("{} becomes {value}; data must be finite 32-bit numbers", shown(text))),
-        Err(_) => Err(format!("{} is no number", shown(text))),
+    match (text.parse(), text.parse::<f64>()) {
+        (Ok(narrow), Ok(wide)) if wide.is_finite() => Ok((narrow, wide)),
+        (Ok(_), Ok(wide)) => Err(format!("{} becomes {wide}; data must be finite", shown(text))),
+        _ => Err(format!("{} is no number", shown(text))),
     }
 }
 
@@ -315,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_lose_what_tells_their_numbers_apart_are_named() {
+    fn columns_that_32_bits_do_not_resolve_get_an_offset() {
         let text = |offset: f64, weight: &dyn Fn(usize) -> usize| {
             let line = |row: usize| {
                 let value = (row as f64).sin();
@@ -323,13 +326,28 @@ mod tests {
             };
             "x0,y0,weight\n".to_owned() + &(0..200).map(line).collect::<String>()
         };
-        let lost = read(&text(1.7e9, &|_| 1)).unwrap().warnings();
-        assert!(lost.len() == 1 && lost[0].contains("\"y0\"") && lost[0].contains("1.7e9"), "{lost:?}");
-        assert!(read(&text(100.0, &|_| 1)).unwrap().warnings().is_empty());
-        // A row that is never drawn loses nothing.
+        let near = read(&text(0.0, &|_| 1)).unwrap();
+        let data = read(&text(1.7e9, &|_| 1)).unwrap();
+        assert_eq!((data.offsets().context(), data.offsets().action()), (&[0.0][..], &[1.7e9][..]));
+        assert!(data.warnings().is_empty() && data.x() == near.x());
+        assert!(data.y().iter().zip(near.y()).all(|(far, near)| (far - near).abs() < 1e-6));
+        assert!(read(&text(100.0, &|_| 1)).unwrap().offsets().are_zero());
+        // A row that is never drawn decides nothing.
         let far = text(0.0, &|row| usize::from(row != 7)).replacen("\n0.656", "\n1700000000.656", 1);
         assert!(far.contains("1700000000"));
-        assert!(read(&far).unwrap().warnings().is_empty());
+        let far = read(&far).unwrap();
+        assert!(far.warnings().is_empty() && far.offsets().are_zero());
+        let fill = |row: usize| usize::from(row != 7);
+        let filled = text(1.7e9, &fill).replacen("\n0.6569865987187891,1700000000.657", "\n0.65,-999", 1);
+        assert!(filled.contains("-999"));
+        assert_eq!(read(&filled).unwrap().offsets().action(), [1.7e9]);
+    }
+
+    #[test]
+    fn what_is_lost_even_so_is_named() {
+        let line = |row: usize| format!("{}\n", 1.7e9 * (1 + row % 2) as f64 + (row as f64).sin());
+        let lost = read(&("y0\n".to_owned() + &(0..200).map(line).collect::<String>())).unwrap().warnings();
+        assert!(lost.len() == 1 && lost[0].contains("\"y0\"") && lost[0].contains("2.55e9"), "{lost:?}");
     }
 
     #[test]

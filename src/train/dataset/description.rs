@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::math::Bounds;
+use crate::math::{Bounds, Offsets};
 
 /// What a data set was like: what it takes to use a model of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,18 +20,21 @@ pub struct DataDescription {
     pub action_width: usize,
     /// Whether samples have energies.
     pub labeled: bool,
-    /// The lowest value of each number of an action, in data units, over the rows that can be
-    /// drawn.
+    /// The lowest value of each number of an action, in data units relative to the offsets, over
+    /// the rows that can be drawn.
     pub low: Vec<f32>,
     /// The highest.
     pub high: Vec<f32>,
+    /// What all numbers on a device are relative to.
+    #[serde(default, skip_serializing_if = "Offsets::are_zero")]
+    pub offsets: Offsets,
 }
 
 impl DataDescription {
     /// The box that actions of a model are kept in: per number its middle and half a side, in data
-    /// units. That is the range of the data with a twentieth of its length added at either end, and
-    /// at least a millionth of the middle; round a column of one value a thousandth of it, or 1e-6
-    /// round 0.
+    /// units relative to the offsets. That is the range of the data with a twentieth of its length
+    /// added at either end, and at least a millionth of the middle; round a column of one value a
+    /// thousandth of it, or 1e-6 round 0.
     pub fn frame(&self) -> Vec<[f64; 2]> {
         let of_column = |(low, high): (&f32, &f32)| {
             let (low, high) = (f64::from(*low), f64::from(*high));

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::Dataset;
-use super::rounding::Rounding;
+use super::rows64::{Columns, Names};
 use crate::gpu::write_whole;
 use crate::{Error, Result};
 
@@ -19,13 +19,15 @@ const MAX_HEADER: u64 = 1 << 20;
 
 impl Dataset {
     /// Reads a safetensors file with the tensors `y` `[rows, width]`, optionally `x`
-    /// `[rows, width]` and `weight` `[rows]`, as `f32` or `f64` (which is rounded to `f32`;
-    /// [`Dataset::warnings`] names columns that lose more than a hundredth of their deviation
-    /// thereby). Without `x` the data are unconditional.
+    /// `[rows, width]` and `weight` `[rows]`, as `f32` or `f64`. Without `x` the data are
+    /// unconditional. `x_offset` and `y_offset` `[width]` say what `x` and `y` are relative to;
+    /// without them columns of `f64` that `f32` does not resolve get an offset
+    /// ([`Dataset::from_f64`]).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] with file and tensor for a damaged file, another element type
-    /// or shape, a name that is twice there or unknown, a number that is not finite as an `f32`.
+    /// or shape, a name that is twice there or unknown, a number that is not finite as an `f32`
+    /// relative to its column's offset.
     pub fn from_safetensors(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |operation, source| Error::Io { operation, path: path.into(), source };
@@ -69,23 +71,25 @@ impl Dataset {
                 hint: "save the samples and their energies on your own".into(),
             });
         }
+        let narrow = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+        let wide = |values: &[f64]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
         let matrix = |width: usize| vec![self.rows(), width];
-        let mut tensors = vec![("y", matrix(self.y_width), &self.y)];
+        let mut tensors = vec![("y", Dtype::F32, matrix(self.y_width), narrow(&self.y))];
         if !self.is_unconditional() {
-            tensors.push(("x", matrix(self.x_width), &self.x));
+            tensors.push(("x", Dtype::F32, matrix(self.x_width), narrow(&self.x)));
         }
         if let Some(weights) = &self.weights {
-            tensors.push(("weight", vec![self.rows()], weights));
+            tensors.push(("weight", Dtype::F32, vec![self.rows()], narrow(weights)));
         }
-        let bytes: Vec<Vec<u8>> = tensors
-            .iter()
-            .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            .collect();
+        for (name, offsets) in [("x_offset", self.offsets.context()), ("y_offset", self.offsets.action())] {
+            if offsets.iter().any(|offset| *offset != 0.0) {
+                tensors.push((name, Dtype::F64, vec![offsets.len()], wide(offsets)));
+            }
+        }
         let views = tensors
             .iter()
-            .zip(&bytes)
-            .map(|((name, shape, _), bytes)| {
-                Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(fail)?))
+            .map(|(name, dtype, shape, bytes)| {
+                Ok((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(fail)?))
             })
             .collect::<Result<Vec<_>>>()?;
         write_whole(path, &serialize(views, None::<HashMap<String, String>>).map_err(fail)?)
@@ -108,51 +112,66 @@ fn parse(bytes: &[u8]) -> Result<Dataset, String> {
     let header = std::str::from_utf8(&bytes[8..8 + length]).map_err(|_| "has a header that is not text")?;
     distinct_names(header)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-    if let Some(name) = tensors.names().into_iter().find(|name| !["x", "y", "weight"].contains(name)) {
-        return Err(format!("tensor {name:?}: data files hold `y`, and may hold `x` and `weight`"));
+    if let Some(name) = tensors.names().into_iter().find(|name| !NAMES.contains(name)) {
+        return Err(format!("tensor {name:?}: data files hold `y`, and may hold `x`, `weight` and offsets"));
     }
-    let read = |name: &str| tensors.tensor(name).ok().map(|view| numbers(name, &view)).transpose();
-    let (shape, y) = read("y")?.ok_or("has no tensor `y`")?;
-    let [rows, y_width] = matrix("y", &shape)?;
-    let data = match read("x")? {
-        None => Dataset::unconditional(y, y_width),
-        Some((shape, x)) => {
-            let [x_rows, x_width] = matrix("x", &shape)?;
-            if x_rows != rows {
-                return Err(format!("tensor `x` has {x_rows} rows, `y` {rows}"));
-            }
-            Dataset::new(x, x_width, y, y_width)
+    let (rows, mut y) = columns(&tensors, "y")?.ok_or("has no tensor `y`")?;
+    let mut x = match columns(&tensors, "x")? {
+        None => Columns::default(),
+        Some((x_rows, _)) if x_rows != rows => {
+            return Err(format!("tensor `x` has {x_rows} rows, `y` {rows}"));
         }
+        Some((_, x)) => x,
     };
-    let data = data.map_err(|error| error.to_string())?;
-    let data = match read("weight")? {
-        None => data,
-        Some((shape, weights)) if shape == [rows] => {
-            data.with_weights(weights).map_err(|error| error.to_string())?
+    for (name, columns) in [("x_offset", &mut x), ("y_offset", &mut y)] {
+        let Ok(view) = tensors.tensor(name) else { continue };
+        let Numbers { shape, narrow, wide } = numbers(name, &view)?;
+        if shape != [columns.width] {
+            return Err(format!("tensor `{name}` has shape {shape:?}, expected [{}]", columns.width));
         }
-        Some((shape, _)) => return Err(format!("tensor `weight` has shape {shape:?}, expected [{rows}]")),
-    };
-    let mut lost = Vec::new();
-    for (name, values, width) in [("x", data.x(), data.x_width()), ("y", data.y(), y_width)] {
-        if let Some(view) = tensors.tensor(name).ok().filter(|view| view.dtype() == Dtype::F64) {
-            lost.extend(lost_of(name, &view, values, width, &data));
+        let offsets = if wide.is_empty() { narrow.into_iter().map(f64::from).collect() } else { wide };
+        // The numbers are relative to it as they stand.
+        columns.wide.clear();
+        columns.offsets = Some(offsets);
+    }
+    let weights = tensors.tensor("weight").ok().map(|view| numbers("weight", &view)).transpose()?;
+    if let Some(Numbers { shape, narrow, .. }) = &weights {
+        if *shape != [rows] {
+            return Err(format!("tensor `weight` has shape {shape:?}, expected [{rows}]"));
+        }
+        check_finite("weight", narrow)?;
+    }
+    for (name, columns) in [("x", &x), ("y", &y)] {
+        if columns.wide.is_empty() {
+            check_finite(name, &columns.narrow)?;
         }
     }
-    Ok(Dataset { lost, ..data })
+    let names = Names {
+        column: &|letter, column| format!("column {column} of tensor `{letter}`"),
+        number: &|letter, at| format!("tensor `{letter}`: element {at}"),
+    };
+    let weights = weights.map(|weights| weights.narrow);
+    Dataset::from_columns(x, y, 1, weights, &names).map_err(|error| error.to_string())
 }
 
-/// What the columns of a tensor of 64-bit numbers lost, over the rows that can be drawn.
-fn lost_of(name: &str, view: &TensorView<'_>, values: &[f32], width: usize, data: &Dataset) -> Vec<String> {
-    let mut roundings = vec![Rounding::default(); width];
-    let (wide, _) = view.data().as_chunks();
-    for row in data.drawn_rows() {
-        for (column, rounding) in roundings.iter_mut().enumerate() {
-            let at = row * width + column;
-            rounding.add(f64::from_le_bytes(wide[at]), values[at]);
+/// The tensors that a data file may hold.
+const NAMES: [&str; 5] = ["x", "y", "weight", "x_offset", "y_offset"];
+
+/// Rows and columns of a matrix, if there is one of that name.
+fn columns(tensors: &SafeTensors<'_>, name: &str) -> Result<Option<(usize, Columns)>, String> {
+    let Ok(view) = tensors.tensor(name) else { return Ok(None) };
+    let Numbers { shape, narrow, wide } = numbers(name, &view)?;
+    let [rows, width] = matrix(name, &shape)?;
+    Ok(Some((rows, Columns { narrow, wide, width, offsets: None })))
+}
+
+fn check_finite(name: &str, values: &[f32]) -> Result<(), String> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            Err(format!("tensor `{name}`: element {at} is {} as an f32; data must be finite", values[at]))
         }
+        None => Ok(()),
     }
-    let columns = roundings.iter().enumerate();
-    columns.filter_map(|(at, rounding)| rounding.words(&format!("column {at} of tensor `{name}`"))).collect()
 }
 
 fn matrix(name: &str, shape: &[usize]) -> Result<[usize; 2], String> {
@@ -164,22 +183,28 @@ fn matrix(name: &str, shape: &[usize]) -> Result<[usize; 2], String> {
     }
 }
 
-/// Shape and values of a tensor, as `f32`.
-fn numbers(name: &str, view: &TensorView<'_>) -> Result<(Vec<usize>, Vec<f32>), String> {
-    let values: Vec<f32> = match view.dtype() {
+/// Shape and values of a tensor.
+struct Numbers {
+    shape: Vec<usize>,
+    narrow: Vec<f32>,
+    /// None for a tensor of `f32`.
+    wide: Vec<f64>,
+}
+
+fn numbers(name: &str, view: &TensorView<'_>) -> Result<Numbers, String> {
+    let shape = view.shape().to_vec();
+    match view.dtype() {
         Dtype::F32 => {
-            view.data().as_chunks().0.iter().map(|raw: &[u8; 4]| f32::from_le_bytes(*raw)).collect()
+            let raw = view.data().as_chunks().0.iter();
+            let narrow = raw.map(|raw: &[u8; 4]| f32::from_le_bytes(*raw)).collect();
+            Ok(Numbers { shape, narrow, wide: Vec::new() })
         }
         Dtype::F64 => {
-            view.data().as_chunks().0.iter().map(|raw: &[u8; 8]| f64::from_le_bytes(*raw) as f32).collect()
+            let raw = view.data().as_chunks().0.iter();
+            let wide: Vec<f64> = raw.map(|raw: &[u8; 8]| f64::from_le_bytes(*raw)).collect();
+            Ok(Numbers { shape, narrow: wide.iter().map(|value| *value as f32).collect(), wide })
         }
-        other => return Err(format!("tensor `{name}` is {other:?}, expected F32 or F64")),
-    };
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(at) => {
-            Err(format!("tensor `{name}`: element {at} is {} as an f32; data must be finite", values[at]))
-        }
-        None => Ok((view.shape().to_vec(), values)),
+        other => Err(format!("tensor `{name}` is {other:?}, expected F32 or F64")),
     }
 }
 
@@ -217,6 +242,7 @@ fn distinct_names(header: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::Rows64;
 
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -246,10 +272,14 @@ mod tests {
         let pairs = Dataset::new(vec![1.0, -0.0, 3.0, 4.0], 2, vec![5.0, 1e-40], 1).unwrap();
         let weighted = pairs.clone().with_weights(vec![0.0, 2.5]).unwrap();
         let alone = Dataset::unconditional(vec![1.0, 2.0, 3.0], 3).unwrap();
-        for data in [&pairs, &weighted, &alone] {
+        let far: Vec<f64> = (0..40).map(|row| 1.7e9 + f64::from(row).sin()).collect();
+        let offset = Dataset::from_f64(&Rows64::new(&far, 2, &far, 2)).unwrap();
+        assert_eq!(offset.offsets().context(), [1.7e9; 2]);
+        for data in [&pairs, &weighted, &alone, &offset] {
             data.save(&path).unwrap();
             let found = Dataset::load(&path).unwrap();
             assert_eq!(found.fingerprint(), data.fingerprint());
+            assert_eq!(found.offsets(), data.offsets());
             assert_eq!((found.x_width(), found.y_width()), (data.x_width(), data.y_width()));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something else was left");
@@ -259,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_64_bit_numbers_are_named_where_they_lose_much() {
+    fn columns_of_64_bit_numbers_get_an_offset_where_they_need_one() {
         let read = |offset: f64, fill: f64| {
             let values = |row: u32| {
                 [f64::from(row).sin(), if row == 5 { fill } else { offset } + f64::from(row).cos()]
@@ -269,11 +299,17 @@ mod tests {
             let header =
                 [tensor("y", "F64", "[100,2]", 0, 1600), tensor("weight", "F32", "[100]", 1600, 2000)];
             let bytes = file(&format!("{{{}}}", header.join(",")), &[wide, floats(&weights)].concat());
-            Dataset::from_safetensors_bytes(&bytes).unwrap().warnings()
+            let data = Dataset::from_safetensors_bytes(&bytes).unwrap();
+            assert!(data.warnings().is_empty(), "{:?}", data.warnings());
+            data
         };
-        let lost = read(-1.7e9, 0.0);
-        assert!(lost.len() == 1 && lost[0].contains("column 1 of tensor `y`"), "{lost:?}");
-        assert!(read(3.0, 0.0).is_empty() && read(3.0, 1.7e9).is_empty());
+        let (data, near) = (read(-1.7e9, 0.0), read(0.0, 0.0));
+        assert_eq!(data.offsets().action(), [0.0, -1.7e9]);
+        for row in (0..100).filter(|row| *row != 5) {
+            let [far, near] = [&data, &near].map(|data| &data.y()[2 * row..][..2]);
+            assert!(far[0] == near[0] && (far[1] - near[1]).abs() < 3e-7, "{far:?} {near:?}");
+        }
+        assert!(read(3.0, 0.0).offsets().are_zero() && read(3.0, 1.7e9).offsets().are_zero());
     }
 
     #[test]
@@ -315,6 +351,13 @@ mod tests {
         refused(&two("weight", "[2,1]", 2), &["`weight`", "[2, 1]"]);
         refused(&two("weight", "[3]", 3), &["`weight`", "[3]"]);
         refused(&two("y", "[2,2]", 4), &["\"y\"", "twice"]);
+        refused(&two("y_offset", "[2]", 2), &["`y_offset`", "[2]", "[1]"]);
+        refused(&two("x_offset", "[1]", 1), &["`x_offset`", "[0]"]);
+        let nan = file(
+            &format!("{{{},{}}}", tensor("y", "F32", "[1,1]", 0, 4), tensor("y_offset", "F32", "[1]", 4, 8)),
+            &floats(&[1.0, f32::NAN]),
+        );
+        refused(&nan, &["offsets", "NaN"]);
         let missing = Dataset::load("no/such/file.safetensors").unwrap_err().to_string();
         assert!(missing.contains("no/such/file.safetensors"), "{missing}");
         let ending = Dataset::load("data.npz").unwrap_err().to_string();

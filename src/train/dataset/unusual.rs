@@ -13,11 +13,13 @@ const FAR: f64 = 1e3;
 const SQUARED: [f64; 2] = [1e-16, 1e16];
 
 /// The contexts or the actions of a data set.
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     /// What its columns are called, with a number behind.
     pub letter: char,
     /// Whether squares of its units are computed with.
     pub squared: bool,
+    /// What its columns are relative to.
+    pub offsets: &'a [f64],
 }
 
 /// What most numbers of a column are like.
@@ -52,7 +54,7 @@ impl Usual {
     }
 }
 
-impl Part {
+impl Part<'_> {
     /// What is unusual in the columns of `values`, `[rows, per_row, width]`, over some of the rows:
     /// at most one thing per column.
     pub fn words(
@@ -91,15 +93,17 @@ impl Part {
         let Usual { mean, deviation } = *usual;
         let (away, row, value) = farthest;
         let name = format!("column {column} of the data's {}", self.letter);
+        let offset = self.offsets.get(column).copied().unwrap_or(0.0);
+        let value = f64::from(value) + offset;
         if usual.is_far(away) {
             let from = match deviation > 0.0 {
                 true => format!("{} deviations from the others", few_digits(away / deviation)),
-                false => format!("where the others are {}", few_digits(mean)),
+                false => format!("where the others are {}", few_digits(mean + offset)),
             };
             return Some(format!(
                 "{name} is {} in row {row}, {from}; it decides how the column is scaled. If it is a fault, leave the row \
                  out or give it the weight 0",
-                few_digits(value.into())
+                few_digits(value)
             ));
         }
         let holds = !self.squared || deviation == 0.0 || (SQUARED[0]..=SQUARED[1]).contains(&deviation);
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     fn words(values: &[f32], width: usize) -> Vec<String> {
-        Part { letter: 'y', squared: true }.words(values, width, 1, 0..values.len() / width)
+        Part { letter: 'y', squared: true, offsets: &[] }.words(values, width, 1, 0..values.len() / width)
     }
 
     /// Numbers round 0 with a deviation of about `scale`.
@@ -160,7 +164,7 @@ mod tests {
         let heavy: Vec<f32> = column(4000, 2.0).into_iter().map(|value| (1.5 * value).exp()).collect();
         assert_eq!(words(&heavy, 1), [""; 0]);
         assert_eq!(words(&[0.0, 1.0, 1e30], 1), [""; 0]);
-        assert_eq!(Part { letter: 'x', squared: false }.words(&[], 0, 1, 0..100), [""; 0]);
+        assert_eq!(Part { letter: 'x', squared: false, offsets: &[] }.words(&[], 0, 1, 0..100), [""; 0]);
     }
 
     #[test]
@@ -168,7 +172,7 @@ mod tests {
         for scale in [1e-30, 1e30] {
             let found = words(&column(100, scale), 1);
             assert!(found.len() == 1 && found[0].contains("Multiply") && found[0].len() < 250, "{found:?}");
-            let contexts = Part { letter: 'x', squared: false };
+            let contexts = Part { letter: 'x', squared: false, offsets: &[] };
             assert_eq!(contexts.words(&column(100, scale), 1, 1, 0..100), [""; 0]);
         }
         assert_eq!(words(&column(100, 1e-9), 1), [""; 0]);
