@@ -104,7 +104,7 @@ impl Gemm {
                 reduce_partials::record(&mut recording, partials, GradientMode::Overwrite)?
             }
         };
-        recording.expose(output, "output")?;
+        recording.expose_packed(output, "output")?;
         let shape = recording.shape(output)?.clone();
         let result = Tensor::zeros(gpu, "output", DType::F32, shape.clone())?;
         let plan = recording.compile(gpu, &bindings.with("output", &result))?;

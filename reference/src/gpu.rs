@@ -2,4 +2,4 @@
 
 pub mod run;
 
-pub use run::{advance, metrics};
+pub use run::{advance, copy_rows, metrics};

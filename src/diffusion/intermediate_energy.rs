@@ -125,7 +125,7 @@ impl IntermediateEnergy for IntermediateEnergyNetwork {
         level: &NoiseLevel,
     ) -> Result<Value> {
         let inputs = level_inputs(recording, &self.model, context, x, level)?;
-        Ok(self.model.record_value_and_input_gradient(recording, &inputs, ACTION)?.1)
+        Ok(self.model.record_packed_value_and_input_gradient(recording, &inputs, ACTION)?.1)
     }
 
     fn record_value(
@@ -136,7 +136,7 @@ impl IntermediateEnergy for IntermediateEnergyNetwork {
         level: &NoiseLevel,
     ) -> Result<Value> {
         let inputs = level_inputs(recording, &self.model, context, x, level)?;
-        self.model.record_value(recording, &inputs)
+        self.model.record_packed_value(recording, &inputs)
     }
 
     fn has_walls(&self) -> bool {

@@ -161,9 +161,9 @@ impl MixtureScore {
             ));
         }
         let rows = shape.rows();
-        if let Some(direction) = direction {
-            recording.expect_shape("mixture score: direction", direction, Shape::packed(rows, dims))?;
-        }
+        let direction = direction
+            .map(|direction| recording.packed_input("mixture score: direction", direction, rows, dims))
+            .transpose()?;
         let mut table: Vec<f32> = Vec::new();
         for component in self.at(level)? {
             table.extend([component.coefficient as f32, 0.0, 0.0, 0.0]);

@@ -10,8 +10,8 @@ use crate::nn::{ACTION, Keep, Model, TIME};
 use crate::store::{StoredFile, Weights, blame};
 use crate::{Error, Result};
 
-/// Chooses directions for [`Score::record_noise_and_vjps`] once the noise is known: packed
-/// `[rows, dims]` ([`crate::gpu::Shape::packed`]) each.
+/// Chooses directions for [`Score::record_noise_and_vjps`] once the noise is known: `[rows, dims]`
+/// each, plain or packed ([`crate::gpu::Shape::packed`]).
 pub type Cotangents<'a> = dyn FnMut(&mut Recording, Value) -> Result<Vec<Value>> + 'a;
 
 /// The score of noised data, given as the noise that it implies:
@@ -22,8 +22,8 @@ pub trait Score {
     /// Dimensions of a sample.
     fn dims(&self) -> usize;
 
-    /// Records `eps(x, t)`: `dims` numbers per row of `x`, rows [`crate::gpu::Shape::stride`]
-    /// apart.
+    /// Records `eps(x, t)`: `dims` numbers per row of `x`, in plain rows or packed ones; who reads
+    /// them goes by [`crate::gpu::Shape::stride`] or asks for [`Recording::plain_rows`].
     ///
     /// * `context`: `[contexts, width]`, or nothing for an unconditional score; `x`:
     ///   `[contexts, samples, dims]`.
@@ -206,7 +206,7 @@ impl Score for ScoreNetwork {
         level: &NoiseLevel,
     ) -> Result<Value> {
         let inputs = level_inputs(recording, &self.model, context, x, level)?;
-        let output = self.model.record_value(recording, &inputs)?;
+        let output = self.model.record_packed_value(recording, &inputs)?;
         self.noise(recording, x, output, level)
     }
 
@@ -220,7 +220,7 @@ impl Score for ScoreNetwork {
     ) -> Result<(Value, Vec<Value>)> {
         let inputs = level_inputs(recording, &self.model, context, x, level)?;
         let forward = self.model.record_forward(recording, &inputs, Keep::Slopes)?;
-        let noise = self.noise(recording, x, forward.output, level)?;
+        let noise = self.noise(recording, x, forward.packed_output, level)?;
         let mut products = Vec::new();
         for direction in cotangents(recording, noise)? {
             let product = self.model.record_input_gradient(recording, &forward, direction, ACTION)?;

@@ -12,8 +12,10 @@ pub(crate) struct EnergyRows {
     pub rows: usize,
     /// Rows per context, at least 1.
     pub chains: usize,
-    /// The context, if the energy takes one.
+    /// The context, if the energy takes one, in plain rows.
     pub context: Option<Value>,
+    /// The points in plain rows.
+    pub y: Value,
     shape: Shape,
 }
 
@@ -23,21 +25,21 @@ impl EnergyRows {
     /// # Errors
     /// [`Error::Argument`] if the context is missing, [`Error::Shape`] if shapes do not fit.
     pub fn new(
-        recording: &Recording,
+        recording: &mut Recording,
         operation: &str,
         (context, width): (Option<Value>, usize),
         (y, dims): (Value, usize),
     ) -> Result<Self> {
-        let shape = recording.shape(y)?.clone();
-        if shape.width() != dims || shape.is_packed() || shape.is_empty() {
+        let shape = recording.shape(y)?.plain();
+        if shape.width() != dims || shape.is_empty() {
             let expected = format!("[contexts, chains, {dims}]");
             let hint = "give at least one point of the energy's dimensions";
             return Err(Error::shape(operation, "y", shape, expected, hint));
         }
-        let rows = shape.rows();
+        let (rows, y) = (shape.rows(), recording.plain_rows(y)?);
         // An unconditional energy ignores the context.
         if width == 0 {
-            return Ok(Self { rows, chains: rows, context: None, shape });
+            return Ok(Self { rows, chains: rows, context: None, y, shape });
         }
         let Some(context) = context else {
             return Err(Error::argument(
@@ -46,8 +48,9 @@ impl EnergyRows {
                 format!("is missing; give [contexts, {width}]"),
             ));
         };
+        let context = recording.plain_rows(context)?;
         let found = recording.shape(context)?;
-        if found.width() != width || found.is_packed() || found.is_empty() {
+        if found.width() != width || found.is_empty() {
             let hint = "give one row per context";
             return Err(Error::shape(operation, "the context", found, format!("[contexts, {width}]"), hint));
         }
@@ -56,7 +59,7 @@ impl EnergyRows {
             let hint = "give the chains of each context together";
             return Err(Error::shape(operation, "y", shape, format!("[{contexts}, chains, {dims}]"), hint));
         }
-        Ok(Self { rows, chains: rows / contexts, context: Some(context), shape })
+        Ok(Self { rows, chains: rows / contexts, context: Some(context), y, shape })
     }
 
     /// Memory for what a dispatch writes.

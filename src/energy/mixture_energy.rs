@@ -115,7 +115,7 @@ impl MixtureEnergy {
             .dispatch(&KERNEL, "mixture energy")
             .defines(&defines(mode, dims))
             .bind("table", table)
-            .bind("y", y)
+            .bind("y", rows.y)
             .bind("energy", outputs.value)
             .bind("gradient", outputs.gradient)
             .set("rows", rows.rows as u32)

@@ -91,7 +91,7 @@ impl Energy for NetworkEnergy {
             return fused.record_value(recording, y);
         }
         let inputs = self.inputs(recording, context, y)?;
-        self.model.record_value(recording, &inputs)
+        self.model.record_packed_value(recording, &inputs)
     }
 
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
@@ -111,7 +111,7 @@ impl Energy for NetworkEnergy {
             return fused.record_value_and_gradient(recording, y);
         }
         let inputs = self.inputs(recording, context, y)?;
-        self.model.record_value_and_input_gradient(recording, &inputs, ACTION)
+        self.model.record_packed_value_and_input_gradient(recording, &inputs, ACTION)
     }
 
     fn record_fused(

@@ -183,7 +183,7 @@ impl QuadraticEnergy {
             .bind("slope", slope)
             .bind("inverse_covariance", matrix)
             .bind("context", rows.context.unwrap_or(mean))
-            .bind("y", y)
+            .bind("y", rows.y)
             .bind("energy", outputs.value)
             .bind("gradient", outputs.gradient)
             .set("rows", rows.rows as u32)

@@ -169,7 +169,7 @@ impl ShaderEnergy {
             .dispatch(&self.kernel, &operation)
             .defines(&self.defines(mode))
             .bind("context_rows", rows.context.unwrap_or(no_context))
-            .bind("y_rows", y)
+            .bind("y_rows", rows.y)
             .bind("energy_rows", outputs.value)
             .bind("gradient_rows", outputs.gradient)
             .set("rows", rows.rows as u32)

@@ -12,7 +12,8 @@ pub trait Energy {
     fn dims(&self) -> usize;
 
     /// Records the energies of `y`: one number per row, `[contexts * chains]` rows of the returned
-    /// value, elements [`crate::gpu::Shape::stride`] apart.
+    /// value, plain or packed; who reads them goes by [`crate::gpu::Shape::stride`] or asks for
+    /// [`Recording::plain_rows`].
     ///
     /// * `context`: `[contexts, width]`, or nothing for an unconditional energy; `y`:
     ///   `[contexts, chains, dims]`.
@@ -21,7 +22,7 @@ pub trait Energy {
     /// [`crate::Error::Shape`] if shapes do not fit.
     fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value>;
 
-    /// Records `dE/dy`, of the shape of `y`, in 1 / data units.
+    /// Records `dE/dy`, of the rows and width of `y`, plain or packed, in 1 / data units.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] if shapes do not fit.

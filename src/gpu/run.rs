@@ -2,6 +2,7 @@
 //! step.
 
 pub mod advance;
+pub mod copy_rows;
 pub mod finish_step;
 pub mod metrics;
 pub(crate) mod points;
@@ -22,6 +23,7 @@ use super::record::KernelVariant;
 pub(crate) fn kernels() -> Vec<KernelVariant> {
     vec![
         KernelVariant::new(&advance::KERNEL, &[]),
+        KernelVariant::new(&copy_rows::KERNEL, &[]),
         KernelVariant::new(&finish_step::KERNEL, &[]),
         KernelVariant::new(&metrics::KERNEL, &[]),
         KernelVariant::new(&random::KERNEL, &[("NORMAL", 0)]),

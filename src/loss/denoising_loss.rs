@@ -20,9 +20,9 @@ pub struct DenoisingLoss {
 const MAX_DIMS: usize = 200_000;
 
 /// Records `loss[r] = |prediction - target|^2` and the gradient of its mean over rows; the target
-/// is the noise in arXiv 2006.11239. One dispatch.
+/// is the noise in arXiv 2006.11239. One dispatch, and one for each that has to be packed.
 ///
-/// * `prediction`, `target`: packed `[rows, dims]`.
+/// * `prediction`, `target`: `[rows, dims]`, plain or packed.
 ///
 /// # Errors
 /// [`Error::Shape`] if they differ, [`Error::Argument`] beyond 200000 dimensions.
@@ -33,8 +33,8 @@ pub fn record(recording: &mut Recording, prediction: Value, target: Value) -> Re
         let problem = format!("are {dims}, allowed are {MAX_DIMS}");
         return Err(Error::argument("denoising loss", "the dimensions", problem));
     }
-    recording.expect_shape("denoising loss", target, Shape::packed(rows, dims))?;
-    recording.expect_shape("denoising loss", prediction, Shape::packed(rows, dims))?;
+    let target = recording.packed_input("denoising loss", target, rows, dims)?;
+    let prediction = recording.packed_input("denoising loss", prediction, rows, dims)?;
     let loss = recording.scratch("loss", DType::F32, [rows]);
     let output_gradient = recording.scratch("output gradient", DType::F32, Shape::packed(rows, dims));
     recording
@@ -53,7 +53,7 @@ pub fn record(recording: &mut Recording, prediction: Value, target: Value) -> Re
 
 /// Records loss and flat gradient of a network that predicts a target.
 ///
-/// * `inputs`: the network's, by name; `target`: packed `[rows, dims]`.
+/// * `inputs`: the network's, by name; `target`: `[rows, dims]`, plain or packed.
 /// * returns the loss `[rows]` and the gradient of its mean in the network's layout.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub fn record_gradient(
     target: Value,
 ) -> Result<(Value, FlatGradient)> {
     let forward = model.record_forward(recording, inputs, Keep::Slopes)?;
-    let DenoisingLoss { loss, output_gradient } = record(recording, forward.output, target)?;
+    let DenoisingLoss { loss, output_gradient } = record(recording, forward.packed_output, target)?;
     let gradient = model.record_parameter_gradient(recording, &forward, output_gradient)?;
     Ok((loss, FlatGradient::Whole(gradient)))
 }

@@ -40,7 +40,7 @@ impl EnergyTargets {
         let found = recording.shape(self.output)?;
         if found.rows() != rows || found.width() != 1 {
             let expected = format!("[{rows}, 1]");
-            return Err(Error::shape(operation, "output", found, expected, "one energy per sample"));
+            return Err(Error::shape(operation, "output", found.plain(), expected, "one energy per sample"));
         }
         self.energies.check(recording, operation)?;
         if self.energies.count != rows {

@@ -73,7 +73,7 @@ pub fn record_intermediate_energy_gradient(
         return Err(Error::argument(format!("guidance of `{}`", model.name()), "the network", problem));
     }
     let forward = model.record_forward(recording, &groups.inputs(), Keep::Slopes)?;
-    let labeled = EnergyTargets { output: forward.output, energies, beta };
+    let labeled = EnergyTargets { output: forward.packed_output, energies, beta };
     let regress = |recording: &mut Recording, regression| -> Result<_> {
         let written = energy_regression::record(recording, regression, groups.rows(), &labeled)?;
         Ok((written.loss, None, written.output_gradient))

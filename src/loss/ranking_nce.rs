@@ -72,7 +72,13 @@ pub fn record(
     let found = recording.shape(energy)?.clone();
     if found.rows() != contexts * candidates || found.width() != 1 {
         let expected = format!("[{}, 1]", contexts * candidates);
-        return Err(Error::shape("ranking nce", "energy", found, expected, "one energy per candidate"));
+        return Err(Error::shape(
+            "ranking nce",
+            "energy",
+            found.plain(),
+            expected,
+            "one energy per candidate",
+        ));
     }
     let loss = recording.scratch("loss", DType::F32, [contexts]);
     let ess = recording.scratch("ess", DType::F32, [contexts]);

@@ -117,7 +117,7 @@ fn record_layers(
     let model = energy.model();
     let inputs = energy.inputs(recording, Some(context), candidates)?;
     let forward = model.record_forward(recording, &inputs, Keep::Slopes)?;
-    let ranking = ranking_nce::record(recording, objective, forward.output, log_q)?;
+    let ranking = ranking_nce::record(recording, objective, forward.packed_output, log_q)?;
     let gradient = model.record_parameter_gradient(recording, &forward, ranking.output_gradient)?;
     Ok(RankingNceStep { loss: ranking.loss, ess: ranking.ess, gradient })
 }

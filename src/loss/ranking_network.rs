@@ -280,8 +280,7 @@ pub fn record(
     let x = match (fit.context, context) {
         (None, _) => y,
         (Some((input, _)), Some(x)) => {
-            recording.expect_shape("ranking network", x, [contexts, input.width])?;
-            x
+            recording.plain_input("ranking network", x, [contexts, input.width])?
         }
         (Some(_), None) => return Err(Error::argument("ranking network", "the context", "is missing")),
     };

@@ -43,7 +43,7 @@ impl TimedGroups {
         let operation = "groups of one time each";
         let found = recording.shape(x)?;
         let shape = match *found.dims() {
-            [groups, size, dims] if !found.is_packed() && groups > 0 && size > 0 && dims > 0 => {
+            [groups, size, dims] if !found.is_padded() && groups > 0 && size > 0 && dims > 0 => {
                 [groups, size, dims]
             }
             _ => {
@@ -53,14 +53,14 @@ impl TimedGroups {
         };
         let groups = shape[0];
         let found = recording.shape(time)?;
-        if *found.dims() != [groups, 1] || found.is_packed() {
+        if *found.dims() != [groups, 1] || found.is_padded() {
             let expected = format!("[{groups}, 1]");
             let hint = "all samples of a group share one time: give one per group, not one per sample";
             return Err(Error::shape(operation, "time", found, expected, hint));
         }
         if let Some(context) = context {
             let found = recording.shape(context)?;
-            if found.dims().len() != 2 || found.rows() != groups || found.is_packed() || found.is_empty() {
+            if found.dims().len() != 2 || found.rows() != groups || found.is_padded() || found.is_empty() {
                 let expected = format!("[{groups}, width]");
                 let hint = "all samples of a group share one context: give one per group";
                 return Err(Error::shape(operation, "context", found, expected, hint));

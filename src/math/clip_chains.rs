@@ -15,7 +15,7 @@ pub const KERNEL: KernelSource = embedded_kernel!("math/clip_chains.wgsl");
 /// [`crate::Error::Shape`] if dimensions disagree.
 pub fn record(recording: &mut Recording, y: Value, bounds: &Bounds) -> Result<()> {
     let (shape, dims) = (recording.shape(y)?.clone(), bounds.dims());
-    if shape.width() != dims || shape.is_packed() {
+    if shape.width() != dims || shape.is_padded() {
         let expected = format!("[.., {dims}]");
         let hint = "give the box the dimensions of the chains";
         return Err(crate::Error::shape("clip chains", "y", shape, expected, hint));

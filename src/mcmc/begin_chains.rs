@@ -80,7 +80,7 @@ pub fn record(
     y: Value,
 ) -> Result<Memory> {
     let shape = recording.shape(y)?.clone();
-    recording.expect_shape("begin chains", gradient, shape.clone())?;
+    let gradient = recording.plain_input("begin chains", gradient, shape.clone())?;
     let extent = Extent { rows: shape.rows(), dims: shape.width() };
     recording.expect_shape("begin chains", scales, [extent.dims])?;
     let energy_stride = energy_stride(recording, energy, extent.rows)?;
@@ -110,7 +110,7 @@ pub(super) fn energy_stride(recording: &Recording, energy: Value, rows: usize) -
     }
     if shape.rows() != rows || shape.width() != 1 {
         let expected = format!("[{rows}, 1]");
-        return Err(crate::Error::shape("chains", "energy", shape, expected, "one energy per chain"));
+        return Err(crate::Error::shape("chains", "energy", shape.plain(), expected, "one energy per chain"));
     }
     Ok(shape.stride() as u32)
 }

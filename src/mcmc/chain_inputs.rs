@@ -77,7 +77,7 @@ impl ChainInputs<'_> {
     ) -> Result<Extent> {
         let shape = recording.shape(self.y)?.clone();
         let dims = self.energy.dims();
-        if shape.width() != dims || shape.is_packed() || shape.is_empty() {
+        if shape.width() != dims || shape.is_padded() || shape.is_empty() {
             let expected = format!("[contexts, chains, {dims}]");
             let hint = "at least one chain of the energy's dimensions";
             return Err(Error::shape(operation, "y", shape, expected, hint));
@@ -100,7 +100,7 @@ impl ChainInputs<'_> {
             let found = recording.shape(trace.value)?;
             let kept = found.dims().first().copied().unwrap_or(0);
             let fits = found.dims().split_first().is_some_and(|(_, rest)| rest == shape.dims());
-            if !fits || found.is_packed() || kept == 0 || trace.thin == 0 || kept != steps / trace.thin {
+            if !fits || found.is_padded() || kept == 0 || trace.thin == 0 || kept != steps / trace.thin {
                 let expected = format!("[steps / thin, {}], at least one kept", shape.dims().len());
                 let hint = format!("there are {steps} steps, every {}th is kept", trace.thin);
                 return Err(Error::shape(operation, "the trace", found, expected, hint));

@@ -30,7 +30,7 @@ pub fn record(
     }
     let rows = shape.rows();
     let count = rows.saturating_mul(columns.len());
-    if target.is_packed() || count.saturating_mul(place.saturating_add(1)) > target.len() {
+    if target.is_padded() || count.saturating_mul(place.saturating_add(1)) > target.len() {
         let expected = format!("at least {} places of {count} numbers", place + 1);
         return Err(Error::shape("keep sample", "out", target, expected, "make room for every sample"));
     }

@@ -157,7 +157,10 @@ impl Langevin {
         for index in 0..self.steps {
             let (gradient, columns) = match &settled {
                 Some(settled) => (settled.memory, settled.gradient_columns()),
-                None => (inputs.energy.record_gradient(recording, inputs.context, inputs.y)?, 0..dims),
+                None => {
+                    let gradient = inputs.energy.record_gradient(recording, inputs.context, inputs.y)?;
+                    (recording.plain_input("langevin", gradient, [rows, dims])?, 0..dims)
+                }
             };
             let gradient_stride = if settled.is_some() { recording.shape(gradient)?.stride() } else { dims };
             recording

@@ -23,7 +23,7 @@ pub fn record(
     trajectory: &LeapfrogTrajectory,
 ) -> Result<()> {
     let shape = recording.shape(trajectory.proposed)?.clone();
-    recording.expect_shape("leapfrog", gradient, shape.clone())?;
+    let gradient = recording.plain_input("leapfrog", gradient, shape.clone())?;
     recording
         .dispatch(&KERNEL, "leapfrog")
         .bind("box", borders)

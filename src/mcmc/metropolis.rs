@@ -47,7 +47,7 @@ pub fn record(
     y: Value,
 ) -> Result<()> {
     let shape = recording.shape(y)?.clone();
-    recording.expect_shape("metropolis", gradient, shape.clone())?;
+    let gradient = recording.plain_input("metropolis", gradient, shape.clone())?;
     let energy_stride = energy_stride(recording, energy, shape.rows())?;
     let state = RunState::value(recording)?;
     recording

@@ -97,7 +97,7 @@ impl SettledChains {
         first: bool,
     ) -> Result<()> {
         let shape = recording.shape(y)?.clone();
-        recording.expect_shape("settle move", gradient, shape.clone())?;
+        let gradient = recording.plain_input("settle move", gradient, shape.clone())?;
         let energy_stride = energy_stride(recording, energy, shape.rows())?;
         recording
             .dispatch(&KERNEL, "settle move")

@@ -54,7 +54,7 @@ pub fn record(recording: &mut Recording, flow: &Flow, slope: Value, stage: &Stag
     let mut strides = [0, 0];
     for (stride, (name, value)) in strides.iter_mut().zip([("slope", slope), ("y", flow.y)]) {
         let shape = recording.shape(value)?;
-        if (shape.rows(), shape.width()) != (rows, dims) || x.is_packed() {
+        if (shape.rows(), shape.width()) != (rows, dims) || x.is_padded() {
             let expected = format!("{rows} rows of {dims} numbers, x without padding");
             return Err(Error::shape("probability flow", name, shape, expected, "flow in rows of one kind"));
         }

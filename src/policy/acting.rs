@@ -335,7 +335,7 @@ impl Policy {
         let AgentLayout { capacity, observation: width, action, .. } = self.layout;
         let mut bindings = Bindings::new();
         let mut bind = |name: &str, tensor: &Tensor, expected: &[usize]| {
-            if tensor.shape().dims() != expected || tensor.shape().is_packed() {
+            if tensor.shape().dims() != expected || tensor.shape().is_padded() {
                 let expected = format!("{expected:?}");
                 let hint = "give a row for each agent that there is room for";
                 return Err(Error::shape("policy", name, tensor.shape(), expected, hint));
@@ -385,6 +385,8 @@ impl Policy {
             (Some(_), 0) => return fail("an observation", "is not taken by this policy".into()),
             _ => {}
         }
+        let observation =
+            observation.map(|value| recording.plain_input("policy", value, [capacity, width])).transpose()?;
         let action = recording.scratch("action", DType::F32, [capacity, action]);
         let reset = recording.constant("no reset", [capacity], &vec![0u32; capacity])?;
         let place = Place { observation, reset, action };

@@ -307,7 +307,8 @@ impl Parts {
                 let parameters = model.value(recording)?;
                 let network = model.network();
                 let inputs = [(network.inputs[0].name.as_str(), context)];
-                let value = network.record_forward(recording, parameters, &inputs, Keep::Output)?.output;
+                let value =
+                    network.record_forward(recording, parameters, &inputs, Keep::Output)?.packed_output;
                 Ok(Predictions { value, stride: recording.shape(value)?.stride(), lost: None })
             }
             _ => fail("the inference", format!("does not fit {}", self.words())),

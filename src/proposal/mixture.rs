@@ -109,7 +109,7 @@ impl Mixture {
     /// alone.
     fn input(&self, recording: &mut Recording, context: Value) -> Result<(&'static str, Value)> {
         if self.is_conditional() {
-            return Ok((CONTEXT, context));
+            return Ok((CONTEXT, recording.plain_rows(context)?));
         }
         let contexts = recording.shape(context)?.rows();
         Ok((CONSTANT, recording.constant("no context", [contexts, 1], &vec![0.0f32; contexts])?))
@@ -140,7 +140,7 @@ impl Mixture {
     ) -> Result<(Value, Value)> {
         let inputs = [self.input(recording, context)?];
         let forward = self.model.record_forward(recording, &inputs, Keep::Slopes)?;
-        let likelihood = mixture_likelihood::record(recording, forward.output, &self.shape, y)?;
+        let likelihood = mixture_likelihood::record(recording, forward.packed_output, &self.shape, y)?;
         let gradient =
             self.model.record_parameter_gradient(recording, &forward, likelihood.output_gradient)?;
         Ok((likelihood.loss, gradient))
@@ -165,7 +165,7 @@ impl Proposal for Mixture {
     fn record_prepare(&self, recording: &mut Recording, context: Value) -> Result<PreparedContexts> {
         let contexts = recording.shape(context)?.rows();
         let inputs = [self.input(recording, context)?];
-        let outputs = self.model.record_value(recording, &inputs)?;
+        let outputs = self.model.record_packed_value(recording, &inputs)?;
         Ok(PreparedContexts { contexts, outputs: Some(outputs) })
     }
 

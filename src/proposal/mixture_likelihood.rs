@@ -18,7 +18,7 @@ pub struct Likelihood {
 
 /// Records loss and output_gradient.
 ///
-/// * `outputs`: packed `[contexts, shape.outputs()]`; `y`: `[contexts, dims]` (any outer
+/// * `outputs`: `[contexts, shape.outputs()]`, plain or packed; `y`: `[contexts, dims]` (any outer
 ///   dimensions). One dispatch.
 ///
 /// # Errors
@@ -29,14 +29,15 @@ pub fn record(
     shape: &MixtureShape,
     y: Value,
 ) -> Result<Likelihood> {
-    let (found, dims) = (recording.shape(y)?.clone(), shape.dims());
+    let (found, dims) = (recording.shape(y)?.plain(), shape.dims());
     let contexts = found.rows();
-    if found.width() != dims || found.is_packed() {
+    if found.width() != dims {
         let expected = format!("[.., {dims}]");
         return Err(Error::shape("mixture likelihood", "y", found, expected, "one action per context"));
     }
+    let y = recording.plain_rows(y)?;
     let packed = Shape::packed(contexts, shape.outputs());
-    recording.expect_shape("mixture likelihood", outputs, packed.clone())?;
+    let outputs = recording.packed_input("mixture likelihood", outputs, contexts, shape.outputs())?;
     let loss = recording.scratch("likelihood loss", DType::F32, [contexts]);
     let output_gradient = recording.scratch("output gradient", DType::F32, packed.clone());
     let normalizer = recording.constant("normalizer", [2, dims], &shape.normalizer.flat())?;

@@ -1,7 +1,7 @@
 //! Log-density of a mixture (`shaders/proposal/mixture_log_density.wgsl`).
 
 use super::mixture_shape::MixtureShape;
-use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
+use crate::gpu::{DType, KernelSource, Recording, Value, embedded_kernel};
 use crate::{Error, Result};
 
 /// The kernel.
@@ -9,7 +9,8 @@ pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_log_density.
 
 /// Records `log q(y | x)` of every candidate, in nats, with respect to data units.
 ///
-/// * `outputs`: packed `[contexts, shape.outputs()]`; `y`: `[contexts, candidates, dims]`.
+/// * `outputs`: `[contexts, shape.outputs()]`, plain or packed; `y`:
+///   `[contexts, candidates, dims]`.
 /// * returns `[contexts, candidates]`. One dispatch.
 ///
 /// # Errors
@@ -21,7 +22,7 @@ pub fn record(recording: &mut Recording, outputs: Value, shape: &MixtureShape, y
         return Err(Error::shape("mixture log-density", "y", found, "[contexts, candidates, dims]", hint));
     };
     recording.expect_shape("mixture log-density", y, [contexts, candidates, shape.dims()])?;
-    recording.expect_shape("mixture log-density", outputs, Shape::packed(contexts, shape.outputs()))?;
+    let outputs = recording.packed_input("mixture log-density", outputs, contexts, shape.outputs())?;
     let stride = recording.shape(outputs)?.stride();
     let log_q = recording.scratch("log_q", DType::F32, [contexts, candidates]);
     let normalizer = recording.constant("normalizer", [2, dims], &shape.normalizer.flat())?;

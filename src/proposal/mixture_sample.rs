@@ -3,7 +3,7 @@
 use super::mixture_shape::MixtureShape;
 use super::traits::{Draws, check_draws};
 use crate::Result;
-use crate::gpu::{KernelSource, Recording, RunState, Shape, Value, embedded_kernel};
+use crate::gpu::{KernelSource, Recording, RunState, Value, embedded_kernel};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_sample.wgsl");
@@ -11,7 +11,7 @@ pub const KERNEL: KernelSource = embedded_kernel!("proposal/mixture_sample.wgsl"
 /// Records `count` draws per context: a component by its weight, then a normal, back in data units.
 /// Two streams: `<stream>/component` and `<stream>/normal`.
 ///
-/// * `outputs`: packed `[contexts, shape.outputs()]`. One dispatch.
+/// * `outputs`: `[contexts, shape.outputs()]`, plain or packed. One dispatch.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] if the candidates or outputs do not fit, [`crate::Error::Argument`] for
@@ -24,7 +24,7 @@ pub fn record(
 ) -> Result<()> {
     let dims = shape.dims();
     let (contexts, candidates) = check_draws(recording, "mixture sample", draws, dims)?;
-    recording.expect_shape("mixture sample", outputs, Shape::packed(contexts, shape.outputs()))?;
+    let outputs = recording.packed_input("mixture sample", outputs, contexts, shape.outputs())?;
     let stride = recording.shape(outputs)?.stride();
     let component_stream = recording.stream(&format!("{}/component", draws.stream))?;
     let normal_stream = recording.stream(&format!("{}/normal", draws.stream))?;

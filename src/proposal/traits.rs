@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub struct PreparedContexts {
     /// The context's rows.
     pub contexts: usize,
-    /// Outputs of the proposal's network, packed `[contexts, outputs]`, if it has one.
+    /// Outputs of the proposal's network, `[contexts, outputs]`, plain or packed, if it has one.
     pub outputs: Option<Value>,
 }
 
@@ -115,7 +115,7 @@ pub(super) fn check_draws(
     let shape = recording.shape(draws.candidates)?;
     let end = draws.first.saturating_add(draws.count);
     let fits = matches!(shape.dims(), [_, candidates, d] if *d == dims && *candidates >= end);
-    if !fits || shape.is_packed() {
+    if !fits || shape.is_padded() {
         let expected = format!("[contexts, at least {end}, {dims}]");
         return Err(Error::shape(operation, "candidates", shape, expected, "make room for every draw"));
     }

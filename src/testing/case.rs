@@ -118,7 +118,7 @@ impl Case {
     pub fn output(&mut self, name: &str, value: Value) {
         let shape = self.recording.shape(value).cloned();
         let made = shape.and_then(|shape| {
-            self.recording.expose(value, name)?;
+            self.recording.expose_packed(value, name)?;
             poisoned(&self.gpu, name, DType::F32, shape)
         });
         match made {

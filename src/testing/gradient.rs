@@ -45,7 +45,7 @@ fn count(shape: &Shape) -> usize {
 
 /// Values in memory order.
 fn lay_out(values: &[f32], shape: &Shape) -> Vec<f32> {
-    match shape.is_packed() {
+    match shape.is_padded() {
         true => pack(values, shape.rows(), shape.width()),
         false => values.to_vec(),
     }
@@ -104,7 +104,7 @@ impl GradientCheck {
 }
 
 fn read_values(results: &Results, name: &str, shape: &Shape) -> Result<Vec<f32>, Failure> {
-    if shape.is_packed() { results.read_packed(name) } else { results.read(name) }
+    if shape.is_padded() { results.read_packed(name) } else { results.read(name) }
 }
 
 /// Holds a backward pass to central differences of `f` in f64.
@@ -263,7 +263,7 @@ impl<'a> Probe<'a> {
         self.x.write(gpu, &lay_out(&moved, &check.shape))?;
         self.plan.run(1)?;
         let flat: Vec<f32> = gpu.read(&self.y)?;
-        let values = match check.outputs.is_packed() {
+        let values = match check.outputs.is_padded() {
             true => super::data::unpack(&flat, check.outputs.rows(), check.outputs.width())?,
             false => flat,
         };

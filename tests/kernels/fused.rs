@@ -221,7 +221,7 @@ fn networks_in_one_dispatch_equal_the_reference(adapter: &Adapter) {
             }
             let results = case.run();
             if value.is_some() {
-                near(&results, "value", &results.packed("value"), &expected.value);
+                near(&results, "value", &results.get("value"), &expected.value);
             }
             if gradient.is_some() {
                 near(&results, "gradient", &results.get("gradient"), &expected.gradient);
@@ -277,7 +277,7 @@ fn several_outputs_at_once(adapter: &Adapter) {
         case.output("value", value);
         case.expect_kernels(&["pack_inputs", "dense_forward", "network_fused"]);
         let results = case.run();
-        near(&results, "value", &results.packed("value"), &fusable.expected(&wide(&fusable.y)).value);
+        near(&results, "value", &results.get("value"), &fusable.expected(&wide(&fusable.y)).value);
     }
 }
 

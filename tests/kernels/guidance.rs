@@ -369,7 +369,7 @@ fn c9_labels_have_the_bias_of_their_group_size() {
                     .output_gradient
             }
         };
-        recording.expose(written, "output_gradient").unwrap();
+        recording.expose_packed(written, "output_gradient").unwrap();
         let plan = recording.compile(gpu, &bindings).unwrap();
         let mut draws = Bins { state: 17, alpha, sigma };
         let (mut table, mut mean, mut weights) = (vec![0.0f64; BINS], vec![0.0; BINS], vec![0.0; BINS]);

@@ -157,7 +157,7 @@ fn the_noise_of_many_times_and_contexts_equals_the_reference(adapter: &Adapter) 
     let gradient = network
         .record_parameter_gradient(recording, bound, &forward, seeds, GradientMode::Overwrite)
         .unwrap();
-    let mut outputs = vec![("output", forward.output), ("gradient", gradient)];
+    let mut outputs = vec![("output", forward.packed_output), ("gradient", gradient)];
     for (name, value) in inputs {
         let found = network.record_input_gradient(recording, bound, &forward, seeds, name).unwrap();
         assert_eq!(recording.shape(found).unwrap(), recording.shape(value).unwrap());

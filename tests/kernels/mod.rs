@@ -17,6 +17,7 @@ mod inputs;
 mod layers;
 mod network;
 mod optimizer;
+mod plain_rows;
 mod policy;
 mod proposal;
 mod regression;
@@ -49,6 +50,7 @@ pub fn suites() -> Vec<Suite> {
         guidance::suite(),
         fused::suite(),
         gpu::suite(),
+        plain_rows::suite(),
         proposal::suite(),
         sampler::suite(),
         layers::suite(),

@@ -287,7 +287,9 @@ impl Model {
         let dy = self.network.record_input_gradient(recording, parameters, &forward, seed, "action").unwrap();
         assert_eq!(recording.shape(dy).unwrap(), recording.shape(y).unwrap());
         assert_eq!(recording.shape(dx).unwrap(), recording.shape(x).unwrap());
-        for (name, value) in [("output", forward.output), ("gradient", gradient), ("dx", dx), ("dy", dy)] {
+        for (name, value) in
+            [("output", forward.packed_output), ("gradient", gradient), ("dx", dx), ("dy", dy)]
+        {
             case.output(name, value);
         }
         let found = self.passes(&case.recording.describe());
@@ -505,7 +507,7 @@ fn gradients_of_the_ranking_loss_equal_the_reference(adapter: &Adapter) {
             let recording = &mut case.recording;
             let inputs = [("context", x), ("action", y)];
             let forward = model.network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
-            let loss = ranking_nce::record(recording, objective, forward.output, q).unwrap();
+            let loss = ranking_nce::record(recording, objective, forward.packed_output, q).unwrap();
             let network = &model.network;
             let gradient = network
                 .record_parameter_gradient(
@@ -707,7 +709,7 @@ fn the_gradient_of_a_scaled_output_within_a_larger_sum(adapter: &Adapter) {
     let inputs = [("context", x), ("action", y)];
     let forward = network.record_forward(recording, parameters, &inputs, Keep::Slopes).unwrap();
     let sum = Epilogue { slope: Some(scale), skip: Some(other) };
-    let residual = add_residual::record(recording, forward.output, sum).unwrap();
+    let residual = add_residual::record(recording, forward.packed_output, sum).unwrap();
     let seed =
         add_residual::record(recording, residual, Epilogue { slope: Some(scale), skip: None }).unwrap();
     let mode = GradientMode::Overwrite;

@@ -130,13 +130,13 @@ impl Batch {
             .record_parameter_gradient(recording, parameters, &forward, seed, GradientMode::Overwrite)
             .unwrap();
         let dx = network.record_input_gradient(recording, parameters, &forward, seed, "x").unwrap();
-        assert_eq!(recording.shape(forward.output).unwrap(), &Shape::packed(rows, 1));
+        assert_eq!(recording.shape(forward.packed_output).unwrap(), &Shape::packed(rows, 1));
         let widest =
             network.layers.iter().map(|layer| dense(layer).outputs).max().unwrap().next_multiple_of(4);
         let limit = gpu.capabilities().max_binding_bytes();
         let cut = (4 * widest * rows) as u64 > limit;
         assert_eq!(recording.describe().contains("/rows 0.."), cut, "{}", recording.describe());
-        for (name, value) in [("output", forward.output), ("gradient", gradient), ("dx", dx)] {
+        for (name, value) in [("output", forward.packed_output), ("gradient", gradient), ("dx", dx)] {
             case.output(name, value);
         }
         let results = case.run();

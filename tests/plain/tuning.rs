@@ -36,7 +36,7 @@ fn variants(gpu: &Gpu, width: usize, rows: usize) -> VariantChoices {
     let parameters = model.value(&mut recording).unwrap();
     let forward =
         model.network().record_forward(&mut recording, parameters, &[(ACTION, y)], Keep::Slopes).unwrap();
-    assert!(recording.is_written(forward.output));
+    assert!(recording.is_written(forward.packed_output));
     recording.variants().clone()
 }
 

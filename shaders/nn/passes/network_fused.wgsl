@@ -7,7 +7,7 @@
 //
 // parameters, start, description, slopes : as in lib/fused_network.wgsl, the description's numbers
 // being shift and scale, [2, 4 inputs4]      y : [rows, dims] read
-// value : packed [rows, 4 output4] written (VALUE = 1, otherwise any spare buffer)
+// value : [rows, outputs] written (VALUE = 1, otherwise any spare buffer)
 // gradient : [rows, dims] written (GRADIENT = 1, otherwise any spare buffer, as for slopes)
 // Defines: those of lib/fused_network.wgsl.
 // Workgroup WORKGROUP x 1 x 1, the slab of SLAB_ROWS x SLAB_STRIDE4 vec4. Grid (ceil(rows /
@@ -37,7 +37,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> description: FusedDescription;
 @group(0) @binding(4) var<storage, read> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> slopes: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> value: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> value: array<f32>;
 @group(0) @binding(7) var<storage, read_write> gradient: array<f32>;
 
 @compute @workgroup_size(WORKGROUP, 1, 1)
@@ -67,9 +67,11 @@ fn network_fused(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
             for (var item = lane; item < output_items; item += WORKGROUP) {
                 let row = item / params.output4;
                 let column = item % params.output4;
-                if (base + row < params.rows) {
-                    // The padding of the weights is zero, so that of the outputs is.
-                    value[(base + row) * params.output4 + column] = output_of(row, column);
+                let outputs = output_of(row, column);
+                for (var j = 0u; j < 4u; j++) {
+                    if (base + row < params.rows && 4u * column + j < params.outputs) {
+                        value[(base + row) * params.outputs + 4u * column + j] = outputs[j];
+                    }
                 }
             }
         }

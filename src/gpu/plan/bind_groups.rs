@@ -9,6 +9,7 @@ use super::replay::{Place, Plan, Step};
 use crate::gpu::device::counters::count;
 use crate::gpu::record::bindings::Bindings;
 use crate::gpu::record::reflect::Access;
+use crate::gpu::record::shape::binding_hint;
 use crate::{Error, Result};
 
 /// Sets of tensors from hosts whose bind groups are kept. They keep the host's memory alive: one
@@ -32,7 +33,7 @@ impl Plan {
                         tensor.label(),
                         tensor.shape(),
                         own.shape(),
-                        "bind a tensor of exactly that shape",
+                        binding_hint(tensor.shape(), own.shape()),
                     ));
                 }
                 Some((tensor.buffer(), tensor.offset()))

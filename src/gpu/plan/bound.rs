@@ -86,13 +86,13 @@ impl Recording {
     }
 
     /// Gives a scratch value a new tensor of its own, the slot `name`, that can be read after a
-    /// run.
+    /// run, in rows without padding ([`Recording::expose`]).
     ///
     /// # Errors
     /// As [`Recording::expose`] and [`Tensor::zeros`].
     pub fn output(&mut self, gpu: &Gpu, value: Value, name: &str) -> Result<Tensor> {
-        self.expose(value, name)?;
-        let info = &self.values[value.index as usize];
+        let plain = self.expose_plain(value, name)?;
+        let info = &self.values[plain.index as usize];
         let tensor = Tensor::zeros(gpu, name, info.dtype, info.shape.clone())?;
         self.provide(name, &tensor);
         Ok(tensor)

@@ -13,6 +13,7 @@ use crate::gpu::record::bindings::Bindings;
 use crate::gpu::record::dispatch::{BoundValue, Dispatch};
 use crate::gpu::record::recording::Recording;
 use crate::gpu::record::reflect::Specialization;
+use crate::gpu::record::shape::binding_hint;
 use crate::gpu::record::value::{Role, ValueInfo};
 use crate::gpu::run::throttle::estimate;
 use crate::{Error, Result};
@@ -273,6 +274,6 @@ pub(in crate::gpu) fn fitting<'a>(
         tensor.label(),
         format!("{} {}", tensor.shape(), tensor.dtype()),
         format!("{} {}", info.shape, info.dtype),
-        "bind a tensor of exactly that shape",
+        binding_hint(tensor.shape(), &info.shape),
     ))
 }

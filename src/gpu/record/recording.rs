@@ -164,7 +164,7 @@ impl Recording {
         }
         let label = format!("{}[{first}..{}]", info.label, first + count);
         let dtype = info.dtype;
-        let rows = match shape.is_packed() {
+        let rows = match shape.is_padded() {
             true => Shape::packed(count, shape.width()),
             false => Shape::new([count, shape.width()]),
         };
@@ -214,22 +214,27 @@ impl Recording {
         }
     }
 
-    /// Turns a scratch value into an external slot, so that its owner can read it after a run.
+    /// As [`Recording::expose`], with the padding of its rows in the slot, if they have any.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the name is taken, or the value is not scratch memory of this
-    /// recording.
-    pub fn expose(&mut self, value: Value, name: &str) -> Result<()> {
-        self.shape(value)?;
+    /// As there.
+    pub fn expose_packed(&mut self, value: Value, name: &str) -> Result<()> {
+        self.check_exposable(value, name)?;
         let info = &mut self.values[value.index as usize];
-        if !matches!(info.role, Role::Scratch) || self.slots.contains_key(name) {
-            let problem = "is taken, or the value is not scratch memory";
-            return Err(Error::argument(&self.label, format!("slot name `{name}`"), problem));
-        }
         info.role = Role::Slot;
         info.label = name.into();
         self.slots.insert(name.into(), value);
         Ok(())
+    }
+
+    pub(in crate::gpu) fn check_exposable(&self, value: Value, name: &str) -> Result<()> {
+        self.shape(value)?;
+        let is_scratch = matches!(self.values[value.index as usize].role, Role::Scratch);
+        if is_scratch && !self.slots.contains_key(name) {
+            return Ok(());
+        }
+        let problem = "is taken, or the value is not scratch memory";
+        Err(Error::argument(&self.label, format!("slot name `{name}`"), problem))
     }
 
     /// Values uploaded once when the plan is compiled. Equal constants of one label share their

@@ -52,24 +52,30 @@ pub const fn pad4(width: usize) -> usize {
     width.div_ceil(4).saturating_mul(4)
 }
 
-/// Sizes of a tensor, row-major. The last dimension may be packed: each row then takes
-/// [`pad4`]`(width)` elements in memory, the rest being zeros.
+/// Sizes of a tensor, row-major. Rows may be padded: each then takes [`pad4`]`(width)` elements in
+/// memory, the rest being zeros. Where the width is a multiple of 4 there is nothing to pad, and
+/// [`Shape::packed`] gives the same shape as [`Shape::new`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: Vec<usize>,
-    packed: bool,
+    padded: bool,
 }
 
 impl Shape {
     /// A shape without padding.
     pub fn new(dims: impl Into<Vec<usize>>) -> Self {
-        Self { dims: dims.into(), packed: false }
+        Self { dims: dims.into(), padded: false }
     }
 
-    /// A matrix whose rows are padded with zeros to whole `vec4`s: what dense layers read and
-    /// write.
+    /// A matrix whose rows take whole `vec4`s, padded with zeros where the width is not a multiple
+    /// of 4: what dense layers read and write.
     pub fn packed(rows: usize, width: usize) -> Self {
-        Self { dims: vec![rows, width], packed: true }
+        Self { dims: vec![rows, width], padded: pad4(width) != width }
+    }
+
+    /// The same sizes without padding.
+    pub fn plain(&self) -> Self {
+        Self { dims: self.dims.clone(), padded: false }
     }
 
     /// The sizes.
@@ -77,9 +83,15 @@ impl Shape {
         &self.dims
     }
 
-    /// Whether rows are padded to whole `vec4`s.
+    /// Whether rows take whole `vec4`s in memory, as dense layers read them: [`Shape::packed`], and
+    /// every shape whose width is a multiple of 4.
     pub fn is_packed(&self) -> bool {
-        self.packed
+        self.stride().is_multiple_of(4)
+    }
+
+    /// Whether rows are longer in memory than their width.
+    pub fn is_padded(&self) -> bool {
+        self.padded
     }
 
     /// The last dimension (1 for a scalar).
@@ -97,7 +109,7 @@ impl Shape {
 
     /// Elements from one row to the next in memory.
     pub fn stride(&self) -> usize {
-        if self.packed { pad4(self.width()) } else { self.width() }
+        if self.padded { pad4(self.width()) } else { self.width() }
     }
 
     /// Elements in memory, padding included.
@@ -113,7 +125,7 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}{}", self.dims, if self.packed { " packed" } else { "" })
+        write!(f, "{:?}{}", self.dims, if self.padded { " packed" } else { "" })
     }
 }
 
@@ -123,8 +135,38 @@ impl<const N: usize> From<[usize; N]> for Shape {
     }
 }
 
+/// What to do about a tensor that does not fit a slot.
+pub(in crate::gpu) fn binding_hint(found: &Shape, slot: &Shape) -> &'static str {
+    match (found.dims == slot.dims, found.padded, slot.padded) {
+        (true, false, true) => "rows of the slot are padded: make the tensor with `Shape::packed`",
+        (true, true, false) => "rows of the slot have no padding: make the tensor with `Shape::new`",
+        _ => "bind a tensor of exactly that shape",
+    }
+}
+
 /// Bytes of a shape in memory; saturates, so that an absurd shape meets the limit check instead of
 /// wrapping.
 pub(crate) fn bytes_of(shape: &Shape, dtype: DType) -> u64 {
     (shape.len() as u64).saturating_mul(dtype.size() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_rows_without_padding_are_plain() {
+        assert_eq!(Shape::packed(256, 4), Shape::new([256, 4]));
+        assert_eq!(Shape::packed(7, 0), Shape::new([7, 0]));
+        for width in [1, 2, 3, 5, 10] {
+            let packed = Shape::packed(7, width);
+            assert_ne!(packed, Shape::new([7, width]));
+            assert_eq!(packed.plain(), Shape::new([7, width]));
+            assert_eq!((packed.stride(), packed.len()), (pad4(width), 7 * pad4(width)));
+            assert_eq!((packed.is_padded(), packed.is_packed()), (true, true));
+            assert_eq!((packed.plain().is_padded(), packed.plain().is_packed()), (false, false));
+        }
+        let blocks = Shape::new([3, 7, 8]);
+        assert_eq!((blocks.is_padded(), blocks.is_packed(), blocks.stride()), (false, true, 8));
+    }
 }

@@ -55,7 +55,7 @@ impl Points<'_> {
 }
 
 /// Compiles a recording with these results, runs it once and reads each: `rows` numbers of `width`,
-/// unpadded.
+/// in plain rows.
 pub(crate) fn run_and_read<const N: usize>(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -68,9 +68,7 @@ pub(crate) fn run_and_read<const N: usize>(
     recording.compile_bound(gpu)?.run(1)?;
     let mut read = [const { Vec::new() }; N];
     for (read, tensor) in read.iter_mut().zip(&results) {
-        let flat: Vec<f32> = gpu.read(tensor)?;
-        let rows = flat.chunks_exact(tensor.shape().stride());
-        *read = rows.flat_map(|row| &row[..tensor.shape().width()]).copied().collect();
+        *read = gpu.read(tensor)?;
     }
     Ok(read)
 }

@@ -15,15 +15,17 @@ use crate::nn::{GradientMode, Keep, Network};
 use crate::{Error, Result};
 
 impl Network {
+    /// The gradient at the outputs in packed rows.
     fn check_output_gradient(
         &self,
-        recording: &Recording,
+        recording: &mut Recording,
         forward: &Forward,
         output_gradient: Value,
-    ) -> Result<()> {
-        recording.expect_shape("backward", output_gradient, Shape::packed(forward.rows, self.outputs()))?;
+    ) -> Result<Value> {
+        let expected = Shape::new([forward.rows, self.outputs()]);
+        recording.expect_rows("backward", output_gradient, &expected)?;
         match forward.keep {
-            Keep::Slopes => Ok(()),
+            Keep::Slopes => recording.packed_rows(output_gradient),
             Keep::Output => {
                 Err(Error::argument("backward", "the forward pass", "was recorded without slopes"))
             }
@@ -49,7 +51,8 @@ impl Network {
     /// Records the backward pass to the parameters: `[parameters]` in the network's layout, fresh
     /// or added to a gradient.
     ///
-    /// * `output_gradient`: packed `[rows, outputs]`, the gradient at the network's output.
+    /// * `output_gradient`: `[rows, outputs]`, plain or packed, the gradient at the network's
+    ///   output; plain rows of a width that is not a multiple of 4 cost a dispatch.
     ///
     /// # Errors
     /// [`Error::Argument`] if the forward pass kept no slopes or the gradient to add to holds
@@ -62,7 +65,7 @@ impl Network {
         output_gradient: Value,
         mode: GradientMode,
     ) -> Result<Value> {
-        self.check_output_gradient(recording, forward, output_gradient)?;
+        let output_gradient = self.check_output_gradient(recording, forward, output_gradient)?;
         let mut mode = mode;
         let mut gradient = None;
         forward.each(recording, |recording, pass| {
@@ -125,7 +128,8 @@ impl Network {
     /// Records the backward pass to one input alone: the gradient in 1 / data units, in the shape
     /// the input was given. Layers of other inputs take no part in it.
     ///
-    /// * `output_gradient`: packed `[rows, outputs]`, the gradient at the network's output.
+    /// * `output_gradient`: `[rows, outputs]`, plain or packed, the gradient at the network's
+    ///   output; plain rows of a width that is not a multiple of 4 cost a dispatch.
     ///
     /// # Errors
     /// [`Error::Argument`] for an unknown input or if the forward pass kept no slopes;
@@ -145,7 +149,7 @@ impl Network {
                 "is not one of the network's",
             ));
         };
-        self.check_output_gradient(recording, forward, output_gradient)?;
+        let output_gradient = self.check_output_gradient(recording, forward, output_gradient)?;
         let (layout, description) = (self.layout(), &self.inputs[index]);
         let weight = slice(&layout, &forward.nodes[0].path, &format!("weight.{input}"))?;
         let (shape, all) = forward.inputs[index].clone();
@@ -232,7 +236,7 @@ mod tests {
             .collect();
         let forward = network.record_forward(&mut recording, parameters, &inputs, Keep::Slopes).unwrap();
         let output_gradient = recording
-            .slot("output_gradient", DType::F32, recording.shape(forward.output).unwrap().clone())
+            .slot("output_gradient", DType::F32, recording.shape(forward.packed_output).unwrap().clone())
             .unwrap();
         (recording, parameters, forward, output_gradient)
     }

@@ -14,8 +14,9 @@ use crate::{Error, Result};
 /// of the recording's target, of one range of rows after the other.
 #[derive(Clone, Debug)]
 pub struct Forward {
-    /// Packed `[rows, outputs]`.
-    pub output: Value,
+    /// Packed `[rows, outputs]`: what losses and the next network read; [`Forward::output`] has
+    /// plain rows.
+    pub packed_output: Value,
     pub(in crate::nn) keep: Keep,
     /// For each input: its caller's shape and, if all ranges share them, all of its rows, encoded
     /// and packed.
@@ -57,6 +58,15 @@ impl EncodedInput {
 const MAX_ROWS: usize = 1 << 24;
 
 impl Forward {
+    /// The outputs, plain `[rows, outputs]`. One dispatch where the width is not a multiple of 4,
+    /// otherwise none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a recording that the pass does not belong to.
+    pub fn output(&self, recording: &mut Recording) -> Result<Value> {
+        recording.plain_rows(self.packed_output)
+    }
+
     /// Records `work` for each pass, under the name of its rows if there are several.
     pub(in crate::nn) fn each(
         &self,
@@ -132,7 +142,8 @@ impl Network {
             let Some((_, value)) = inputs.iter().find(|(name, _)| *name == input.name) else {
                 return Err(Error::argument("forward", format!("input `{}`", input.name), "was not given"));
             };
-            given.push((*value, recording.shape(*value)?.clone()));
+            let value = recording.plain_rows(*value)?;
+            given.push((value, recording.shape(value)?.clone()));
         }
         let rows = given.iter().map(|(_, shape)| shape.rows()).max().unwrap_or(0);
         for ((_, shape), input) in given.iter().zip(&self.inputs) {
@@ -178,7 +189,7 @@ impl Network {
         };
         let shapes: Vec<Shape> = given.iter().map(|(_, shape)| shape.clone()).collect();
         let mut forward = Forward {
-            output: parameters,
+            packed_output: parameters,
             keep,
             inputs: shapes.into_iter().zip(all).collect(),
             nodes,
@@ -219,7 +230,7 @@ impl Network {
             let Some(last) = pass.node_outputs.last() else {
                 return Err(Error::argument("forward", "the network", "has no layer"));
             };
-            forward.output = outputs.unwrap_or(last.output);
+            forward.packed_output = outputs.unwrap_or(last.output);
             forward.passes.push(pass);
         }
         Ok(forward)

@@ -43,7 +43,7 @@ pub(crate) fn record_into(
 ) -> Result<()> {
     let shape = recording.shape(x)?;
     let (rows, width) = (shape.rows(), shape.width());
-    if width != normalizer.width() || shape.is_packed() {
+    if width != normalizer.width() || shape.is_padded() {
         let expected = format!("[.., {}] without padding", normalizer.width());
         let hint = "give rows of the input's width";
         return Err(Error::shape("Fourier features", "x", shape, expected, hint));

@@ -44,7 +44,7 @@ pub(crate) fn record_into(
 ) -> Result<()> {
     let shape = recording.shape(out)?.clone();
     let (rows, width) = (shape.rows(), shape.width());
-    if width != normalizer.width() || shape.is_packed() {
+    if width != normalizer.width() || shape.is_padded() {
         let expected = format!("[.., {}] without padding", normalizer.width());
         return Err(Error::shape("Fourier gradient", "dx", shape, expected, "give the input's own shape"));
     }

@@ -84,16 +84,26 @@ impl Model {
         self.network().record_forward(recording, parameters, inputs, keep)
     }
 
-    /// Records the outputs alone: packed `[rows, outputs]`.
+    /// Records the outputs alone, plain `[rows, outputs]`. One dispatch more than
+    /// [`Model::record_packed_value`] where there are not 4, 8, 12 .. outputs.
     ///
     /// # Errors
     /// As [`Model::record_forward`].
     pub fn record_value(&self, recording: &mut Recording, inputs: &[(&str, Value)]) -> Result<Value> {
-        Ok(self.record_forward(recording, inputs, Keep::Output)?.output)
+        self.record_forward(recording, inputs, Keep::Output)?.output(recording)
     }
 
-    /// Records the gradient by one of the inputs, given that by the outputs, packed
-    /// `[rows, outputs]` ([`crate::nn::Network::record_input_gradient`]).
+    /// Records the outputs alone, packed `[rows, outputs]` as the last layer writes them
+    /// ([`Shape::packed`]).
+    ///
+    /// # Errors
+    /// As [`Model::record_forward`].
+    pub fn record_packed_value(&self, recording: &mut Recording, inputs: &[(&str, Value)]) -> Result<Value> {
+        Ok(self.record_forward(recording, inputs, Keep::Output)?.packed_output)
+    }
+
+    /// Records the gradient by one of the inputs, given that by the outputs, `[rows, outputs]`
+    /// ([`crate::nn::Network::record_input_gradient`]).
     ///
     /// # Errors
     /// As there.
@@ -108,7 +118,8 @@ impl Model {
         self.network().record_input_gradient(recording, parameters, forward, output_gradient, input)
     }
 
-    /// Records the outputs and the gradient of their sum by one of the inputs.
+    /// Records the outputs, plain `[rows, outputs]`, and the gradient of their sum by one of the
+    /// inputs, in the shape that it was given.
     ///
     /// # Errors
     /// As [`Model::record_forward`] and [`Model::record_input_gradient`].
@@ -118,14 +129,28 @@ impl Model {
         inputs: &[(&str, Value)],
         input: &str,
     ) -> Result<(Value, Value)> {
+        let (value, gradient) = self.record_packed_value_and_input_gradient(recording, inputs, input)?;
+        Ok((recording.plain_rows(value)?, gradient))
+    }
+
+    /// As [`Model::record_value_and_input_gradient`], with packed outputs.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn record_packed_value_and_input_gradient(
+        &self,
+        recording: &mut Recording,
+        inputs: &[(&str, Value)],
+        input: &str,
+    ) -> Result<(Value, Value)> {
         let forward = self.record_forward(recording, inputs, Keep::Slopes)?;
-        let output_gradient = unit_output_gradient(recording, forward.output)?;
+        let output_gradient = unit_output_gradient(recording, forward.packed_output)?;
         let gradient = self.record_input_gradient(recording, &forward, output_gradient, input)?;
-        Ok((forward.output, gradient))
+        Ok((forward.packed_output, gradient))
     }
 
     /// Records the gradient by the parameters, flat in the network's layout, given that by the
-    /// outputs, packed `[rows, outputs]` ([`crate::nn::Network::record_parameter_gradient`]).
+    /// outputs, `[rows, outputs]` ([`crate::nn::Network::record_parameter_gradient`]).
     ///
     /// # Errors
     /// As there.

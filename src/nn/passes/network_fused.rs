@@ -139,7 +139,7 @@ impl Network {
         }
         let shape = recording.shape(y)?;
         let (rows, dims, target) = (shape.rows(), input.width, recording.target().clone());
-        if shape.is_packed() || shape.width() != dims || rows == 0 {
+        if shape.width() != dims || rows == 0 {
             return Ok(None);
         }
         let hidden = &nodes[..nodes.len() - 1];
@@ -162,9 +162,10 @@ impl Network {
                 let widest = other.width.max(pad4(other.encoded_width())).max(4 * widths4[0]);
                 let fits = (4 * widest).saturating_mul(contexts) as u64 <= target.max_binding_bytes;
                 let whole = contexts > 0 && rows.is_multiple_of(contexts) && shape.width() == other.width;
-                if !fits || !whole || shape.is_packed() {
+                if !fits || !whole {
                     return Ok(None);
                 }
+                let context = recording.plain_rows(context)?;
                 let packed = encode(recording, context, other)?;
                 let layer = DenseForward {
                     parameters,
@@ -232,7 +233,7 @@ impl FusedNetwork {
         self.rows
     }
 
-    /// Records the outputs for `y`, of the shape it was made for: packed `[rows, outputs]`. One
+    /// Records the outputs for `y`, of the shape it was made for: plain `[rows, outputs]`. One
     /// dispatch for all layers, or several for ranges of rows where one would take long.
     ///
     /// # Errors
@@ -258,12 +259,13 @@ impl FusedNetwork {
     }
 
     fn record(&self, recording: &mut Recording, y: Value, mode: Mode) -> Result<(Value, Value)> {
+        let y = recording.plain_rows(y)?;
         let shape = self.check(recording, y)?;
         if mode != Mode::Value {
             self.check_one_output("network fused")?;
         }
         let outputs = self.output[0].columns;
-        let value = Shape::packed(self.rows, outputs);
+        let value = Shape::new([self.rows, outputs]);
         let Outputs { value, gradient } = mode.outputs(recording, ("outputs", value), ("gradient", shape));
         let slopes = room(recording, mode.has_gradient(), "slopes", self.slopes_shape(0));
         let prepared = match mode {
@@ -288,7 +290,7 @@ impl FusedNetwork {
     /// Fails unless `y` has the rows this was made for.
     pub(crate) fn check(&self, recording: &Recording, y: Value) -> Result<Shape> {
         let shape = recording.shape(y)?.clone();
-        if shape.rows() == self.rows && shape.width() == self.dims && !shape.is_packed() {
+        if shape.rows() == self.rows && shape.width() == self.dims && !shape.is_padded() {
             return Ok(shape);
         }
         let expected = format!("{} rows of {}", self.rows, self.dims);

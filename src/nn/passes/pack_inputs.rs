@@ -34,7 +34,7 @@ pub(crate) fn record_into(
 ) -> Result<()> {
     let shape = recording.shape(x)?;
     let (rows, width) = (shape.rows(), shape.width());
-    if width != normalizer.width() || shape.is_packed() {
+    if width != normalizer.width() || shape.is_padded() {
         let expected = format!("[.., {}] without padding", normalizer.width());
         return Err(Error::shape("pack inputs", "x", shape, expected, "give rows of the input's width"));
     }

@@ -34,7 +34,7 @@ pub(crate) fn record_into(
     let shape = recording.shape(out)?.clone();
     let found = recording.shape(dz)?.clone();
     let (rows, width) = (found.rows(), found.width());
-    if width != normalizer.width() || shape.rows() != rows || shape.width() != width || shape.is_packed() {
+    if width != normalizer.width() || shape.rows() != rows || shape.width() != width || shape.is_padded() {
         return Err(Error::shape("unpack gradient", "dz", found, shape, "rows and widths must agree"));
     }
     let normalizer = recording.constant("normalizer", [2, width], &normalizer.flat())?;
