@@ -31,7 +31,8 @@ pub trait IntermediateEnergy {
         level: &NoiseLevel,
     ) -> Result<Value>;
 
-    /// Records `E_t`, one number per row, rows [`crate::gpu::Shape::stride`] apart.
+    /// Records `E_t`, one number per row, in plain rows or packed ones; who reads them goes by
+    /// [`crate::gpu::Shape::stride`] or asks for [`Recording::plain_rows`].
     ///
     /// # Errors
     /// As [`IntermediateEnergy::record_gradient`].

@@ -1,10 +1,11 @@
 //! Boxes, candidates and chains.
 
+use gibbs::Result;
 use gibbs::energy::{Energy, NetworkEnergy};
-use gibbs::gpu::{DType, Recording};
+use gibbs::gpu::{Bindings, DType, Recording, Value};
 use gibbs::loss::{RankingObjective, record_ranking_nce};
 use gibbs::math::{Bounds, Scales};
-use gibbs::mcmc::{ChainOptions, ChainSampler, Langevin, StepSchedule};
+use gibbs::mcmc::{ChainOptions, ChainSampler, Dynamics, Hamiltonian, Langevin, Mala, StepSchedule};
 use gibbs::nn::Model;
 use gibbs::proposal::UniformBox;
 
@@ -111,4 +112,39 @@ fn chains_and_candidates_must_hold_something() {
     let y = recording.slot("y", DType::F32, [4, 5, 3]).unwrap();
     let recorded = huge.record(&mut recording, &energy, Some(context), y, "chain");
     expect(recorded, "Argument", &["langevin", "step sizes"]);
+}
+
+/// An energy whose gradient has too few columns.
+struct Short;
+
+impl Energy for Short {
+    fn dims(&self) -> usize {
+        3
+    }
+
+    fn record_value(&self, recording: &mut Recording, _: Option<Value>, _: Value) -> Result<Value> {
+        recording.constant("energy", [1, 2, 1], &[0.0f32; 2])
+    }
+
+    fn record_gradient(&self, recording: &mut Recording, _: Option<Value>, _: Value) -> Result<Value> {
+        recording.constant("short", [1, 2, 2], &[0.0f32; 4])
+    }
+
+    fn bindings(&self) -> Bindings {
+        Bindings::new()
+    }
+}
+
+#[test]
+fn a_gradient_of_another_width_is_refused_by_all_chains() {
+    let all: [(Dynamics, &str); 3] = [
+        (Langevin::default().into(), "langevin"),
+        (Mala::default().into(), "begin chains"),
+        (Hamiltonian::default().into(), "begin chains"),
+    ];
+    for (dynamics, operation) in all {
+        let options = ChainOptions::default().with_chains(2).with_dynamics(dynamics);
+        let sampler = ChainSampler::from_points(&lavapipe().gpu, &Short, &options);
+        expect(sampler, "Shape", &[operation, "short", "2]", "3]"]);
+    }
 }
