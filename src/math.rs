@@ -1,7 +1,8 @@
-//! Floor 3: data and formulas that several rooms share: boxes, Gaussian mixtures, sums of
+//! Floor 3: data and formulas that several rooms share: boxes, units, Gaussian mixtures, sums of
 //! exponentials, normalizers and offsets.
 
 pub(crate) mod bounds;
+pub mod change_units;
 pub mod clip_chains;
 pub(crate) mod draw;
 pub(crate) mod gaussian_mixture;
@@ -23,5 +24,5 @@ use crate::gpu::KernelVariant;
 
 /// The kernels of this module.
 pub(crate) fn kernels() -> Vec<KernelVariant> {
-    vec![KernelVariant::new(&clip_chains::KERNEL, &[])]
+    [&change_units::KERNEL, &clip_chains::KERNEL].map(|kernel| KernelVariant::new(kernel, &[])).into()
 }

@@ -122,7 +122,9 @@ pub(super) fn deviations(data: &DataDescription, normalize: Normalize, scale: &[
     let columns = ranges.zip(data.frame()).zip(scale);
     Scales::nearest(columns.map(|((range, [_, half]), scale)| match normalize {
         _ if range == 0.0 => half / 3f64.sqrt(),
-        Normalize::Standard { deviation } => deviation / f64::from(*scale),
+        Normalize::Standard { deviation } | Normalize::Isotropic { deviation } => {
+            deviation / f64::from(*scale)
+        }
         Normalize::Identity => range / 12f64.sqrt(),
     }))
 }

@@ -168,17 +168,13 @@ impl Learner for RankingNceOptions {
                 "must be 1 to 64 for the energy, 0 to 64 for the proposal".into(),
             );
         }
-        for how in [self.context, self.action] {
-            if let Normalize::Standard { deviation } = how
-                && !(deviation.is_finite() && deviation > 0.0)
-            {
-                return fail("the normalizer's deviation", format!("is {deviation}; it must be positive"));
-            }
-        }
+        self.context.check()?;
+        self.action.check()?;
         for (what, width) in [("contexts", data.x_width()), ("actions", data.y_width())] {
             if width > Network::MAX_WIDTH {
                 let problem = format!(
-                    "have {what} of {width} columns, networks take at most {}; leave columns out, or map them to                      fewer, such as principal components",
+                    "have {what} of {width} columns, networks take at most {}; leave columns out, or map them to \
+                     fewer, such as principal components",
                     Network::MAX_WIDTH
                 );
                 return fail("the data", problem);

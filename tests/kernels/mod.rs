@@ -26,6 +26,7 @@ mod sampler;
 mod solvers;
 mod sums;
 mod train;
+mod units;
 
 /// Spacing of f32 at 1.
 pub const EPS: f64 = f32::EPSILON as f64;
@@ -60,5 +61,6 @@ pub fn suites() -> Vec<Suite> {
         solvers::suite(),
         train::suite(),
         policy::suite(),
+        units::suite(),
     ]
 }

@@ -510,7 +510,9 @@ fn assert_whole(data: &Dataset) {
     assert_eq!(data.x().len(), data.rows() * data.x_width());
     assert_eq!(data.y().len(), data.rows() * data.y_width());
     assert!(data.x().iter().chain(data.y()).all(|value| value.is_finite()));
-    for how in [Normalize::Identity, Normalize::Standard { deviation: 1.0 }] {
+    let deviation = 1.0;
+    let fitted = [Normalize::Standard { deviation }, Normalize::Isotropic { deviation }];
+    for how in fitted.into_iter().chain([Normalize::Identity]) {
         data.fit_y(how).check("y", data.y_width()).unwrap();
         data.fit_x(how).check("x", data.x_width()).unwrap();
     }

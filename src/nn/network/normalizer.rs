@@ -21,6 +21,11 @@ impl Normalizer {
         Self { shift: vec![0.0; width], scale: vec![1.0; width] }
     }
 
+    /// Whether it changes nothing.
+    pub fn is_identity(&self) -> bool {
+        self.shift.iter().all(|shift| *shift == 0.0) && self.scale.iter().all(|scale| *scale == 1.0)
+    }
+
     /// Number of dimensions.
     pub fn width(&self) -> usize {
         self.shift.len()
@@ -29,6 +34,22 @@ impl Normalizer {
     /// `sum_j ln scale_j`: what a density gains when it is read in data units. Computed in f64.
     pub fn log_volume(&self) -> f64 {
         self.scale.iter().map(|&scale| f64::from(scale).ln()).sum()
+    }
+
+    /// Rows in data units, one behind the other, in normalized units: differences and products in
+    /// f64.
+    pub fn normalize(&self, rows: &[f32]) -> Vec<f32> {
+        self.each(rows, |value, shift, scale| (value - shift) * scale)
+    }
+
+    /// Rows in normalized units, one behind the other, in data units, in f64.
+    pub fn denormalize(&self, rows: &[f32]) -> Vec<f32> {
+        self.each(rows, |value, shift, scale| value / scale + shift)
+    }
+
+    fn each(&self, rows: &[f32], of: impl Fn(f64, f64, f64) -> f64) -> Vec<f32> {
+        let units = self.shift.iter().zip(&self.scale).cycle();
+        rows.iter().zip(units).map(|(v, (a, b))| of((*v).into(), (*a).into(), (*b).into()) as f32).collect()
     }
 
     /// Shifts, then scales, in one list: what kernels bind as `normalizer`.
