@@ -5,10 +5,13 @@ use super::{Guidance, IntermediateEnergy, NoiseLevel, Score};
 use crate::energy::Energy;
 use crate::gpu::run::points::{Points, run_and_read};
 use crate::gpu::{Bindings, Gpu, Recording, Value};
+use crate::math::change_units;
+use crate::math::change_units::Change;
 use crate::{Error, Result};
 
 /// An intermediate energy at one level as an [`Energy`], so that everything that takes one takes
-/// it: evaluations ([`crate::energy::evaluate_energy`]), chains, guidance through a denoiser.
+/// it: evaluations ([`crate::energy::evaluate_energy`]), chains, guidance through a denoiser. As of
+/// every energy, points and gradients are in data units.
 #[derive(Clone, Copy)]
 pub struct EnergyAtLevel<'a> {
     energy: &'a dyn IntermediateEnergy,
@@ -20,6 +23,10 @@ impl<'a> EnergyAtLevel<'a> {
     pub fn new(energy: &'a dyn IntermediateEnergy, level: NoiseLevel) -> Self {
         Self { energy, level }
     }
+
+    fn record_change(&self, recording: &mut Recording, change: Change, value: Value) -> Result<Value> {
+        change_units::record(recording, change, self.energy.normalizer(), value)
+    }
 }
 
 impl Energy for EnergyAtLevel<'_> {
@@ -28,11 +35,14 @@ impl Energy for EnergyAtLevel<'_> {
     }
 
     fn record_value(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
-        self.energy.record_value(recording, context, y, &self.level)
+        let x = self.record_change(recording, Change::ToNormalized, y)?;
+        self.energy.record_value(recording, context, x, &self.level)
     }
 
     fn record_gradient(&self, recording: &mut Recording, context: Option<Value>, y: Value) -> Result<Value> {
-        self.energy.record_gradient(recording, context, y, &self.level)
+        let x = self.record_change(recording, Change::ToNormalized, y)?;
+        let gradient = self.energy.record_gradient(recording, context, x, &self.level)?;
+        self.record_change(recording, Change::GradientToData, gradient)
     }
 
     fn has_walls(&self) -> bool {
@@ -44,8 +54,9 @@ impl Energy for EnergyAtLevel<'_> {
     }
 }
 
-/// Evaluates `eps(x, t)` at points given from the host, in the order of the points. Uploads,
-/// compiles, runs and waits: for evaluations and tests, not for loops.
+/// Evaluates `eps(x, t)` at noised samples given from the host, in the order of the points and in
+/// the units of [`Score::normalizer`], where [`crate::nn::Normalizer::normalize`] brings data.
+/// Uploads, compiles, runs and waits: for evaluations and tests, not for loops.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] if the points do not fit the score, [`crate::Error::Limit`],
@@ -77,7 +88,7 @@ pub fn evaluate_guided(
     points: &Points<'_>,
     level: &NoiseLevel,
 ) -> Result<[Vec<f32>; 2]> {
-    guidance.check(score.dims())?;
+    guidance.check(score)?;
     let mut recording = gpu.record("gibbs/evaluate guided");
     recording.provide_all(&score.bindings());
     recording.provide_all(&guidance.bindings());

@@ -3,7 +3,10 @@
 use super::{IntermediateEnergy, NoiseLevel, NoiseSchedule, Score, combine};
 use crate::energy::Energy;
 use crate::error::counted;
-use crate::gpu::{Bindings, Recording, Value};
+use crate::gpu::{Bindings, Recording, Shape, Value};
+use crate::math::change_units;
+use crate::math::change_units::Change;
+use crate::nn::Normalizer;
 use crate::{Error, Result};
 
 /// How samples are drawn towards low energy.
@@ -19,7 +22,7 @@ pub enum Guidance<'a> {
     /// `x_0_hat = (x - sigma eps) / alpha` (diffusion posterior sampling, arXiv 2209.14687): needs
     /// an energy with a gradient and the score's derivative, and is not exact.
     Denoised {
-        /// Energy of a sample without noise.
+        /// Energy of a sample without noise, in data units.
         energy: &'a dyn Energy,
         /// Inverse temperature.
         beta: f64,
@@ -38,12 +41,13 @@ pub struct GuidedNoise {
 }
 
 impl Guidance<'_> {
-    /// Checks that it fits samples of `dims` numbers.
+    /// Checks that it fits a score.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an energy of other dimensions, or a `beta` that is negative or not
-    /// finite.
-    pub fn check(&self, dims: usize) -> Result<()> {
+    /// [`Error::Argument`] for an energy of other dimensions or, of noised samples, in other units
+    /// than the score's, or a `beta` that is negative or not finite.
+    pub fn check(&self, score: &dyn Score) -> Result<()> {
+        let dims = score.dims();
         let found = match self {
             Guidance::None => return Ok(()),
             Guidance::Intermediate(energy) => energy.dims(),
@@ -55,12 +59,13 @@ impl Guidance<'_> {
                 energy.dims()
             }
         };
-        match found == dims {
-            true => Ok(()),
-            false => {
-                let problem = format!("has {}, the score {dims}", counted(found, "dimension"));
-                Err(Error::argument("guidance", "the energy", problem))
-            }
+        if found != dims {
+            let problem = format!("has {}, the score {dims}", counted(found, "dimension"));
+            return Err(Error::argument("guidance", "the energy", problem));
+        }
+        match self {
+            Guidance::Intermediate(energy) => same_units(score, *energy),
+            _ => Ok(()),
         }
     }
 
@@ -117,8 +122,40 @@ impl Guidance<'_> {
     }
 }
 
+/// Units in words.
+fn units(normalizer: Option<&Normalizer>) -> String {
+    match normalizer {
+        None => "data units".into(),
+        // All of many columns would hide what differs.
+        Some(Normalizer { shift, scale }) => {
+            let some = |values: &[f32]| {
+                let first: Vec<String> = values.iter().take(4).map(f32::to_string).collect();
+                let more = if values.len() > first.len() { ", .." } else { "" };
+                format!("[{}{more}]", first.join(", "))
+            };
+            format!("units of shift {} and scale {}", some(shift), some(scale))
+        }
+    }
+}
+
+/// Checks that an energy is one of the noised samples that a score walks along.
+fn same_units(score: &dyn Score, energy: &dyn IntermediateEnergy) -> Result<()> {
+    let [of_score, of_energy] = [score.normalizer(), energy.normalizer()].map(change_units::needed);
+    if of_score == of_energy {
+        return Ok(());
+    }
+    let problem = format!(
+        "is of noised samples in {}, the score of such in {}: train it with \
+         `IntermediateEnergyOptions::guiding` that score, or both with `Normalize::Identity`",
+        units(of_energy),
+        units(of_score)
+    );
+    Err(Error::argument("guidance", "the energy", problem))
+}
+
 /// `beta grad_x E(x_0_hat)` with `x_0_hat = (x - sigma eps(x)) / alpha`:
-/// `beta (v - sigma J^T v) / alpha` for `v = grad E` there.
+/// `beta (v - sigma J^T v) / alpha` for `v = grad E` there. The energy takes data units; `x` and
+/// the gradient are in those of the score.
 fn record_denoised(
     recording: &mut Recording,
     (score, energy): (&dyn Score, &dyn Energy),
@@ -129,14 +166,23 @@ fn record_denoised(
 ) -> Result<GuidedNoise> {
     let (alpha, sigma) = (level.alpha(), level.sigma());
     let shape = recording.shape(x)?.clone();
+    let normalizer = change_units::needed(score.normalizer());
     let mut direction = x;
     let (noise, products) = recording.scoped("score", |recording| {
         score.record_noise_and_vjps(recording, context, x, level, &mut |recording, noise| {
             let (of_x, of_noise) = (((1.0 / alpha) as f32, x), ((-sigma / alpha) as f32, noise));
             let data = combine::record_shaped(recording, "denoised", shape.clone(), of_x, of_noise)?;
+            let data = change_units::record(recording, Change::ToData, normalizer, data)?;
             let gradient = energy.record_gradient(recording, context, data)?;
             // Directions are packed.
-            direction = combine::record(recording, "direction", (1.0, gradient), (0.0, gradient))?;
+            direction = match normalizer {
+                None => combine::record(recording, "direction", (1.0, gradient), (0.0, gradient))?,
+                Some(normalizer) => {
+                    let packed = Shape::packed(shape.rows(), shape.width());
+                    let change = Change::GradientToNormalized;
+                    change_units::record_shaped(recording, change, normalizer, gradient, packed)?
+                }
+            };
             Ok(vec![direction])
         })
     })?;

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use super::score::{level_inputs, only_model};
+use super::score::{level_inputs, only_model, units_of};
 use super::{NoiseLevel, NoiseSchedule};
 use crate::Result;
 use crate::gpu::{Bindings, Gpu, Recording, Value};
-use crate::nn::{ACTION, Model, TIME};
+use crate::nn::{ACTION, Model, Normalizer, TIME};
 use crate::store::{StoredFile, blame};
 
 /// An energy of noised samples, `E_t(x_t) = -log E_q(x_0 | x_t)[exp(-beta E(x_0))]` up to a
 /// constant per time and context: with it, `grad log p_t = grad log q_t - grad E_t` for
-/// `p_0 ∝ q_0 exp(-beta E)` (arXiv 2304.12824). `beta` is inside.
+/// `p_0 ∝ q_0 exp(-beta E)` (arXiv 2304.12824). `beta` is inside. Noised samples are in the units
+/// of [`IntermediateEnergy::normalizer`].
 pub trait IntermediateEnergy {
     /// Dimensions of a sample.
     fn dims(&self) -> usize;
@@ -55,6 +56,12 @@ pub trait IntermediateEnergy {
         true
     }
 
+    /// The units of noised samples, if they are not those of the data; a score that it guides has
+    /// the same.
+    fn normalizer(&self) -> Option<&Normalizer> {
+        None
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -65,6 +72,7 @@ pub trait IntermediateEnergy {
 pub struct IntermediateEnergyNetwork {
     model: Model,
     schedule: Option<NoiseSchedule>,
+    normalizer: Option<Normalizer>,
 }
 
 impl IntermediateEnergyNetwork {
@@ -75,11 +83,11 @@ impl IntermediateEnergyNetwork {
     /// width 1, and at most one other, `context`.
     pub fn new(model: Model) -> Result<Self> {
         model.check_inputs("intermediate energy", &[ACTION, TIME], 1)?;
-        Ok(Self { model, schedule: None })
+        Ok(Self { model, schedule: None, normalizer: None })
     }
 
-    /// Reads the intermediate energy that a run learned, with its averaged weights and bound to its
-    /// schedule; neither data nor options are needed.
+    /// Reads the intermediate energy that a run learned, with its averaged weights, bound to its
+    /// schedule and in its units; neither data nor options are needed.
     ///
     /// # Errors
     /// [`crate::Error::Checkpoint`] for a file that is damaged or of another kind;
@@ -87,10 +95,12 @@ impl IntermediateEnergyNetwork {
     pub fn load(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
         let file = StoredFile::read(path)?;
         let model = only_model(gpu, &file, "intermediate_energy")?;
-        let schedule: NoiseSchedule =
-            file.description().field("schedule").map_err(|problem| file.fail(problem))?;
+        let fail = |problem: String| file.fail(problem);
+        let schedule: NoiseSchedule = file.description().field("schedule").map_err(fail)?;
         schedule.check().map_err(blame(file.path()))?;
-        Ok(Self::new(model).map_err(blame(file.path()))?.with_schedule(schedule))
+        let energy = Self::new(model).map_err(blame(file.path()))?;
+        let normalizer: Option<Normalizer> = file.description().known_field("normalizer").map_err(fail)?;
+        energy.with_schedule(schedule).with_normalizer(normalizer).map_err(blame(file.path()))
     }
 
     /// The same energy with its model under another name ([`Model::renamed`]).
@@ -103,6 +113,16 @@ impl IntermediateEnergyNetwork {
         Self { schedule: Some(schedule), ..self }
     }
 
+    /// The same energy, of noised samples in units of a normalizer, those that it was trained in;
+    /// without one in data units.
+    ///
+    /// # Errors
+    /// As [`Normalizer::check`] for the dimensions of a sample.
+    pub fn with_normalizer(self, normalizer: impl Into<Option<Normalizer>>) -> Result<Self> {
+        let normalizer = units_of("intermediate energy", normalizer.into(), self.dims())?;
+        Ok(Self { normalizer, ..self })
+    }
+
     /// The network with its parameters.
     pub fn model(&self) -> &Model {
         &self.model
@@ -112,6 +132,10 @@ impl IntermediateEnergyNetwork {
 impl IntermediateEnergy for IntermediateEnergyNetwork {
     fn schedule(&self) -> Option<NoiseSchedule> {
         self.schedule
+    }
+
+    fn normalizer(&self) -> Option<&Normalizer> {
+        self.normalizer.as_ref()
     }
 
     fn dims(&self) -> usize {

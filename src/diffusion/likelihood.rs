@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{NoiseSchedule, Score, combine};
 use crate::error::counted;
 use crate::gpu::{DType, Gpu, Plan, Recording, RunState, Shape, Tensor, Value, write_contexts};
-use crate::math::HALF_LOG_TAU;
+use crate::math::change_units::Change;
+use crate::math::{HALF_LOG_TAU, change_units};
+use crate::nn::Normalizer;
 use crate::ode::flow_stage::{Flow, Place, Stage};
 use crate::ode::{Probe, flow_density, flow_divergence, flow_probe, flow_stage};
 use crate::{Error, Result};
@@ -148,7 +150,8 @@ impl LikelihoodOptions {
     /// With `y = x / alpha` and `rho = sigma / alpha` the flow is `dy/drho = eps(alpha y)` and the
     /// density along it changes by `d log p(y)/drho = -alpha tr(d eps/dx)` (arXiv 2011.13456), so
     /// that `log q(x) = log N(x_T; 0, 1) + dims (log alpha_T - log alpha_0) + int alpha tr(d
-    /// eps/dx) drho`.
+    /// eps/dx) drho`. For a score in units of a normalizer these are those of the normalized point,
+    /// and `sum_j log scale_j` is added.
     ///
     /// * `context`: `[contexts, context_width]` for a conditional score; `points`:
     ///   `[contexts, samples, dims]`.
@@ -173,6 +176,8 @@ impl LikelihoodOptions {
         }
         let shape = Shape::new([self.contexts, self.samples, dims]);
         recording.expect_shape("likelihood", points, shape.clone())?;
+        let points = change_units::record(recording, Change::ToNormalized, score.normalizer(), points)?;
+        let log_volume = score.normalizer().map_or(0.0, Normalizer::log_volume);
         let rows = shape.rows();
         let (probes, share) = self.record_probes(recording, (rows, dims))?;
         let (first, last) = (self.schedule.at(self.first_time), self.schedule.at(self.schedule.end()));
@@ -219,7 +224,7 @@ impl LikelihoodOptions {
                 x = flow.x;
             }
         }
-        let constant = dims as f64 * (last.log_alpha - first.log_alpha - HALF_LOG_TAU);
+        let constant = dims as f64 * (last.log_alpha - first.log_alpha - HALF_LOG_TAU) + log_volume;
         flow_density::record(recording, flow.x, log_det, constant)
     }
 

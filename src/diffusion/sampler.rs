@@ -9,7 +9,8 @@ use crate::error::counted;
 use crate::gpu::run::random;
 use crate::gpu::run::random::Distribution;
 use crate::gpu::{DType, Gpu, Knob, Plan, Recording, RunState, Tensor, Value, write_contexts};
-use crate::math::{Bounds, clip_chains};
+use crate::math::change_units::Change;
+use crate::math::{Bounds, change_units, clip_chains};
 use crate::{Error, Result};
 
 /// What a sampler is made for.
@@ -27,7 +28,7 @@ pub struct SamplingOptions {
     pub samples: usize,
     /// Factor of the energy's gradient, `s`: 1 is exact for an exact intermediate energy.
     pub guidance_scale: f64,
-    /// Samples are moved into this box behind the last step.
+    /// Samples are moved into this box, in data units, behind the last step.
     pub bounds: Option<Bounds>,
     /// Seed of starts and noise.
     pub seed: u64,
@@ -131,7 +132,8 @@ impl DiffusionSampler {
     }
 
     /// Compiles a sampler that goes on from given points at the schedule's end: slot and tensor
-    /// `start`, `[contexts, samples, dims]`.
+    /// `start`, `[contexts, samples, dims]`, standard normal like those that are drawn, in whatever
+    /// units the data are.
     ///
     /// # Errors
     /// As [`DiffusionSampler::new`].
@@ -230,7 +232,7 @@ impl DiffusionSampler {
         self.start.as_ref()
     }
 
-    /// The tensor that holds the samples after a run, `[contexts, samples, dims]`.
+    /// The tensor that holds the samples after a run, `[contexts, samples, dims]`, in data units.
     pub fn result(&self) -> &Tensor {
         &self.result
     }
@@ -245,8 +247,8 @@ impl DiffusionSampler {
     }
 
     /// Samples for the given contexts (none for an unconditional model) and waits for
-    /// `[contexts, samples, dims]`. A sample whose score or energy was not finite on its way is not
-    /// finite either.
+    /// `[contexts, samples, dims]` in data units. A sample whose score or energy was not finite on
+    /// its way is not finite either.
     ///
     /// # Errors
     /// [`Error::Shape`] if the contexts do not fit, [`Error::Timeout`], [`Error::DeviceLost`].
@@ -305,9 +307,9 @@ impl SamplingLoop<'_> {
     ///
     /// * `context`: `[contexts, width]` for a conditional model; `start`:
     ///   `[contexts, samples, dims]`.
-    /// * returns the samples, of the shape of `start`.
+    /// * returns the samples, of the shape of `start`, in data units.
     /// * per evaluation: the score, the energy's gradient where there is guidance, and one
-    ///   dispatch.
+    ///   dispatch; at the end one more for a score in other units than those of the data.
     ///
     /// # Errors
     /// As [`DiffusionSampler::new`].
@@ -315,7 +317,7 @@ impl SamplingLoop<'_> {
         let shape = recording.shape(start)?.clone();
         let (rows, dims) = (shape.rows(), shape.width());
         let Self { score, guidance, guidance_scale, .. } = *self;
-        guidance.check(score.dims())?;
+        guidance.check(score)?;
         self.solver.check()?;
         for (what, schedule) in [("the score", score.schedule()), ("the energy", guidance.schedule())] {
             if let Some(schedule) = schedule.filter(|schedule| *schedule != self.solver.schedule) {
@@ -351,6 +353,6 @@ impl SamplingLoop<'_> {
             })?;
             points = [point, next];
         }
-        Ok(points[1])
+        change_units::record(recording, Change::ToData, score.normalizer(), points[1])
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NoiseLevel, NoiseSchedule, combine};
 use crate::gpu::{Bindings, Gpu, Recording, Value};
-use crate::nn::{ACTION, Keep, Model, TIME};
+use crate::nn::{ACTION, Keep, Model, Normalizer, TIME};
 use crate::store::{StoredFile, Weights, blame};
 use crate::{Error, Result};
 
@@ -16,6 +16,9 @@ pub type Cotangents<'a> = dyn FnMut(&mut Recording, Value) -> Result<Vec<Value>>
 
 /// The score of noised data, given as the noise that it implies:
 /// `eps(x, t) = -sigma_t grad log q_t(x)`.
+///
+/// Noised samples `x` are in the units of [`Score::normalizer`]; what samplers, likelihoods and
+/// policies take and give is in data units.
 ///
 /// Solvers take any implementation: networks, exact mixtures, a user's own WGSL.
 pub trait Score {
@@ -64,6 +67,13 @@ pub trait Score {
         None
     }
 
+    /// The units of noised samples, if they are not those of the data: the noise of standard
+    /// deviation 1 at the schedule's end is added to normalized data, so that the data's own scale
+    /// does not matter.
+    fn normalizer(&self) -> Option<&Normalizer> {
+        None
+    }
+
     /// The tensors its slots need.
     fn bindings(&self) -> Bindings;
 }
@@ -90,6 +100,7 @@ pub struct ScoreNetwork {
     model: Model,
     prediction: Prediction,
     schedule: Option<NoiseSchedule>,
+    normalizer: Option<Normalizer>,
 }
 
 impl ScoreNetwork {
@@ -109,11 +120,11 @@ impl ScoreNetwork {
     /// As [`ScoreNetwork::new`].
     pub fn predicting(model: Model, prediction: Prediction) -> Result<Self> {
         model.check_inputs("score", &[ACTION, TIME], model.input_width(ACTION).unwrap_or(0))?;
-        Ok(Self { model, prediction, schedule: None })
+        Ok(Self { model, prediction, schedule: None, normalizer: None })
     }
 
-    /// Reads the score that a run learned, with its averaged weights and bound to its schedule;
-    /// neither data nor options are needed.
+    /// Reads the score that a run learned, with its averaged weights, bound to its schedule and in
+    /// its units; neither data nor options are needed.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for a file that is damaged or of another kind; [`Error::Io`],
@@ -125,7 +136,9 @@ impl ScoreNetwork {
         let prediction = file.description().field("prediction").map_err(fail)?;
         let schedule: NoiseSchedule = file.description().field("schedule").map_err(fail)?;
         schedule.check().map_err(blame(file.path()))?;
-        Ok(Self::predicting(model, prediction).map_err(blame(file.path()))?.with_schedule(schedule))
+        let score = Self::predicting(model, prediction).map_err(blame(file.path()))?;
+        let normalizer: Option<Normalizer> = file.description().known_field("normalizer").map_err(fail)?;
+        score.with_schedule(schedule).with_normalizer(normalizer).map_err(blame(file.path()))
     }
 
     /// The same score with its model under another name ([`Model::renamed`]).
@@ -136,6 +149,16 @@ impl ScoreNetwork {
     /// The same score, bound to the schedule that it was trained on.
     pub fn with_schedule(self, schedule: NoiseSchedule) -> Self {
         Self { schedule: Some(schedule), ..self }
+    }
+
+    /// The same score, of noised samples in units of a normalizer, those that it was trained in;
+    /// without one in data units.
+    ///
+    /// # Errors
+    /// As [`Normalizer::check`] for the dimensions of a sample.
+    pub fn with_normalizer(self, normalizer: impl Into<Option<Normalizer>>) -> Result<Self> {
+        let normalizer = units_of("score", normalizer.into(), self.dims())?;
+        Ok(Self { normalizer, ..self })
     }
 
     /// The network with its parameters.
@@ -164,6 +187,16 @@ impl ScoreNetwork {
             }
         }
     }
+}
+
+/// A normalizer of samples of `dims` numbers, checked; none if it changes nothing.
+pub(super) fn units_of(
+    owner: &str,
+    normalizer: Option<Normalizer>,
+    dims: usize,
+) -> Result<Option<Normalizer>> {
+    normalizer.iter().try_for_each(|normalizer| normalizer.check(owner, dims))?;
+    Ok(normalizer.filter(|normalizer| !normalizer.is_identity()))
 }
 
 /// The averaged model of a file that trained one of some kind.
@@ -196,6 +229,10 @@ impl Score for ScoreNetwork {
 
     fn schedule(&self) -> Option<NoiseSchedule> {
         self.schedule
+    }
+
+    fn normalizer(&self) -> Option<&Normalizer> {
+        self.normalizer.as_ref()
     }
 
     fn record_noise(

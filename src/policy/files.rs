@@ -11,7 +11,7 @@ use crate::diffusion::{IntermediateEnergyNetwork, NoiseSchedule, Prediction, Sco
 use crate::energy::NetworkEnergy;
 use crate::gpu::Gpu;
 use crate::nn::ACTION;
-use crate::nn::Model;
+use crate::nn::{Model, Normalizer};
 use crate::proposal::{Mixture, ProposalDescription};
 use crate::store;
 use crate::store::{Part, StoredFile, Weights, blame};
@@ -79,7 +79,8 @@ impl Policy {
     }
 
     /// A guided diffusion policy from the files of two runs: a score, and an intermediate energy on
-    /// the same schedule.
+    /// the same schedule and of the same units
+    /// ([`guiding`](crate::train::IntermediateEnergyOptions::guiding)).
     /// [`Policy::save`] packs it into one file.
     ///
     /// # Errors
@@ -203,6 +204,10 @@ fn schedule_of(file: &StoredFile) -> Result<NoiseSchedule> {
     Ok(schedule)
 }
 
+fn normalizer_of(file: &StoredFile) -> Result<Option<Normalizer>> {
+    file.description().known_field("normalizer").map_err(|problem| file.fail(problem))
+}
+
 fn of_score(
     gpu: &Gpu,
     file: &StoredFile,
@@ -215,13 +220,17 @@ fn of_score(
     let prediction: Prediction =
         file.description().field("prediction").map_err(|problem| file.fail(problem))?;
     let model = only_model(gpu, file, weights)?;
-    let score =
-        ScoreNetwork::predicting(model, prediction).map_err(blame(file.path()))?.with_schedule(schedule);
+    let score = ScoreNetwork::predicting(model, prediction)
+        .and_then(|score| score.with_schedule(schedule).with_normalizer(normalizer_of(file)?))
+        .map_err(blame(file.path()))?;
     let mut energy = None;
     if let Some(guide) = guide {
         let model = only_model(gpu, guide, weights)?;
-        let network = IntermediateEnergyNetwork::new(model).map_err(blame(guide.path()))?;
-        energy = Some(network.with_schedule(schedule_of(guide)?));
+        let schedule = schedule_of(guide)?;
+        let network = IntermediateEnergyNetwork::new(model)
+            .and_then(|energy| energy.with_schedule(schedule).with_normalizer(normalizer_of(guide)?))
+            .map_err(blame(guide.path()))?;
+        energy = Some(network);
         let (of_energy, words) = run_of(guide)?;
         offsets::check_alike(&run.data, &of_energy.data)?;
         origin = format!("{origin} with {words}");
@@ -248,14 +257,18 @@ fn of_policy(gpu: &Gpu, file: &StoredFile, options: &PolicyOptions) -> Result<(P
     let has = |name: &str| file.description().model(name).is_some();
     let parts = match (&description.diffusion, &description.proposal) {
         (Some(diffusion), _) => {
-            let DiffusionDescription { prediction, schedule, energy_schedule } = diffusion;
-            let mut score = ScoreNetwork::predicting(model(SCORE)?, *prediction).map_err(&at_fault)?;
+            let DiffusionDescription { prediction, schedule, energy_schedule, normalizer } = diffusion;
+            let mut score = ScoreNetwork::predicting(model(SCORE)?, *prediction)
+                .and_then(|score| score.with_normalizer(normalizer.clone()))
+                .map_err(&at_fault)?;
             if let Some(schedule) = schedule {
                 score = score.with_schedule(*schedule);
             }
             let mut energy = None;
             if has(ENERGY) {
-                let network = IntermediateEnergyNetwork::new(model(ENERGY)?).map_err(&at_fault)?;
+                let network = IntermediateEnergyNetwork::new(model(ENERGY)?)
+                    .and_then(|energy| energy.with_normalizer(normalizer.clone()))
+                    .map_err(&at_fault)?;
                 energy = Some(match energy_schedule {
                     Some(schedule) => network.with_schedule(*schedule),
                     None => network,

@@ -7,6 +7,7 @@ use super::agents::AgentLayout;
 use super::inference::Inference;
 use crate::diffusion::{NoiseSchedule, Prediction};
 use crate::math::{Bounds, Offsets};
+use crate::nn::Normalizer;
 use crate::proposal::ProposalDescription;
 use crate::store::Weights;
 use crate::{Error, Result};
@@ -158,6 +159,9 @@ pub(super) struct DiffusionDescription {
     pub schedule: Option<NoiseSchedule>,
     /// That of the intermediate energy, if there is one.
     pub energy_schedule: Option<NoiseSchedule>,
+    /// The units of both, if they are not those of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
 }
 
 /// Largest capacity, and number of numbers per agent in any tensor: what `u32` and the knob of

@@ -4,7 +4,7 @@ use super::choose_action::Predictions;
 use super::inference::{ChainInference, Choose, DiffusionInference, Inference};
 use super::options::{DiffusionDescription, PolicyDescription};
 use crate::diffusion::{
-    Guidance, IntermediateEnergy, IntermediateEnergyNetwork, SamplingLoop, Score, ScoreNetwork,
+    EnergyAtLevel, Guidance, IntermediateEnergy, IntermediateEnergyNetwork, SamplingLoop, Score, ScoreNetwork,
 };
 use crate::energy::{Energy, NetworkEnergy};
 use crate::gpu::run::random;
@@ -152,7 +152,7 @@ impl Parts {
 
     pub fn diffusion(score: ScoreNetwork, energy: Option<IntermediateEnergyNetwork>) -> Result<Self> {
         if let Some(energy) = &energy {
-            Guidance::Intermediate(energy).check(score.dims())?;
+            Guidance::Intermediate(energy).check(&score)?;
             if let (Some(of_score), Some(of_energy)) = (score.schedule(), energy.schedule())
                 && of_score != of_energy
             {
@@ -273,6 +273,7 @@ impl Parts {
                     prediction: score.prediction(),
                     schedule: score.schedule(),
                     energy_schedule: energy.as_deref().and_then(IntermediateEnergy::schedule),
+                    normalizer: score.normalizer().cloned(),
                 });
             }
             Self::Network(_) => {}
@@ -369,7 +370,7 @@ fn record_diffusion(
     match (choose, energy) {
         (Choose::Lowest, Some(energy)) => {
             let level = solver.schedule.at(solver.last_time);
-            let energies = energy.record_value(recording, context, y, &level)?;
+            let energies = EnergyAtLevel::new(energy, level).record_value(recording, context, y)?;
             record_lowest(recording, energies, y)
         }
         _ => Ok(Predictions { value: y, stride: samples * dims, lost: None }),

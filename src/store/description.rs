@@ -94,6 +94,15 @@ impl Description {
         T::deserialize(value).map_err(|error| format!("its description: `{name}`: {error}"))
     }
 
+    /// What the writer of the file added under a name; nothing where a file, as one of an earlier
+    /// version, does not know it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words, if it is something else.
+    pub(crate) fn known_field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
+        self.more.contains_key(name).then(|| self.field(name)).transpose()
+    }
+
     /// Everything that the writer of the file added.
     ///
     /// # Errors

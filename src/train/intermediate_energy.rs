@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use super::dataset::DataShape;
 use super::noised;
-use super::noised::{Layout, METRICS, Noising, record_update, usual_optimizer};
-use super::objective::{Details, Learner, Phase, Planned, StepParts, to_details};
-use crate::diffusion::NoiseSchedule;
+use super::noised::{Layout, METRICS, Noising, Units, record_update, usual_optimizer};
+use super::objective::{Details, Learner, Phase, Planned, StepParts, from_details, to_details};
 use crate::diffusion::add_noise::DenoisingTarget;
+use crate::diffusion::{NoiseSchedule, Score, ScoreNetwork};
 use crate::gpu::{Column, Recording};
 use crate::loss::{
     IntermediateEnergyGradient, IntermediateEnergyLoss, TimedGroups, record_intermediate_energy_gradient,
 };
+use crate::math::Normalize;
 use crate::nn::CONTEXT;
-use crate::nn::{AdamOptions, Network};
+use crate::nn::{AdamOptions, Network, Normalizer};
 use crate::{Error, Result};
 
 /// An intermediate energy of labeled samples ([`Dataset::with_energies`]). A conditional one
@@ -27,7 +28,8 @@ pub struct IntermediateEnergyOptions {
     /// Name of the model; its weights begin with the numbers of the stream `initialise/<name>`.
     /// Networks that meet in one recording need names of their own.
     pub name: String,
-    /// The network: inputs `action`, `time` and, if conditional, `context`, and one output.
+    /// The network: inputs `action`, `time` and, if conditional, `context`, and one output. It
+    /// normalizes contexts itself ([`Dataset::fit_x`] for [`crate::nn::Input::normalized`]).
     pub network: Network,
     /// The loss.
     pub loss: IntermediateEnergyLoss,
@@ -42,10 +44,19 @@ pub struct IntermediateEnergyOptions {
     pub times: [f64; 2],
     /// How the network is trained; `steps` is set by the run.
     pub optimizer: AdamOptions,
+    /// How actions are normalized: noise is added to normalized ones, and the network's own
+    /// normalizer of actions stays the identity. Files of earlier versions leave them as they are.
+    #[serde(default = "noised::data_units")]
+    pub action: Normalize,
+    /// A normalizer of actions to take as it is, in place of one fitted to the data. That of the
+    /// score which it is to guide makes a pair ([`IntermediateEnergyOptions::guiding`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
 }
 
 impl IntermediateEnergyOptions {
-    /// An energy named `energy`, by contrast in groups of 16, at times 0.001 to 1.
+    /// An energy named `energy`, by contrast in groups of 16, at times 0.001 to 1, of actions
+    /// normalized to deviation 1 per column.
     pub fn new(network: Network, beta: f64) -> Self {
         Self {
             name: "energy".into(),
@@ -56,12 +67,27 @@ impl IntermediateEnergyOptions {
             schedule: NoiseSchedule::default(),
             times: [1e-3, 1.0],
             optimizer: usual_optimizer(),
+            action: noised::usual_units(),
+            normalizer: None,
         }
+    }
+
+    /// The same options for an energy that guides this score: on its schedule, if it has one, and
+    /// of actions in its units. A normalizer fitted to other rows is another one, and an energy in
+    /// its units is refused as a guide.
+    #[must_use]
+    pub fn guiding(self, score: &ScoreNetwork) -> Self {
+        let schedule = score.schedule().unwrap_or(self.schedule);
+        Self { schedule, action: Normalize::Identity, normalizer: score.normalizer().cloned(), ..self }
     }
 
     /// The same options with another `name`.
     pub fn with_name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    fn units(&self) -> Units<'_> {
+        Units { action: self.action, given: self.normalizer.as_ref() }
     }
 
     fn noising(&self) -> Noising<'_> {
@@ -80,6 +106,8 @@ crate::error::setters!(IntermediateEnergyOptions {
     with_schedule => schedule: NoiseSchedule,
     with_times => times: [f64; 2],
     with_optimizer => optimizer: AdamOptions,
+    with_action => action: Normalize,
+    with_normalizer => normalizer: into Option<Normalizer>,
 });
 
 impl Learner for IntermediateEnergyOptions {
@@ -97,6 +125,7 @@ impl Learner for IntermediateEnergyOptions {
             return fail("the group", problem);
         }
         Layout::new(&self.network, Some(1), data.shape(), run.batch, &self.noising())?;
+        self.units().check(&self.network, data)?;
         let conditional = self.network.inputs.iter().any(|input| input.name == CONTEXT);
         if conditional && self.group != data.support() {
             let problem = format!(
@@ -140,8 +169,13 @@ impl Learner for IntermediateEnergyOptions {
         noised::sizes(&self.network, run, data)
     }
 
-    fn details(&self, _: Run, _: &Dataset) -> Result<Details> {
-        to_details(&IntermediateEnergyDetails { beta: self.beta, schedule: self.schedule })
+    fn normalizer(&self, details: &Details) -> Result<Option<Normalizer>> {
+        Ok(from_details::<IntermediateEnergyDetails>(details)?.normalizer)
+    }
+
+    fn details(&self, _: Run, data: &Dataset) -> Result<Details> {
+        let normalizer = self.units().fit(data);
+        to_details(&IntermediateEnergyDetails { beta: self.beta, schedule: self.schedule, normalizer })
     }
 }
 
@@ -151,4 +185,7 @@ impl Learner for IntermediateEnergyOptions {
 pub(super) struct IntermediateEnergyDetails {
     pub beta: f64,
     pub schedule: NoiseSchedule,
+    /// None for data units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
 }

@@ -1,5 +1,6 @@
 //! Training a network over noised samples: what scores and intermediate energies share.
 
+use super::Dataset;
 use super::dataset::DataShape;
 use super::draw_batch;
 use super::objective::{Phase, StepParts};
@@ -8,8 +9,9 @@ use crate::diffusion::NoiseSchedule;
 use crate::diffusion::add_noise;
 use crate::diffusion::add_noise::{DenoisingTarget, NoisedSamples, Samples, check_times};
 use crate::gpu::{Column, Recording, StepReport, Value};
+use crate::math::Normalize;
 use crate::nn::{ACTION, CONTEXT, TIME};
-use crate::nn::{AdamOptions, FlatGradient, Network, Schedule, WatchedLoss};
+use crate::nn::{AdamOptions, FlatGradient, Network, Normalizer, Schedule, WatchedLoss};
 use crate::{Error, Result};
 
 /// Metrics of a run, in the order of the ring's slots.
@@ -23,6 +25,47 @@ const MAX_SAMPLES: usize = 1 << 24;
 pub(super) fn usual_optimizer() -> AdamOptions {
     let schedule = Schedule::Cosine { rate: 2e-3, warmup: 100, floor: 0.0 };
     AdamOptions { schedule, average_decay: 0.995, ..AdamOptions::default() }
+}
+
+/// How actions are normalized unless somebody says otherwise.
+pub(super) fn usual_units() -> Normalize {
+    Normalize::Standard { deviation: 1.0 }
+}
+
+/// How actions are normalized by options that do not know it: those of earlier versions.
+pub(super) fn data_units() -> Normalize {
+    Normalize::Identity
+}
+
+/// The units that noise is added in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Units<'a> {
+    pub action: Normalize,
+    /// In place of a fitted one.
+    pub given: Option<&'a Normalizer>,
+}
+
+impl Units<'_> {
+    /// Checks them against the network and the data.
+    pub fn check(&self, network: &Network, data: &Dataset) -> Result<()> {
+        self.action.check()?;
+        self.given.iter().try_for_each(|given| given.check("training", data.y_width()))?;
+        let own = network.inputs.iter().find(|input| input.name == ACTION).map(|input| &input.normalizer);
+        if own.is_some_and(|own| !own.is_identity()) && self.fit(data).is_some() {
+            let problem = format!(
+                "normalizes `{ACTION}` itself, and would be given normalized actions; leave it to the run, or set \
+                 `with_action(Normalize::Identity)`"
+            );
+            return fail("the network", problem);
+        }
+        Ok(())
+    }
+
+    /// The normalizer; none where it changes nothing.
+    pub fn fit(&self, data: &Dataset) -> Option<Normalizer> {
+        let normalizer = self.given.cloned().unwrap_or_else(|| data.fit_y(self.action));
+        Some(normalizer).filter(|normalizer| !normalizer.is_identity())
+    }
 }
 
 /// The times to train on, ended by the schedule.

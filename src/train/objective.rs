@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::Dataset;
 use super::dataset::{DataShape, DeviceData};
 use crate::gpu::{MetricsRing, Recording};
-use crate::nn::{AdamOptions, Model, Network, Optimizer};
+use crate::nn::{AdamOptions, Model, Network, Normalizer, Optimizer};
 use crate::{Error, Result};
 
 /// A network that a run is going to train.
@@ -89,6 +89,11 @@ pub(super) trait Learner {
 
     /// What a person chose that the sizes of a step and of acting depend on, in words.
     fn sizes(&self, run: Run, data: DataShape) -> String;
+
+    /// The units that actions have on the device, if they are not those of the data.
+    fn normalizer(&self, _details: &Details) -> Result<Option<Normalizer>> {
+        Ok(None)
+    }
 
     /// What it takes to use the networks without their data set, beside the networks.
     fn details(&self, run: Run, data: &Dataset) -> Result<Details>;

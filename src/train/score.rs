@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::Dataset;
 use super::dataset::DataShape;
 use super::noised;
-use super::noised::{Layout, METRICS, Noising, record_update, usual_optimizer};
-use super::objective::{Details, Learner, Phase, Planned, StepParts, to_details};
+use super::noised::{Layout, METRICS, Noising, Units, record_update, usual_optimizer};
+use super::objective::{Details, Learner, Phase, Planned, StepParts, from_details, to_details};
 use crate::Result;
 use crate::diffusion::add_noise::DenoisingTarget;
 use crate::diffusion::record_denoising_gradient;
 use crate::diffusion::{NoiseSchedule, Prediction};
 use crate::gpu::{Column, Recording};
-use crate::nn::{AdamOptions, Network};
+use crate::math::Normalize;
+use crate::nn::{AdamOptions, Network, Normalizer};
 
 /// A score, learned by squared error (arXiv 2006.11239). Each sample has a time of its own;
 /// energies of labeled data are passed over.
@@ -24,7 +25,8 @@ pub struct ScoreOptions {
     /// Networks that meet in one recording need names of their own.
     pub name: String,
     /// The network: inputs `action`, `time` and, if conditional, `context`, and as many outputs as
-    /// the action has numbers.
+    /// the action has numbers. It normalizes contexts itself ([`Dataset::fit_x`] for
+    /// [`crate::nn::Input::normalized`]).
     pub network: Network,
     /// What it outputs.
     pub prediction: Prediction,
@@ -35,10 +37,18 @@ pub struct ScoreOptions {
     pub times: [f64; 2],
     /// How the network is trained; `steps` is set by the run.
     pub optimizer: AdamOptions,
+    /// How actions are normalized: noise is added to normalized ones, and the network's own
+    /// normalizer of actions stays the identity. Files of earlier versions leave them as they are.
+    #[serde(default = "noised::data_units")]
+    pub action: Normalize,
+    /// A normalizer of actions to take as it is, in place of one fitted to the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
 }
 
 impl ScoreOptions {
-    /// A score named `score` that outputs the noise, at times 0.001 to 1.
+    /// A score named `score` that outputs the noise, at times 0.001 to 1, of actions normalized to
+    /// deviation 1 per column.
     pub fn new(network: Network) -> Self {
         Self {
             name: "score".into(),
@@ -47,12 +57,18 @@ impl ScoreOptions {
             schedule: NoiseSchedule::default(),
             times: [1e-3, 1.0],
             optimizer: usual_optimizer(),
+            action: noised::usual_units(),
+            normalizer: None,
         }
     }
 
     /// The same options with another `name`.
     pub fn with_name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    fn units(&self) -> Units<'_> {
+        Units { action: self.action, given: self.normalizer.as_ref() }
     }
 
     fn noising(&self) -> Noising<'_> {
@@ -65,11 +81,14 @@ crate::error::setters!(ScoreOptions {
     with_schedule => schedule: NoiseSchedule,
     with_times => times: [f64; 2],
     with_optimizer => optimizer: AdamOptions,
+    with_action => action: Normalize,
+    with_normalizer => normalizer: into Option<Normalizer>,
 });
 
 impl Learner for ScoreOptions {
     fn check(&self, run: Run, data: &Dataset) -> Result<()> {
-        Layout::new(&self.network, None, data.shape(), run.batch, &self.noising()).map(|_| ())
+        Layout::new(&self.network, None, data.shape(), run.batch, &self.noising())?;
+        self.units().check(&self.network, data)
     }
 
     fn networks(&self, run: Run, _: &Dataset) -> Result<Vec<Planned>> {
@@ -102,8 +121,13 @@ impl Learner for ScoreOptions {
         noised::sizes(&self.network, run, data)
     }
 
-    fn details(&self, _: Run, _: &Dataset) -> Result<Details> {
-        to_details(&ScoreDetails { prediction: self.prediction, schedule: self.schedule })
+    fn normalizer(&self, details: &Details) -> Result<Option<Normalizer>> {
+        Ok(from_details::<ScoreDetails>(details)?.normalizer)
+    }
+
+    fn details(&self, _: Run, data: &Dataset) -> Result<Details> {
+        let normalizer = self.units().fit(data);
+        to_details(&ScoreDetails { prediction: self.prediction, schedule: self.schedule, normalizer })
     }
 }
 
@@ -113,4 +137,7 @@ impl Learner for ScoreOptions {
 pub(super) struct ScoreDetails {
     pub prediction: Prediction,
     pub schedule: NoiseSchedule,
+    /// None for data units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalizer: Option<Normalizer>,
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::dataset::DataDescription;
-use super::objective::{Details, Phase, Planned, StepParts, Trained};
+use super::objective::{Details, Learner, Phase, Planned, StepParts, Trained};
 use super::progress::Progress;
 use super::{Dataset, StepRecord, StopFlag, TrainOptions};
 use crate::diffusion::{IntermediateEnergyNetwork, ScoreNetwork};
@@ -117,7 +117,7 @@ impl Trainer {
         let learner = options.objective.learner();
         let run = RunState::at(gpu, options.seed, step)?;
         let ring = MetricsRing::new(gpu, learner.metrics(), step)?;
-        let device_data = data.upload(gpu)?;
+        let device_data = data.upload(gpu, learner.normalizer(&details)?.as_ref())?;
         let mut trained = Vec::new();
         for (model, optimizer) in models {
             trained.push(Trained { optimizer: Optimizer::new(gpu, &model, optimizer)?, model });
@@ -265,7 +265,7 @@ impl Trainer {
         self.proposal(Weights::Raw)
     }
 
-    /// The score with averaged weights, bound to its schedule.
+    /// The score with averaged weights, bound to its schedule and in its units.
     ///
     /// # Errors
     /// [`Error::Argument`] if the run learns something else.
@@ -273,7 +273,7 @@ impl Trainer {
         self.score(Weights::Averaged)
     }
 
-    /// The score with raw weights, bound to its schedule.
+    /// The score with raw weights, bound to its schedule and in its units.
     ///
     /// # Errors
     /// As [`Trainer::averaged_score`].
@@ -281,7 +281,7 @@ impl Trainer {
         self.score(Weights::Raw)
     }
 
-    /// The intermediate energy with averaged weights, bound to its schedule.
+    /// The intermediate energy with averaged weights, bound to its schedule and in its units.
     ///
     /// # Errors
     /// [`Error::Argument`] if the run learns something else.
@@ -289,7 +289,7 @@ impl Trainer {
         self.intermediate_energy(Weights::Averaged)
     }
 
-    /// The intermediate energy with raw weights, bound to its schedule.
+    /// The intermediate energy with raw weights, bound to its schedule and in its units.
     ///
     /// # Errors
     /// As [`Trainer::averaged_intermediate_energy`].
@@ -336,7 +336,8 @@ impl Trainer {
         match self.options.objective.score() {
             Some(score) => {
                 let model = self.model(&score.name, weights)?;
-                Ok(ScoreNetwork::predicting(model, score.prediction)?.with_schedule(score.schedule))
+                let network = ScoreNetwork::predicting(model, score.prediction)?;
+                network.with_schedule(score.schedule).with_normalizer(score.normalizer(&self.details)?)
             }
             None => Err(self.learns_no("a score")),
         }
@@ -344,8 +345,10 @@ impl Trainer {
 
     fn intermediate_energy(&self, weights: Weights) -> Result<IntermediateEnergyNetwork> {
         match self.options.objective.intermediate_energy() {
-            Some(energy) => Ok(IntermediateEnergyNetwork::new(self.model(&energy.name, weights)?)?
-                .with_schedule(energy.schedule)),
+            Some(energy) => {
+                let network = IntermediateEnergyNetwork::new(self.model(&energy.name, weights)?)?;
+                network.with_schedule(energy.schedule).with_normalizer(energy.normalizer(&self.details)?)
+            }
             None => Err(self.learns_no("an intermediate energy")),
         }
     }

@@ -6,6 +6,7 @@ use gibbs::diffusion::{
     DiffusionSampler, Guidance, IntermediateEnergyNetwork, SamplingOptions, ScoreNetwork,
 };
 use gibbs::loss::{IntermediateEnergyLoss, Labels};
+use gibbs::math::Normalize;
 use gibbs::nn::{
     ACTION, Activation, AdamOptions, CONTEXT, Fourier, FourierColumns, Input, Network, Schedule, TIME,
 };
@@ -66,7 +67,8 @@ fn train(data: &Dataset, objective: Objective, batch: usize, steps: u64) -> Resu
 fn score(steps: u64) -> Result<ScoreNetwork> {
     let (states, actions) = Bandit.draw(200_000, 1);
     let data = Dataset::new(states.into_flattened(), 2, actions.into_flattened(), 2)?;
-    let options = ScoreOptions::new(network(2)).with_optimizer(optimizer());
+    // In data units, as the figures of C20 are known.
+    let options = ScoreOptions::new(network(2)).with_optimizer(optimizer()).with_action(Normalize::Identity);
     train(&data, options.into(), 1024, steps)?.averaged_score()
 }
 
@@ -76,6 +78,7 @@ fn energy(name: &str, loss: IntermediateEnergyLoss, steps: u64) -> Result<Interm
         .with_name(name)
         .with_loss(loss)
         .with_group(SUPPORT)
+        .with_action(Normalize::Identity)
         .with_optimizer(optimizer());
     train(&data, options.into(), 64, steps)?.averaged_intermediate_energy()
 }

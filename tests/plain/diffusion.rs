@@ -14,7 +14,7 @@ use gibbs::energy::{Gradient, NetworkEnergy, ShaderEnergy, ShaderEnergyOptions};
 use gibbs::gpu::Points;
 use gibbs::gpu::{Recording, RunState};
 use gibbs::loss::{IntermediateEnergyLoss, Labels};
-use gibbs::math::Bounds;
+use gibbs::math::{Bounds, Normalize};
 use gibbs::nn::{ACTION, Activation, CONTEXT, Fourier, Input, Layer, Model, Network, TIME};
 use gibbs::tasks::toy::{Task, accuracy, published};
 use gibbs::train::{
@@ -304,11 +304,13 @@ fn c13_contrast_reaches_the_target_where_regression_does_not() {
         trainer.train(3000, u64::MAX, &mut ()).expect("training");
         trainer
     };
-    let score = train(ScoreOptions::new(network(&[128; 3], 2)).into()).averaged_score().expect("a score");
+    // In data units, as it is known.
+    let options = ScoreOptions::new(network(&[128; 3], 2)).with_action(Normalize::Identity);
+    let score = train(options.into()).averaged_score().expect("a score");
     let target = task.target(10.0).expect("a target");
     let mut found = Vec::new();
     for loss in [contrasted(-1.0), IntermediateEnergyLoss::Mse] {
-        let options = contrast(&[128; 3], 10.0, 512).with_loss(loss).with_times([1e-5, 1.0]);
+        let options = contrast(&[128; 3], 10.0, 512).with_loss(loss).with_times([1e-5, 1.0]).guiding(&score);
         let energy = train(options.into()).averaged_intermediate_energy().expect("an energy");
         let options = sampling(10_000);
         let mut sampler =
@@ -330,7 +332,9 @@ fn a_network_that_outputs_samples_learns_the_score() {
     let points: Vec<f32> =
         normals(4000, 21).iter().flat_map(|z| [0, 1].map(|j| (mean[j] + deviation * z[j]) as f32)).collect();
     let data = Dataset::unconditional(points, 2).expect("data");
-    let options = ScoreOptions::new(network(&[32, 32], 2)).with_prediction(Prediction::Sample);
+    let options = ScoreOptions::new(network(&[32, 32], 2))
+        .with_prediction(Prediction::Sample)
+        .with_action(Normalize::Identity);
     let mut trainer = Trainer::new(gpu, &data, run_of(options, 256, 1200)).expect("a run");
     trainer.train(1200, u64::MAX, &mut ()).expect("training");
     let score = trainer.averaged_score().expect("a score");

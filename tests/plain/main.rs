@@ -30,3 +30,4 @@ mod text;
 mod theory;
 mod training;
 mod tuning;
+mod units;

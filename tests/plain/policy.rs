@@ -88,10 +88,14 @@ fn runs() -> &'static Runs {
         let (x, y) = rows(64, 4);
         let groups =
             Dataset::grouped(x, 2, y, 2, 4).expect("data").with_energies(data(3, 256)).expect("labels");
-        let intermediate = IntermediateEnergyOptions::new(noised_network(1), 2.0).with_group(4);
+        let score = train("score", &pairs, TrainOptions::score(noised_network(2)));
+        // Other rows, and so other units if they were fitted to them.
+        let intermediate = IntermediateEnergyOptions::new(noised_network(1), 2.0)
+            .with_group(4)
+            .guiding(&score.averaged_score().expect("a score"));
         Runs {
             ranking: train("ranking", &pairs, TrainOptions::new(ranking_options()).with_task("pairs")),
-            score: train("score", &pairs, TrainOptions::score(noised_network(2))),
+            score,
             energy: train("energy", &groups, TrainOptions::new(intermediate)),
             folder,
         }

@@ -7,7 +7,7 @@ mod host;
 mod latch;
 mod loading;
 mod metrics;
-mod parts;
+pub mod parts;
 mod refused;
 mod resumption;
 mod runs;

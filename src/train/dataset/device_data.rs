@@ -3,21 +3,30 @@
 use super::{DataShape, Dataset};
 use crate::Result;
 use crate::gpu::{Bindings, DType, Gpu, Recording, Tensor, Value};
+use crate::nn::Normalizer;
 use crate::train::alias::AliasEntry;
 use crate::train::draw_batch::Choice;
 use crate::train::run::Draw;
 
 impl Dataset {
-    pub(in crate::train) fn upload(&self, gpu: &Gpu) -> Result<DeviceData> {
+    /// Copies the data to a device, actions in units of the normalizer, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Argument`] for a normalizer of other dimensions; [`crate::Error::Limit`],
+    /// [`crate::Error::OutOfMemory`].
+    pub(in crate::train) fn upload(&self, gpu: &Gpu, normalizer: Option<&Normalizer>) -> Result<DeviceData> {
         let shape = self.shape();
         let rows = shape.rows;
+        normalizer.iter().try_for_each(|normalizer| normalizer.check("training", self.y_width))?;
+        let normalized = normalizer.map(|normalizer| normalizer.normalize(&self.y));
+        let y = normalized.as_ref().unwrap_or(&self.y);
         // Energies stand behind the coordinates of their samples, so that a batch draws both at
         // once.
         let labeled: Option<Vec<f32>> = self.energies.as_ref().map(|energies| {
-            let samples = self.y.chunks_exact(self.y_width).zip(energies);
+            let samples = y.chunks_exact(self.y_width).zip(energies);
             samples.flat_map(|(sample, energy)| sample.iter().chain([energy]).copied()).collect()
         });
-        let y = labeled.as_ref().unwrap_or(&self.y);
+        let y = labeled.as_ref().unwrap_or(y);
         Ok(DeviceData {
             x: match self.x_width {
                 0 => None,
