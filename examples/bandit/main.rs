@@ -17,8 +17,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use gibbs::diffusion::SolverOptions;
 use gibbs::loss::Labels;
+use gibbs::math::Normalize;
 
-use common::arguments::{Outcome, Place, several, start};
+use common::arguments::{Outcome, Place, normalize, several, start};
 use common::files;
 use common::training::{Preset, tidy};
 use networks::Networks;
@@ -55,6 +56,10 @@ struct Arguments {
     /// Evaluations of the networks per sample.
     #[arg(long, default_value_t = 25)]
     nfe: usize,
+    /// What actions are normalized to before noise is added: their deviation, with one scale for
+    /// both coordinates, or identity for data units [default: 1, with `--preset paper` identity].
+    #[arg(long, value_name = "DEVIATION", value_parser = normalize)]
+    normalize: Option<Normalize>,
     /// Seed of data, weights, batches and samples.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -83,6 +88,11 @@ enum SupportSource {
 }
 
 impl Arguments {
+    fn normalize(&self) -> Normalize {
+        let usual = self.preset.pick(Normalize::Isotropic { deviation: 1.0 }, Normalize::Identity);
+        self.normalize.unwrap_or(usual)
+    }
+
     fn solver(&self) -> SolverOptions {
         SolverOptions::default().with_evaluations(self.nfe)
     }

@@ -4,6 +4,7 @@ use gibbs::diffusion::{
     DiffusionSampler, Guidance, IntermediateEnergyNetwork, SamplingOptions, ScoreNetwork,
 };
 use gibbs::loss::IntermediateEnergyLoss;
+use gibbs::math::Normalize;
 use gibbs::nn::{ACTION, Activation, AdamOptions, CONTEXT, Fourier, FourierColumns, Input, Network, TIME};
 use gibbs::tasks::bandit::Bandit;
 use gibbs::train::{Dataset, IntermediateEnergyOptions, Objective, ScoreOptions, TrainOptions, Trainer};
@@ -24,11 +25,20 @@ fn data(preset: Preset) -> [usize; 2] {
     preset.pick([200_000, 16_384], [1_000_000, 65_536])
 }
 
-/// The action enters as itself and as waves of 8 and 4 units, without which the borders between
-/// modes take many times the steps.
-fn score(preset: Preset) -> Network {
+/// Deviation of actions along an axis, in data units, roughly.
+const DEVIATION: f64 = 1.7;
+
+/// The action enters as itself and as waves of 8 and 4 units of the data, without which the borders
+/// between modes take many times the steps.
+fn score(arguments: &Arguments) -> Network {
+    let preset = arguments.preset;
+    let per_unit = match arguments.normalize() {
+        Normalize::Isotropic { deviation } => DEVIATION / deviation,
+        _ => 1.0,
+    };
     // The first two waves run along the first coordinate, the others along the second.
-    let frequencies = vec![0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
+    let frequencies = [0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.125, 0.25];
+    let frequencies = frequencies.map(|wave: f64| (wave * per_unit) as f32).to_vec();
     let waves = Fourier { frequencies, count: 4, columns: FourierColumns::default() };
     network(preset, Input::new(ACTION, 2).encoded(waves.with_input()), 2)
 }
@@ -57,11 +67,13 @@ fn optimizer() -> AdamOptions {
 
 fn score_options(arguments: &Arguments) -> TrainOptions {
     let preset = arguments.preset;
-    let score = ScoreOptions::new(score(preset)).with_optimizer(optimizer());
+    let score =
+        ScoreOptions::new(score(arguments)).with_optimizer(optimizer()).with_action(arguments.normalize());
     options(arguments, score, preset.pick(1024, 4096))
 }
 
-fn energy_options(arguments: &Arguments, method: Method) -> TrainOptions {
+/// The run of an energy, in the units of a score if there is one.
+fn energy_options(arguments: &Arguments, method: Method, score: Option<&ScoreNetwork>) -> TrainOptions {
     let (lowest, preset) = (Bandit::LOWEST_ENERGY, arguments.preset);
     let loss = match method {
         Method::Cep => IntermediateEnergyLoss::Contrastive { labels: labels(&arguments.labels, lowest) },
@@ -75,7 +87,12 @@ fn energy_options(arguments: &Arguments, method: Method) -> TrainOptions {
         .with_loss(loss)
         .with_group(usize::from(arguments.support))
         .with_times([1e-5, 1.0])
+        .with_action(arguments.normalize())
         .with_optimizer(optimizer());
+    let energy = match score {
+        Some(score) => energy.guiding(score),
+        None => energy,
+    };
     options(arguments, energy, preset.pick(64, 256))
 }
 
@@ -99,7 +116,7 @@ pub fn check(arguments: &Arguments, method: Method) -> Result<()> {
     let data = Dataset::new(vec![0.0; 2], 2, vec![0.0; 2], 2)?;
     score_options(arguments).check(&data)?;
     let data = Bandit.label(&[[0.0; 2]], &vec![[0.0; 2]; support])?;
-    energy_options(arguments, method).check(&data)?;
+    energy_options(arguments, method, None).check(&data)?;
     Bandit.oracle([0.0; 2], arguments.beta)?;
     sampling(arguments, 1, arguments.samples as usize, 0).check(2)
 }
@@ -136,7 +153,8 @@ impl<'a> Networks<'a> {
     /// The intermediate energy of a method that learns one. The actions of a state are compared at
     /// one time; the states of a step have times of their own.
     pub fn energy(&mut self, method: Method) -> Result<Trained<IntermediateEnergyNetwork>> {
-        let options = energy_options(self.arguments, method);
+        let score = self.score()?.network;
+        let options = energy_options(self.arguments, method, Some(&score));
         let data = match self.support.take() {
             Some(data) => data,
             None => self.draw_support()?,

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use gibbs::Gpu;
+use gibbs::math::Normalize;
 use serde::Serialize;
 
 use super::common::arguments::name_of;
@@ -28,6 +29,7 @@ pub enum Method {
 pub struct Row {
     pub method: Method,
     pub labels: Option<String>,
+    pub normalize: Normalize,
     pub beta: f64,
     pub support: usize,
     pub support_from: SupportSource,
@@ -69,6 +71,7 @@ impl Row {
         Self {
             method,
             labels: (method == Method::Cep).then(|| arguments.labels.clone()),
+            normalize: arguments.normalize(),
             beta: arguments.beta,
             support: arguments.support.into(),
             support_from: arguments.support_from,

@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use gibbs::Gpu;
-use gibbs::diffusion::{DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergyNetwork, NoiseSchedule};
+use gibbs::diffusion::{
+    DiffusionSampler, EnergyAtLevel, Guidance, IntermediateEnergy, IntermediateEnergyNetwork, NoiseSchedule,
+};
 use gibbs::energy::evaluate_energy;
 use gibbs::gpu::Points;
-use gibbs::tasks::toy::accuracy::{self, At, LEVELS};
+use gibbs::tasks::toy::accuracy::{self, AmongData, At, LEVELS};
 use gibbs::tasks::toy::variation::sliced_wasserstein;
 use gibbs::tasks::toy::{Bins, Oracle, Task};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -136,7 +138,8 @@ pub fn row(networks: &mut Networks<'_>, (beta, method): (f64, Method), asked: &R
     })
 }
 
-/// The energy over the square, a network's output times a factor, and exact.
+/// The energy over the square, a network's output times a factor, and exact, at levels of noised
+/// data.
 fn field(
     gpu: &Gpu,
     task: Task,
@@ -146,13 +149,19 @@ fn field(
     let place = |index: usize| ((index as f64 + 0.5) / FIELD_SIDE as f64 * 2.0 - 1.0) * task.half_width();
     let cells = 0..FIELD_SIDE * FIELD_SIDE;
     let places: Vec<_> = cells.map(|cell| [cell % FIELD_SIDE, cell / FIELD_SIDE].map(place)).collect();
-    let x: Vec<f32> = places.iter().flatten().map(|v| *v as f32).collect();
-    let points = Points { context: &[], contexts: 1, y: &x, dims: 2 };
     let mut field = Field { exact: Vec::new(), learned: Vec::new() };
     for time in FIELD_TIMES {
-        let level = NoiseSchedule::default().at(time);
+        let mut level = NoiseSchedule::default().at(time);
         let at = oracle.at(level)?;
         field.exact.push(places.iter().map(|place| at.energy(*place)).collect());
+        let mut x: Vec<f32> = places.iter().flatten().map(|v| *v as f32).collect();
+        if let Some(normalizer) = energy.normalizer() {
+            level = NoiseSchedule::default().at_lambda(level.lambda() - f64::from(normalizer.scale[0]).ln());
+            let AmongData { ratio, offset, .. } = AmongData::new(Some(normalizer), level)?;
+            let inside = places.iter().flat_map(|place| [0, 1].map(|j| (place[j] - offset[j]) / ratio));
+            x = normalizer.denormalize(&inside.map(|v| v as f32).collect::<Vec<_>>());
+        }
+        let points = Points { context: &[], contexts: 1, y: &x, dims: 2 };
         let values = evaluate_energy(gpu, &EnergyAtLevel::new(energy, level), &points)?;
         field.learned.push(values.into_iter().map(|v| factor * f64::from(v)).collect());
     }

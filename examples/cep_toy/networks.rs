@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use gibbs::diffusion::{IntermediateEnergyNetwork, ScoreNetwork};
 use gibbs::loss::IntermediateEnergyLoss;
+use gibbs::math::Normalize;
 use gibbs::nn::{ACTION, Activation, AdamOptions, Fourier, Input, Network, TIME};
 use gibbs::tasks::toy::{LabeledPoint, Task, published};
 use gibbs::train::{Dataset, IntermediateEnergyOptions, Objective, ScoreOptions, TrainOptions, Trainer};
@@ -23,6 +24,9 @@ use super::rows::Method;
 pub fn energy_steps(preset: Preset, task: Task) -> u64 {
     preset.pick(if matches!(task, Task::Rings | Task::TwoSpirals) { 6000 } else { 3000 }, 50_000)
 }
+
+/// Deviation of the tasks' points along an axis, in data units, roughly.
+const DEVIATION: f64 = 2.0;
 
 /// Three layers of 128 of the point, encoded or not; time enters as itself and as waves of half a
 /// turn to eight turns per unit.
@@ -75,11 +79,17 @@ impl<'a> Networks<'a> {
     /// The run of the score, which all methods share: its error is the floor of every row.
     fn score_options(&self) -> TrainOptions {
         let preset = self.arguments.preset;
-        // Random waves of two units in the middle, without which the data's thin lines take many
-        // times the steps.
-        let waves = Fourier::gaussian(2, 16, 0.5, 1).with_input();
+        // Random waves of two units of the data in the middle, without which its thin lines take
+        // many times the steps.
+        let per_unit = match self.arguments.normalize() {
+            Normalize::Isotropic { deviation } => DEVIATION / deviation,
+            _ => 1.0,
+        };
+        let waves = Fourier::gaussian(2, 16, (0.5 * per_unit) as f32, 1).with_input();
         let network = preset.pick(quick(Input::new(ACTION, 2).encoded(waves), 2), published::score());
-        let score = ScoreOptions::new(network).with_optimizer(self.optimizer());
+        let score = ScoreOptions::new(network)
+            .with_optimizer(self.optimizer())
+            .with_action(self.arguments.normalize());
         self.options(score.into(), preset.pick(6000, 50_000))
     }
 
@@ -102,7 +112,9 @@ impl<'a> Networks<'a> {
             .with_loss(loss)
             .with_group(self.arguments.group())
             .with_times(if method == Method::Dps { [0.0; 2] } else { [1e-5, 1.0] })
-            .with_optimizer(self.optimizer());
+            .with_optimizer(self.optimizer())
+            // Fitted to the same data by the same rule: the units of the score.
+            .with_action(self.arguments.normalize());
         self.options(energy.into(), energy_steps(preset, self.task))
     }
 

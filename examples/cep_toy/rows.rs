@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use gibbs::diffusion::LastSteps;
+use gibbs::math::Normalize;
 use gibbs::tasks::toy::Task;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -36,8 +37,19 @@ pub enum Method {
 pub type Row = Map<String, Value>;
 
 /// What rows must share to stand in one table.
-const SETTINGS: [&str; 10] =
-    ["adapter", "backend", "solver", "grid", "last_steps", "guidance", "nfe", "preset", "samples", "group"];
+const SETTINGS: [&str; 11] = [
+    "normalize",
+    "adapter",
+    "backend",
+    "solver",
+    "grid",
+    "last_steps",
+    "guidance",
+    "nfe",
+    "preset",
+    "samples",
+    "group",
+];
 
 /// The part of a row that tells it from others: one takes the place of another that was asked for
 /// in the same words.
@@ -71,6 +83,10 @@ pub fn asked(networks: &Networks<'_>, method: Method, beta: f64) -> serde_json::
         // Samples that share a time in training.
         "group": arguments.group(),
     }))?;
+    // Rows in data units say nothing of units.
+    if let Normalize::Isotropic { deviation } = arguments.normalize() {
+        asked.insert("normalize".into(), deviation.into());
+    }
     // Rows of solvers in full order say nothing of it.
     if solver.lowers_last_steps() {
         asked.insert("last_steps".into(), LastSteps::Lowered.name().into());

@@ -12,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 use gibbs::diffusion::{LastSteps, Solver, SolverOptions, TimeGrid};
 use gibbs::loss::Labels;
+use gibbs::math::Normalize;
 use gibbs::{Gpu, GpuOptions, Result};
 
 use super::{files, signals};
@@ -119,6 +120,19 @@ impl Sampling {
             .with_evaluations(self.nfe)
             .with_last_steps(self.last_steps)
     }
+}
+
+/// What samples are normalized to before noise is added, as on a command line: `identity`, or the
+/// deviation that they then have, with one scale for all their numbers.
+pub fn normalize(words: &str) -> std::result::Result<Normalize, String> {
+    let how = match words {
+        "identity" => Normalize::Identity,
+        number => match number.parse() {
+            Ok(deviation) => Normalize::Isotropic { deviation },
+            Err(_) => return Err("give `identity` or a number".into()),
+        },
+    };
+    how.check().map(|()| how).map_err(|error| error.to_string())
 }
 
 /// A parser of one of the library's choices that lists their names.

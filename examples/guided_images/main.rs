@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use gibbs::diffusion::Prediction;
+use gibbs::math::Normalize;
 
-use common::arguments::{Outcome, Place, Sampling, choice, start};
+use common::arguments::{Outcome, Place, Sampling, choice, normalize, start};
 use common::files::write_json;
 use common::progress::Progress;
 use common::training::{Preset, tidy};
@@ -51,6 +52,10 @@ struct Arguments {
     /// in the paper.
     #[arg(long, value_parser = choice(Prediction::ALL, Prediction::name), default_value_t = Prediction::Sample)]
     predict: Prediction,
+    /// What pictures are normalized to before noise is added: their deviation, with one scale for
+    /// all their values, or identity for the values from -1 to 1 that they have.
+    #[arg(long, value_name = "DEVIATION", value_parser = normalize, default_value = "identity")]
+    normalize: Normalize,
     /// Length of the runs and size of the networks. quick: networks of 660 and of 48 thousand
     /// parameters: minutes on two CPU cores. paper: wider networks on eight times the pictures, for
     /// a graphics card.

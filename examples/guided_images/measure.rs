@@ -135,6 +135,7 @@ pub fn metrics(gpu: &Gpu, arguments: &Arguments, (score, energy): &Networks, sam
         "preset": arguments.preset,
         "seed": arguments.seed,
         "predict": score.network.prediction(),
+        "normalize": arguments.normalize,
         "beta": arguments.beta,
         "guidance": arguments.sampling.guidance,
         "solver": solver,

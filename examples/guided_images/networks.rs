@@ -79,6 +79,7 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Result<Networks> {
     let score = ScoreOptions::new(score(preset))
         .with_prediction(arguments.predict)
         .with_schedule(SCHEDULE)
+        .with_action(arguments.normalize)
         .with_optimizer(preset.optimizer(preset.pick(2e-3, 5e-4)).with_max_norm(100.0));
     let steps = arguments.steps.unwrap_or(preset.pick(3000, 60_000));
     let score = options(score.into(), preset.pick(64, 512), steps);
@@ -88,6 +89,8 @@ pub fn train(gpu: &Gpu, arguments: &Arguments) -> Result<Networks> {
         .with_loss(IntermediateEnergyLoss::Contrastive { labels })
         .with_group(GROUP)
         .with_schedule(SCHEDULE)
+        // Fitted to the same data by the same rule: the units of the score.
+        .with_action(arguments.normalize)
         .with_optimizer(preset.optimizer(1e-3).with_max_norm(100.0));
     // It sees each group 16 times: it learns groups by heart when it sees them more often.
     let steps = arguments.energy_steps.unwrap_or(preset.pick(1000, 4000));
