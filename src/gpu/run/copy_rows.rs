@@ -12,9 +12,8 @@ const ALIGNMENT: usize = 64;
 
 impl Recording {
     /// The rows of a value without padding, `[rows, width]`: the value itself if it has none, else
-    /// a copy in one dispatch. Networks pad rows to whole `vec4`s
-    /// ([`Shape::packed`](crate::gpu::Shape::packed)); where the width is a multiple of 4 there is
-    /// nothing to copy.
+    /// a copy in one dispatch. Networks pad rows to whole `vec4`s ([`Shape::packed`]); where the
+    /// width is a multiple of 4 there is nothing to copy.
     ///
     /// # Errors
     /// [`Error::Argument`] if the value belongs to another recording, [`Error::Binding`] if its
