@@ -169,7 +169,7 @@ impl Learner for IntermediateEnergyOptions {
         noised::sizes(&self.network, run, data)
     }
 
-    fn normalizer(&self, details: &Details) -> Result<Option<Normalizer>> {
+    fn action_units(&self, details: &Details) -> Result<Option<Normalizer>> {
         Ok(from_details::<IntermediateEnergyDetails>(details)?.normalizer)
     }
 

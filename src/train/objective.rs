@@ -91,7 +91,7 @@ pub(super) trait Learner {
     fn sizes(&self, run: Run, data: DataShape) -> String;
 
     /// The units that actions have on the device, if they are not those of the data.
-    fn normalizer(&self, _details: &Details) -> Result<Option<Normalizer>> {
+    fn action_units(&self, _details: &Details) -> Result<Option<Normalizer>> {
         Ok(None)
     }
 

@@ -121,7 +121,7 @@ impl Learner for ScoreOptions {
         noised::sizes(&self.network, run, data)
     }
 
-    fn normalizer(&self, details: &Details) -> Result<Option<Normalizer>> {
+    fn action_units(&self, details: &Details) -> Result<Option<Normalizer>> {
         Ok(from_details::<ScoreDetails>(details)?.normalizer)
     }
 

@@ -117,7 +117,7 @@ impl Trainer {
         let learner = options.objective.learner();
         let run = RunState::at(gpu, options.seed, step)?;
         let ring = MetricsRing::new(gpu, learner.metrics(), step)?;
-        let device_data = data.upload(gpu, learner.normalizer(&details)?.as_ref())?;
+        let device_data = data.upload(gpu, learner.action_units(&details)?.as_ref())?;
         let mut trained = Vec::new();
         for (model, optimizer) in models {
             trained.push(Trained { optimizer: Optimizer::new(gpu, &model, optimizer)?, model });
@@ -337,7 +337,7 @@ impl Trainer {
             Some(score) => {
                 let model = self.model(&score.name, weights)?;
                 let network = ScoreNetwork::predicting(model, score.prediction)?;
-                network.with_schedule(score.schedule).with_normalizer(score.normalizer(&self.details)?)
+                network.with_schedule(score.schedule).with_normalizer(score.action_units(&self.details)?)
             }
             None => Err(self.learns_no("a score")),
         }
@@ -347,7 +347,7 @@ impl Trainer {
         match self.options.objective.intermediate_energy() {
             Some(energy) => {
                 let network = IntermediateEnergyNetwork::new(self.model(&energy.name, weights)?)?;
-                network.with_schedule(energy.schedule).with_normalizer(energy.normalizer(&self.details)?)
+                network.with_schedule(energy.schedule).with_normalizer(energy.action_units(&self.details)?)
             }
             None => Err(self.learns_no("an intermediate energy")),
         }
