@@ -15,6 +15,8 @@
 // Numerics: one pass of running pairs, the gradient's sums kept relative to the running maximum, so
 // that the likeliest component weighs 1 however far away y is. Finite while sum_j t_cj^2 stays
 // below 1e37.
+// A coordinate that is not finite shows.
+//#include "lib/finite.wgsl"
 //#include "lib/logsumexp.wgsl"
 
 struct Params {
@@ -58,7 +60,11 @@ fn mixture_energy(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wor
         pair = pair_add(pair, l);
     }
     if ((MODE & 1u) != 0u) {
-        energy[row] = -pair_value(pair);
+        var value = -pair_value(pair);
+        for (var j = 0u; j < params.dims; j++) {
+            value = select(y[first + j], value, is_finite(y[first + j]));
+        }
+        energy[row] = value;
     }
     if ((MODE & 2u) != 0u) {
         for (var j = 0u; j < params.dims; j++) {

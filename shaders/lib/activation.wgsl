@@ -1,4 +1,4 @@
-// Activations and their derivatives, finite for every finite input.
+// Activations and their derivatives, finite for every finite input; the value of NaN is NaN.
 //
 //   code 0: identity    1: ReLU    2: SiLU x sigmoid(x)    3: tanh    4: GELU x Phi(x)
 //   5: softplus log(1 + exp(x))
@@ -38,14 +38,27 @@ const ACTIVATION_ELU: u32 = 8u;
 // Shared with the host.
 const ACTIVATION_LEAKY_RELU: u32 = 9u;
 
+// min(|x|, top), max(x, 0) and min(x, 0) that hand on a NaN, which min and max need not.
+fn magnitude_to(x: vec4<f32>, top: f32) -> vec4<f32> {
+    return select(abs(x), vec4<f32>(top), abs(x) > vec4<f32>(top));
+}
+
+fn positive_part(x: vec4<f32>) -> vec4<f32> {
+    return select(x, vec4<f32>(0.0), x <= vec4<f32>(0.0));
+}
+
+fn negative_part(x: vec4<f32>) -> vec4<f32> {
+    return select(x, vec4<f32>(0.0), x >= vec4<f32>(0.0));
+}
+
 fn sigmoid_safe(x: vec4<f32>) -> vec4<f32> {
-    let e = exp(-min(abs(x), vec4<f32>(87.0)));
+    let e = exp(-magnitude_to(x, 87.0));
     let r = 1.0 / (1.0 + e);
     return select(e * r, r, x >= vec4<f32>(0.0));
 }
 
 fn tanh_safe(x: vec4<f32>) -> vec4<f32> {
-    let a = min(abs(x), vec4<f32>(9.02)); // tanh(9.02) rounds to 1
+    let a = magnitude_to(x, 9.02); // tanh(9.02) rounds to 1
     let e = exp(-2.0 * a);
     let s = a * a;
     // Odd series below 0.3, where the quotient cancels.
@@ -88,7 +101,7 @@ struct Activated {
 fn activate(code: u32, z: vec4<f32>) -> Activated {
     if (code == ACTIVATION_RELU) {
         let on = z > vec4<f32>(0.0);
-        return Activated(max(z, vec4<f32>(0.0)), select(vec4<f32>(0.0), vec4<f32>(1.0), on));
+        return Activated(positive_part(z), select(vec4<f32>(0.0), vec4<f32>(1.0), on));
     }
     if (code == ACTIVATION_SILU) {
         let s = sigmoid_safe(z);
@@ -101,29 +114,29 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
         return Activated(t, 1.0 - t * t);
     }
     if (code == ACTIVATION_GELU) {
-        let a = min(abs(z), vec4<f32>(13.0)); // the tail at 13 is below 1e-37
+        let a = magnitude_to(z, 13.0); // the tail at 13 is below 1e-37
         let bell = exp(-0.5 * a * a);
         let tail = normal_tail_scaled(a) * bell;
         // x Phi(x) = max(x, 0) - |x| (1 - Phi(|x|)): no cancellation on either side.
         let below = z < vec4<f32>(0.0);
         let rise = 0.39894228 * a * bell;
-        return Activated(max(z, vec4<f32>(0.0)) - a * tail, select(1.0 - tail + rise, tail - rise, below));
+        return Activated(positive_part(z) - a * tail, select(1.0 - tail + rise, tail - rise, below));
     }
     if (code == ACTIVATION_SOFTPLUS) {
-        let e = exp(-min(abs(z), vec4<f32>(87.0)));
-        return Activated(max(z, vec4<f32>(0.0)) + log1p_unit(e), sigmoid_safe(z));
+        let e = exp(-magnitude_to(z, 87.0));
+        return Activated(positive_part(z) + log1p_unit(e), sigmoid_safe(z));
     }
     if (code == ACTIVATION_GELU_TANH) {
-        let a = min(abs(z), vec4<f32>(10.0)); // the tail at 10 is below 1e-37
+        let a = magnitude_to(z, 10.0); // the tail at 10 is below 1e-37
         let e = exp(-min(1.5957691 * a * (1.0 + 0.044715 * a * a), vec4<f32>(87.0)));
         let tail = e / (1.0 + e);
         let below = z < vec4<f32>(0.0);
         let rise = 1.5957691 * a * (1.0 + 0.134145 * a * a) * tail / (1.0 + e);
-        return Activated(max(z, vec4<f32>(0.0)) - a * tail, select(1.0 - tail + rise, tail - rise, below));
+        return Activated(positive_part(z) - a * tail, select(1.0 - tail + rise, tail - rise, below));
     }
     if (code == ACTIVATION_MISH) {
         let below = z < vec4<f32>(0.0);
-        let e = exp(-min(abs(z), vec4<f32>(87.0)));
+        let e = exp(-magnitude_to(z, 87.0));
         let square = e * e;
         let r = 1.0 / select(1.0 + 2.0 * e + 2.0 * square, square + 2.0 * e + 2.0, below);
         let t = select(1.0 + 2.0 * e, square + 2.0 * e, below) * r;
@@ -131,15 +144,15 @@ fn activate(code: u32, z: vec4<f32>) -> Activated {
         let rest = 2.0 * select(square, vec4<f32>(1.0), below) * r;
         let s = select(vec4<f32>(1.0), e, below) / (1.0 + e);
         // Below -87 the clamped exponent would let z grow past what vanishes.
-        let inside = z >= vec4<f32>(-87.0);
-        let value = select(vec4<f32>(0.0), z * t, inside);
-        return Activated(value, select(vec4<f32>(0.0), t + z * rest * (1.0 + t) * s, inside));
+        let gone = z < vec4<f32>(-87.0);
+        let value = select(z * t, vec4<f32>(0.0), gone);
+        return Activated(value, select(t + z * rest * (1.0 + t) * s, vec4<f32>(0.0), gone));
     }
     if (code == ACTIVATION_ELU) {
         let above = z > vec4<f32>(0.0);
         // exp(z) - 1 = 2 t / (1 - t), t = tanh(z / 2) <= 0: no difference of almost equal numbers.
-        let t = tanh_safe(0.5 * min(z, vec4<f32>(0.0)));
-        let e = exp(-min(abs(z), vec4<f32>(87.0)));
+        let t = tanh_safe(0.5 * negative_part(z));
+        let e = exp(-magnitude_to(z, 87.0));
         return Activated(select(2.0 * t / (1.0 - t), z, above), select(e, vec4<f32>(1.0), above));
     }
     if (code == ACTIVATION_LEAKY_RELU) {

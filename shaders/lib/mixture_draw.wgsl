@@ -1,7 +1,8 @@
 // One draw from a conditional mixture of diagonal Gaussians.
 //
 //   c = smallest component with sum_{j <= c} softmax(logits)_j >= u
-//   z = mean_c + exp(log_std_c) n      y = shift + z / scale
+//   z = mean_c + exp(log_std_c) n      y = shift + z / scale, NaN where what it comes from is not
+//     finite
 //
 // Random: element `draw` of the component's stream owns the block whose word 0 gives u; element
 // draw * ceil(dims / 4) + j / 4 of the normals' stream owns those of dimensions j .. j + 3.
@@ -31,7 +32,7 @@ fn mixture_draw(row: u32, draw: u32, first: u32) {
             let j = 4u * block + lane;
             if (j < params.dims) {
                 let z = mixture_mean(row, chosen, j) + exp(mixture_log_std(row, chosen, j)) * n[lane];
-                y[first + j] = normalizer[j] + z / normalizer[params.dims + j];
+                y[first + j] = mixture_result(normalizer[j] + z / normalizer[params.dims + j]);
             }
         }
     }

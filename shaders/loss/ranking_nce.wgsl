@@ -37,7 +37,12 @@ fn logit_again(base: u32, k: u32) -> f32 {
 }
 
 fn first_logit(context: u32, base: u32, k: u32) -> f32 {
-    return logit_again(base, k);
+    let logit = logit_again(base, k);
+    var sound = is_finite(energy[(base + k) * params.energy_stride]) & is_finite(logit);
+    if (CORRECTION == 1u) {
+        sound = sound & is_finite(log_q[base + k]);
+    }
+    return select(UNSOUND, logit, sound);
 }
 
 fn keep_energy_gradient(context: u32, base: u32, k: u32, value: f32) {

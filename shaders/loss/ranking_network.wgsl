@@ -225,15 +225,20 @@ fn forward_layer(lane: u32, layer: u32, base: u32) {
 fn first_logit(context: u32, base: u32, k: u32) -> f32 {
     let last = hidden(params.layers - 1u);
     var energy = parameters[params.last_bias4].x;
+    var sound = is_finite(energy);
     for (var i = 0u; i < last.layer.outputs4; i++) {
-        energy += dot(work[base + last.output + k * last.layer.outputs4 + i], last_column[i]);
+        let h = work[base + last.output + k * last.layer.outputs4 + i];
+        sound = sound & are_finite(h) & are_finite(last_column[i]);
+        energy += dot(h, last_column[i]);
     }
     var logit = -energy;
     if (CORRECTION == 1u) {
-        logit -= log_q[context * params.candidates + k];
+        let density = log_q[context * params.candidates + k];
+        sound = sound & is_finite(density);
+        logit -= density;
     }
     work[base + RANKS4 + k] = vec4<f32>(logit, 0.0, 0.0, 0.0);
-    return logit;
+    return select(UNSOUND, logit, sound & is_finite(logit));
 }
 
 fn logit_again(base: u32, k: u32) -> f32 {

@@ -10,6 +10,7 @@
 // normalizer : [2, dims], shift then scale, read      y : [contexts, dims] read
 // output_gradient : packed [contexts, outputs] written, padding 0      loss : [contexts] written
 // Workgroup 64. Grid over contexts invocations, folded over x and y.
+// Numerics: a context whose outputs or action are not finite leaves NaN in all it writes.
 //#include "lib/logsumexp.wgsl"
 
 struct Params {
@@ -43,7 +44,7 @@ fn mixture_likelihood(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num
         pair = pair_add(pair, mixture_joint(context, c, first));
     }
     let softmax = mixture_softmax(context);
-    loss[context] = pair_value(softmax) - pair_value(pair) - params.log_volume;
+    loss[context] = mixture_result(pair_value(softmax) - pair_value(pair) - params.log_volume);
 
     let scale = 1.0 / f32(params.contexts);
     let row = context * params.stride;
@@ -52,16 +53,17 @@ fn mixture_likelihood(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num
         let responsibility = exp_negative(mixture_joint(context, c, first) - pair.x) / pair.y;
         if (params.components > 1u) {
             let weight = exp_negative(mixture_logit(context, c) - softmax.x) / softmax.y;
-            output_gradient[row + c] = (weight - responsibility) * scale;
+            output_gradient[row + c] = mixture_result((weight - responsibility) * scale);
         }
         for (var j = 0u; j < params.dims; j++) {
             let log_std = mixture_log_std(context, c, j);
             let inverse = exp(-log_std);
             let r = (mixture_normalized(first, j) - mixture_mean(context, c, j)) * inverse;
             let at = row + mixture_mean_index(c, j);
-            output_gradient[at] = -responsibility * r * inverse * scale;
+            output_gradient[at] = mixture_result(-responsibility * r * inverse * scale);
             let inside = mixture_raw_log_std(context, c, j) == log_std;
-            output_gradient[at + spread] = select(0.0, responsibility * (1.0 - r * r) * scale, inside);
+            let slope = select(0.0, responsibility * (1.0 - r * r) * scale, inside);
+            output_gradient[at + spread] = mixture_result(slope);
         }
     }
     for (var j = params.outputs; j < params.stride; j++) {

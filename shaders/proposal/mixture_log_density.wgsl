@@ -10,7 +10,8 @@
 // log_q : [contexts, candidates] written; log_volume = sum_j ln scale_j comes from the host in f64
 // precision
 // Workgroup 64. Grid over contexts * candidates invocations, folded over x and y.
-// Numerics: running pairs; finite while |z - mean| / std stays below 1e18.
+// Numerics: running pairs; finite while |z - mean| / std stays below 1e18, minus infinity where it
+// does not for any component; NaN where an output or a coordinate is not finite.
 //#include "lib/logsumexp.wgsl"
 
 struct Params {
@@ -42,5 +43,6 @@ fn mixture_log_density(@builtin(global_invocation_id) id: vec3<u32>, @builtin(nu
     for (var c = 0u; c < params.components; c++) {
         pair = pair_add(pair, mixture_joint(context, c, at * params.dims));
     }
-    log_q[at] = pair_value(pair) - pair_value(mixture_softmax(context)) + params.log_volume;
+    let log_density = pair_value(pair) - pair_value(mixture_softmax(context)) + params.log_volume;
+    log_q[at] = mixture_result(log_density);
 }

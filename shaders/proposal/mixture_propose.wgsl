@@ -15,7 +15,8 @@
 // Workgroup WORKGROUP x 1 x 1, at most 12 KiB. Grid ceil(contexts / ROWS), folded over x and y.
 // Lanes run along outputs, then along candidates. Widths of hidden layers, of x and of the outputs
 // at most 4 MAX_WIDTH4.
-// Numerics: sums as those of dense_forward.wgsl, i ascending in groups of four.
+// Numerics: sums as those of dense_forward.wgsl, i ascending in groups of four; densities as in
+// mixture_log_density.wgsl.
 //#include "lib/activation.wgsl"
 //#include "lib/packed_layer.wgsl"
 //#include "lib/padding.wgsl"
@@ -134,6 +135,7 @@ fn mixture_propose(
         let context = first_context + row;
         if (context < params.contexts) {
             let place = context * params.candidates + k;
+            mixture_exponents = 0u;
             if (k >= params.first && k - params.first < params.draws) {
                 mixture_draw(row, context * params.draws + k - params.first, place * params.dims);
             }
@@ -141,7 +143,8 @@ fn mixture_propose(
             for (var c = 0u; c < params.components; c++) {
                 pair = pair_add(pair, mixture_joint(row, c, place * params.dims));
             }
-            log_q[place] = pair_value(pair) - pair_value(mixture_softmax(row)) + params.log_volume;
+            let log_density = pair_value(pair) - pair_value(mixture_softmax(row)) + params.log_volume;
+            log_q[place] = mixture_result(log_density);
         }
     }
 }

@@ -25,9 +25,11 @@ fn uniform_log_density(@builtin(global_invocation_id) id: vec3<u32>, @builtin(nu
         return;
     }
     var inside = true;
+    var sound = true;
     for (var j = 0u; j < params.dims; j++) {
         let value = y[row * params.dims + j];
         inside = inside && value >= box[j] && value <= box[params.dims + j];
+        sound = sound & is_finite(value);
     }
-    log_q[row] = select(OUTSIDE_LOG_DENSITY, params.log_density, inside);
+    log_q[row] = box_log_density(params.log_density, inside, sound);
 }

@@ -41,6 +41,7 @@ fn uniform_propose(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
     let draw = place / params.candidates * params.draws + k - params.first;
     let blocks = (params.dims + 3u) / 4u;
     var inside = true;
+    var sound = true;
     for (var block = 0u; block < blocks; block++) {
         let u = uniform4(random_words4(state, draw * blocks + block, params.stream, params.inner));
         for (var lane = 0u; lane < 4u; lane++) {
@@ -53,8 +54,9 @@ fn uniform_propose(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_wo
                 }
                 let value = y[place * params.dims + j];
                 inside = inside && value >= low && value <= high;
+                sound = sound & is_finite(value);
             }
         }
     }
-    log_q[place] = select(OUTSIDE_LOG_DENSITY, params.log_density, inside);
+    log_q[place] = box_log_density(params.log_density, inside, sound);
 }

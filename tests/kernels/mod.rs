@@ -10,6 +10,7 @@ mod diffusion;
 mod encoding;
 mod energies;
 mod energy;
+mod finite;
 mod fused;
 mod gpu;
 mod guidance;
@@ -46,6 +47,7 @@ pub fn suites() -> Vec<Suite> {
         inputs::suite(),
         energies::suite(),
         energy::suite(),
+        finite::suite(),
         contrastive::suite(),
         regression::suite(),
         guidance::suite(),
