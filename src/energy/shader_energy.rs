@@ -54,6 +54,13 @@ const TAKEN: [&str; 11] = [
 /// differences three times an evaluation's: lavapipe ends them silently beyond. What else differs
 /// between renderers is in `docs/writing-wgsl.md`. Energies, gradients or both are one dispatch.
 ///
+/// Runtime checks do not reach all that WGSL promises. Through OpenGL a remainder or quotient of
+/// negative integers, an integer division by zero and the conversion of a float to an integer that
+/// cannot hold it give whatever the driver makes of them: clamp first. On some drivers `log`,
+/// `exp`, `min` and `max` turn NaN and infinity into numbers, SwiftShader's `log(NaN)` into 89.13
+/// for one: an energy that may get there tests what it puts in, with `is_finite` of
+/// `lib/finite.wgsl`.
+///
 /// ```
 /// use gibbs::energy::{Gradient, ShaderEnergy, ShaderEnergyOptions};
 ///

@@ -16,6 +16,7 @@ mod errors;
 mod examples;
 mod faults;
 mod fuzz;
+mod guards;
 mod guidance;
 mod oracles;
 mod policy;

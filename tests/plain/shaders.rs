@@ -79,7 +79,7 @@ fn title(variant: &KernelVariant) -> String {
     format!("{} [{}]", variant.source.path(), defines.join(" "))
 }
 
-fn validated(variant: &KernelVariant) -> Result<(naga::Module, ModuleInfo), String> {
+pub(super) fn validated(variant: &KernelVariant) -> Result<(naga::Module, ModuleInfo), String> {
     let module = variant.module().map_err(|error| error.to_string())?;
     // No capability at all: a host with a plain device must be able to run it.
     let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)

@@ -25,7 +25,9 @@ impl KernelSource {
 
     /// A kernel of the user's. `path` names it in messages; its stem (`fade` for `my/fade.wgsl`) is
     /// the name of the entry point. Lines of the form `//#include "lib/philox.wgsl"` pull in gibbs'
-    /// shared fragments. It is compiled with every runtime check, the loop counter included.
+    /// shared fragments. It is compiled with every runtime check, the loop counter included. naga
+    /// writes none into GLSL for `%` and `/` of negative integers, integer division by zero, and
+    /// floats converted to integers that cannot hold them: on OpenGL those are the driver's.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             path: Cow::Owned(path.into()),
