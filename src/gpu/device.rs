@@ -9,6 +9,7 @@ pub(crate) mod fault;
 pub(crate) mod gpu;
 pub(crate) mod home;
 pub(crate) mod kernel_choice;
+mod mark;
 mod needs;
 pub(crate) mod optional;
 pub(crate) mod options;
@@ -19,6 +20,7 @@ pub(crate) mod polling;
 pub(crate) mod tensor;
 pub(crate) mod tuning;
 pub(crate) mod whole_file;
+mod work;
 
 pub use adapter::describe;
 pub use capabilities::{Capabilities, DeviceClass};

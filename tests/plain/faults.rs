@@ -297,6 +297,60 @@ fn a_loss_during_any_readback_is_an_error_and_stays_one() {
     });
 }
 
+/// What encodes alone submits nothing, and cannot find out.
+const ENCODES: &str = "encode";
+
+/// The device is gone and nobody was told: the first operation that asks anything of it says so, on
+/// a device of ours with the cause.
+#[test]
+fn the_first_operation_after_a_silent_loss_says_so() {
+    bounded(|| {
+        for own in [true, false] {
+            for (what, operation) in READINGS.iter().chain(&OTHERS) {
+                if *what == ENCODES {
+                    continue;
+                }
+                let gpu = if own { fresh_gpu() } else { adopted(wgpu::Limits::default()) };
+                let mut parts = Parts::new(gpu);
+                parts.gpu.device().destroy();
+                let what = format!("{what} first, own {own}");
+                let outcome = operation(&mut parts);
+                let words = outcome.as_ref().err().map(Error::to_string).unwrap_or_default();
+                lost(&what, outcome);
+                assert_eq!(words.contains("Destroyed"), own, "{what}: names the cause: {words}");
+                lost(&format!("{what}, then encode"), OTHERS[OTHERS.len() - 1].1(&mut parts));
+            }
+        }
+    });
+}
+
+/// `GIBBS_FAULT=submit:0`, and everything a program does first.
+#[test]
+fn a_device_lost_at_its_first_submit_makes_nothing() {
+    bounded(|| {
+        let open = || {
+            let gpu = fresh_gpu();
+            gpu.inject(Fault::DestroyAtSubmit(0));
+            gpu
+        };
+        let network = || Network::mlp(vec![Input::new("x", 1)], &[3], Activation::Tanh, 1);
+        let gpu = open();
+        // The first submit of a model draws its weights.
+        lost("a model", Model::from_seed(&gpu, "first", network(), 1));
+        lost("another model", Model::from_seed(&gpu, "second", network(), 1));
+        lost("a model of zeros", Model::zeros(&gpu, "zeros", network()));
+        lost("a state", RunState::new(&gpu, 1));
+        lost("a trainer", Trainer::new(&gpu, &dataset(), options(1)));
+        let gpu = open();
+        lost("a trainer at once", Trainer::new(&gpu, &dataset(), options(1)));
+        let mut recording = Recording::new("nothing made");
+        let out = recording.slot("out", DType::F32, [4]).unwrap();
+        let stream = recording.stream("check").unwrap();
+        random::record(&mut recording, random::Distribution::Uniform, stream, 0, out).unwrap();
+        lost("a plan", recording.compile(&gpu, &Bindings::new()));
+    });
+}
+
 #[test]
 fn a_readback_under_way_when_the_device_is_lost_gives_nothing() {
     bounded(|| {
@@ -633,6 +687,55 @@ fn what_belongs_to_one_device_is_refused_on_another() {
     let energies = evaluate_energy(&b, &energy, &POINTS).unwrap();
     assert_eq!(evaluate_energy(&again, &energy, &POINTS).unwrap(), energies);
     still_works(&a);
+}
+
+/// An encoder does not tell its device: wgpu's looks objects up by number, and takes what it finds.
+#[test]
+fn the_encoder_of_another_device_is_refused() {
+    let name = lavapipe().gpu.info().name.clone();
+    let open = || Gpu::open(&GpuOptions::default().with_adapter(Some(name.clone()))).unwrap();
+    let encoder = |gpu: &Gpu| gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    let plan_on = |gpu: &Gpu| {
+        let mut recording = Recording::new("drawn");
+        let out = recording.slot("out", DType::F32, [4]).unwrap();
+        let stream = recording.stream("drawn").unwrap();
+        random::record(&mut recording, random::Distribution::Uniform, stream, 0, out).unwrap();
+        let tensor = Tensor::from_slice(gpu, "out", [4], &[7.0f32; 4]).unwrap();
+        let run = RunState::new(gpu, 1).unwrap();
+        (recording.compile(gpu, &run.bindings().with("out", &tensor)).unwrap(), tensor)
+    };
+    // Devices of two instances, whose objects have the same numbers.
+    let (a, b) = (open(), open());
+    let ((plan, _), (_, theirs)) = (plan_on(&a), plan_on(&b));
+    let mut foreign = encoder(&b);
+    let mut ring = MetricsRing::new(&a, &["loss"], 0).unwrap();
+    for outcome in [plan.encode(&mut foreign, &Bindings::new()), ring.encode_copy(&mut foreign)] {
+        let text = outcome.as_ref().expect_err("it is of another device").to_string();
+        assert!(matches!(outcome, Err(Error::Argument { .. })), "{text}");
+        let devices = text.matches("of this process, llvmpipe").count();
+        assert!(devices == 2 || !text.contains("llvmpipe"), "names both devices: {text}");
+        assert!(text.contains("encode `") && text.contains("Gpu::adopt"), "{text}");
+    }
+    // A device that nothing was compiled for has no name here, and is refused as well.
+    let stranger = open();
+    let text = plan.encode(&mut encoder(&stranger), &Bindings::new()).unwrap_err().to_string();
+    assert!(text.contains("no plans for"), "{text}");
+    // The encoder is none the worse, and nothing was written.
+    b.queue().submit([foreign.finish()]);
+    assert_eq!(b.read::<f32>(&theirs).unwrap(), [7.0; 4]);
+    [&a, &b, &stranger].into_iter().for_each(still_works);
+
+    // Of one instance, wgpu refuses it when it is finished, in words that name the plan's device.
+    let (c, d) = (fresh_gpu(), fresh_gpu());
+    let ((plan, _), (_, theirs)) = (plan_on(&c), plan_on(&d));
+    let mut foreign = encoder(&d);
+    plan.encode(&mut foreign, &Bindings::new()).unwrap();
+    let scope = d.device().push_error_scope(wgpu::ErrorFilter::Validation);
+    drop(foreign.finish());
+    let text = pollster::block_on(scope.pop()).expect("refused").to_string();
+    assert!(text.contains("the encoder of another device"), "{text}");
+    assert_eq!(d.read::<f32>(&theirs).unwrap(), [7.0; 4]);
+    [&c, &d].into_iter().for_each(still_works);
 }
 
 /// The work of one thread: a training run, samples, energies, all as bits.

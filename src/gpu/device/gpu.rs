@@ -5,15 +5,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::adapter::{self, describe};
 use super::capabilities::Capabilities;
-use super::counters::{AtomicCounters, Counters, count};
+use super::counters::{AtomicCounters, Counters};
 use super::environment::{self, Switches, Unreadable};
 use super::fault::{Fault, FaultRecord, Injected};
 use super::home::Home;
+use super::mark::Mark;
 use super::optional::OptionalPath;
 use super::options::{AdoptOptions, GpuOptions};
 use super::pipeline::{Pipeline, PipelineKey};
@@ -51,6 +52,7 @@ struct Inner {
     faults: FaultRecord,
     unreadable: Option<Unreadable>,
     injected: Injected,
+    mark: OnceLock<Mark>,
     counters: AtomicCounters,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     pipeline_cache: Option<PipelineCache>,
@@ -219,6 +221,7 @@ impl Gpu {
             faults,
             unreadable,
             injected: Injected::default(),
+            mark: OnceLock::new(),
             counters: AtomicCounters::default(),
             pipelines: Mutex::default(),
             pipeline_cache,
@@ -338,6 +341,9 @@ impl Gpu {
     pub(crate) fn home(&self) -> &Home {
         &self.0.home
     }
+    pub(in crate::gpu) fn mark(&self) -> &Mark {
+        self.0.mark.get_or_init(|| Mark::new(&self.0.device, self.0.home.name()))
+    }
 
     pub(crate) fn device_error(&self, operation: &str, cause: impl Into<String>) -> Error {
         Error::Device { operation: operation.into(), adapter: self.0.info.name.clone(), cause: cause.into() }
@@ -374,8 +380,10 @@ impl Gpu {
         let memory = pollster::block_on(memory.pop());
         let internal = pollster::block_on(internal.pop());
         let failed = memory.is_some() || validation.is_some() || internal.is_some() || result.is_err();
-        if failed && self.0.faults.lost().is_some() {
-            // What else was reported only follows from the loss.
+        if failed {
+            // What was reported may only follow from a loss.
+            self.check_alive(operation)?;
+        } else if self.0.faults.lost().is_some() {
             self.check_health(operation)?;
         }
         if let Some(cause) = memory {
@@ -389,46 +397,6 @@ impl Gpu {
             return Err(self.device_error(operation, cause.to_string()));
         }
         result.map_err(|panic| self.device_error(operation, format!("wgpu panicked: {}", words_of(&*panic))))
-    }
-
-    /// A buffer of at least 16 bytes, after a check against the device's limits.
-    pub(crate) fn create_buffer(
-        &self,
-        label: &str,
-        bytes: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer> {
-        let operation = format!("buffer `{label}`");
-        let granted = self.0.capabilities.limits.max_buffer_size;
-        if bytes > granted {
-            let hint = "use fewer rows, candidates or chains, or a device with larger limits";
-            return Err(self.limit_error(&operation, "its size in bytes", bytes, granted, hint));
-        }
-        let size = bytes.max(16).next_multiple_of(4);
-        count(&self.0.counters.buffers, 1);
-        self.scoped(&operation, || {
-            self.0.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        })
-    }
-
-    pub(crate) fn write_buffer(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
-        count(&self.0.counters.host_writes, 1);
-        self.scoped("write from the host", || self.0.queue.write_buffer(buffer, offset, bytes))
-    }
-
-    /// Hands a command buffer to the queue.
-    pub(crate) fn submit(&self, label: &str, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
-        self.0.faults.submitted(label);
-        count(&self.0.counters.submits, 1);
-        if self.0.injected.at_submit() {
-            self.0.device.destroy();
-        }
-        self.scoped(label, || self.0.queue.submit([commands]))
     }
 }
 

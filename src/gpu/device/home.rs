@@ -27,6 +27,11 @@ impl Home {
         self.number == other.number || (!(self.own && other.own) && self.device == other.device)
     }
 
+    /// As [`Home::adapter_name`], told from others of the same adapter.
+    pub(super) fn name(&self) -> String {
+        format!("device {} of this process, {}", self.number, self.adapter_name())
+    }
+
     /// One line naming the adapter, its driver and backend.
     pub(super) fn adapter_name(&self) -> String {
         describe(&self.device.adapter_info())

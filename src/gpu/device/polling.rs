@@ -53,6 +53,28 @@ impl Gpu {
         self.poll(wgpu::PollType::Wait { submission_index, timeout: Some(Duration::ZERO) }).is_ok()
     }
 
+    /// Fails if the device is lost. wgpu makes nothing on a lost device and says nothing of it;
+    /// only a submission that is refused shows it. Submits nothing but that, and so is not for what
+    /// a host does per frame.
+    pub(crate) fn check_alive(&self, operation: &str) -> Result<()> {
+        self.check_health(operation)?;
+        let last = catch_unwind(AssertUnwindSafe(|| self.queue().submit([])));
+        match last {
+            Ok(last) => self.check_taken(operation, &last),
+            Err(panic) => Err(self.device_error(operation, format!("wgpu panicked: {}", words_of(&*panic)))),
+        }
+    }
+
+    /// Fails if a submission was refused because the device is lost; does not wait.
+    pub(crate) fn check_taken(&self, operation: &str, submission: &wgpu::SubmissionIndex) -> Result<()> {
+        let submission_index = Some(submission.clone());
+        let poll = wgpu::PollType::Wait { submission_index, timeout: Some(Duration::ZERO) };
+        if let Err(wgpu::PollError::WrongSubmissionIndex(..)) = self.poll(poll) {
+            self.faults().infer_lost("the device takes no more work");
+        }
+        self.check_health(operation)
+    }
+
     pub(crate) fn wait_for(
         &self,
         operation: &str,

@@ -109,6 +109,9 @@ impl Recording {
             };
             plan.steps.push(step);
         }
+        // Made now rather than in the first frame.
+        gpu.mark();
+        gpu.check_alive(&self.label)?;
         Ok(plan)
     }
 

@@ -43,7 +43,7 @@ impl Plan {
         for _ in 0..times {
             for (at, timing) in timings.iter_mut().enumerate() {
                 let mut encoder = self.encoder();
-                self.encode_pass(&mut encoder, &groups, at as u64..at as u64 + 1, None);
+                self.encode_pass(&mut encoder, &groups, at as u64..at as u64 + 1, None)?;
                 let commands = self.finish(encoder)?;
                 let begun = Instant::now();
                 let submission = self.gpu.submit(&self.label, commands)?;

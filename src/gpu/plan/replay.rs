@@ -169,11 +169,12 @@ impl Plan {
         groups: &[wgpu::BindGroup],
         dispatches: std::ops::Range<u64>,
         timestamps: Option<wgpu::ComputePassTimestampWrites<'_>>,
-    ) {
+    ) -> Result<()> {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some(&self.label),
             timestamp_writes: timestamps,
         });
+        self.gpu.check_pass(&self.label, &mut pass)?;
         let mut current: Option<&Arc<Pipeline>> = None;
         count(&self.gpu.counting().dispatches, dispatches.end - dispatches.start);
         for index in dispatches {
@@ -187,18 +188,24 @@ impl Plan {
             let [x, y, z] = step.grid;
             pass.dispatch_workgroups(x, y, z);
         }
+        Ok(())
     }
 
     /// Adds one replay to somebody's encoder, as one compute pass. `host` fills open slots, or
     /// replaces tensors given at `compile`; bind groups are made once per set of buffers.
     ///
+    /// The encoder must be of the device that the plan was compiled for. One of another device of
+    /// the same wgpu instance cannot be told from it here: wgpu refuses it when it is finished,
+    /// with the labels of both devices.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for an open slot or an unknown name, [`Error::Shape`],
-    /// [`Error::DeviceLost`].
+    /// [`Error::Argument`] for an open slot, an unknown name or an encoder of another instance's
+    /// device, [`Error::Shape`]; [`Error::DeviceLost`], once the loss is known: encoding submits
+    /// nothing and cannot find out.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, host: &Bindings) -> Result<()> {
         self.gpu.check_health(&self.label)?;
         let groups = self.groups_for(host)?;
-        self.encode_pass(encoder, &groups, 0..self.steps.len() as u64, None);
+        self.encode_pass(encoder, &groups, 0..self.steps.len() as u64, None)?;
         self.gpu.faults().submitted(&self.label);
         Ok(())
     }
@@ -233,7 +240,7 @@ impl Plan {
         while at < end {
             let (chunk_end, cost) = self.chunk(at, end, max)?;
             let mut encoder = self.encoder();
-            self.encode_pass(&mut encoder, &groups, at..chunk_end, None);
+            self.encode_pass(&mut encoder, &groups, at..chunk_end, None)?;
             after(&mut encoder, chunk_end / length - at / length)?;
             let begun = Instant::now();
             let commands = self.finish(encoder)?;
@@ -319,7 +326,7 @@ impl Plan {
             beginning_of_pass_write_index: Some(0),
             end_of_pass_write_index: Some(1),
         });
-        self.encode_pass(&mut encoder, &groups, 0..times.saturating_mul(self.steps.len() as u64), writes);
+        self.encode_pass(&mut encoder, &groups, 0..times.saturating_mul(self.steps.len() as u64), writes)?;
         if let Some((set, buffer)) = &query {
             encoder.resolve_query_set(set, 0..2, buffer, 0);
         }

@@ -168,8 +168,10 @@ impl MetricsRing {
     /// up later. Counted as an asynchronous readback.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`]; [`Error::Argument`] for an encoder of another
+    /// instance's device.
     pub fn encode_copy(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.gpu.check_encoder("metrics", encoder)?;
         crate::gpu::device::counters::count(&self.gpu.counting().async_readbacks, 1);
         let ranges = [
             (self.latch.buffer(), self.latch.offset(), self.latch.bytes()),
