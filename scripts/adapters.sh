@@ -1,20 +1,23 @@
 #!/bin/sh
 # Finds or installs what gibbs needs on a bare machine, and runs programs on the software renderers alone.
 #
-#   scripts/adapters.sh need WHAT...      tools | driver | lavapipe | swiftshader
+#   scripts/adapters.sh need WHAT...      tools | driver | lavapipe | lavapipe-25 | swiftshader
 #   scripts/adapters.sh run COMMAND...    COMMAND with lavapipe and SwiftShader as its only Vulkan drivers
 #
 # tools        cargo, and a C linker for it
 # driver       any Vulkan driver that can be expected to find an adapter
 # lavapipe     Mesa's CPU driver
+# lavapipe-25  on Debian 12, whose lavapipe is Mesa 22.3: that of Mesa 25 beside it, unpacked from the packages of
+#              bookworm-backports into .adapters/ (20 MB to fetch; the system's package sources stay as they are)
 # swiftshader  SwiftShader, unpacked from Debian's chromium-common package into .adapters/
 #
 # What is missing is installed with apt-get where there is one. Elsewhere a message says what to install; under CI=true
-# a missing lavapipe or SwiftShader is an error, otherwise the tests that need it are skipped.
+# a renderer that is missing is an error, otherwise the tests that need it are skipped.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 swiftshader=$root/.adapters/swiftshader
+lavapipe25=$root/.adapters/lavapipe-25
 system=$(uname -s)
 
 say() { printf 'gibbs: %s\n' "$*" >&2; }
@@ -88,6 +91,11 @@ swiftshader_manifest() {
     if [ -f "$file" ] && [ -f "$swiftshader/libvk_swiftshader.so" ]; then printf '%s\n' "$file"; fi
 }
 
+lavapipe25_manifest() {
+    file=$lavapipe25/lvp_icd.json
+    if [ -f "$file" ] && [ -f "$lavapipe25/libvulkan_lvp.so" ]; then printf '%s\n' "$file"; fi
+}
+
 # The loader is a library of its own that a driver does not always bring along.
 have_loader() {
     for cache in ldconfig /sbin/ldconfig; do
@@ -153,10 +161,7 @@ need_swiftshader() {
             "other systems (Ubuntu ships Chromium as a snap) do not"
         return
     fi
-    mkdir -p "$root/.adapters"
-    scratch=$(mktemp -d "$root/.adapters/download.XXXXXX")
-    trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 1' HUP INT TERM
+    make_scratch
     say "unpacking SwiftShader from Debian's chromium-common into .adapters/swiftshader"
     if unpack_swiftshader; then
         rm -rf "$swiftshader"
@@ -164,6 +169,15 @@ need_swiftshader() {
     else
         missing "SwiftShader could not be unpacked from chromium-common"
     fi
+    rm -rf "$scratch"
+}
+
+# A folder for downloads, gone at the end whatever happens.
+make_scratch() {
+    mkdir -p "$root/.adapters"
+    scratch=$(mktemp -d "$root/.adapters/download.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 1' HUP INT TERM
 }
 
 unpack_swiftshader() {
@@ -182,24 +196,91 @@ unpack_swiftshader() {
         "$scratch/usr/lib/chromium/vk_swiftshader_icd.json" >"$scratch/swiftshader/vk_swiftshader_icd.json"
 }
 
-download_chromium() {
-    printf '+ apt-get download chromium-common\n' >&2
-    # As root apt would warn that its unprivileged user cannot write here.
-    (cd "$scratch" && apt-get -q -o "APT::Sandbox::User=$(id -un)" download chromium-common)
+download_chromium() { fetch chromium-common; }
+
+# apt-get within the scratch folder.
+fetch() {
+    (
+        cd "$scratch"
+        printf '+ apt-get %s\n' "$*" >&2
+        # As root apt would warn that its unprivileged user cannot write here.
+        apt-get -q -o "APT::Sandbox::User=$(id -un)" "$@"
+    )
 }
 
-distribution() {
+need_lavapipe25() {
+    if [ -n "$(lavapipe25_manifest)" ]; then return; fi
+    if [ "$(distribution)" != debian ] || [ "$(release)" != bookworm ]; then
+        # Elsewhere the system's own is of these years, or there are no packages that fit.
+        return
+    fi
+    if ! have apt-get || ! have dpkg-deb; then
+        missing "lavapipe of Mesa 25 needs apt-get and dpkg-deb"
+        return
+    fi
+    make_scratch
+    say "unpacking lavapipe of Mesa 25 from Debian's bookworm-backports into .adapters/lavapipe-25"
+    if unpack_lavapipe25; then
+        rm -rf "$lavapipe25"
+        mv "$scratch/lavapipe-25" "$lavapipe25"
+    else
+        missing "lavapipe of Mesa 25 could not be unpacked from bookworm-backports"
+    fi
+    rm -rf "$scratch"
+}
+
+# The packages of Mesa 25 itself, and of Debian 12 what its older lavapipe does without.
+unpack_lavapipe25() {
+    mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial" "$scratch/lavapipe-25" || return 1
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian bookworm-backports main" >"$scratch/sources.list"
+    backports="-o Dir::Etc::SourceList=$scratch/sources.list -o Dir::Etc::SourceParts=/dev/null"
+    backports="$backports -o Dir::State::Lists=$scratch/lists -o Dir::Cache=$scratch/cache"
+    # shellcheck disable=SC2086
+    fetch $backports update || return 1
+    # shellcheck disable=SC2086
+    fetch $backports download mesa-vulkan-drivers mesa-libgallium libdrm2 libdrm-amdgpu1 libdrm-intel1 || return 1
+    if ! fetch download libpciaccess0 libsensors5; then
+        refresh_packages || return 1
+        fetch download libpciaccess0 libsensors5 || return 1
+    fi
+    for package in "$scratch"/*.deb; do
+        dpkg-deb -x "$package" "$scratch/unpacked" || return 1
+    done
+    for library in "$scratch"/unpacked/usr/lib/*/*.so*; do
+        case ${library##*/} in
+        libvulkan_lvp.so | libgallium-* | libdrm* | libpciaccess* | libsensors*)
+            mv "$library" "$scratch/lavapipe-25/" || return 1
+            ;;
+        esac
+    done
+    sed 's|"library_path": *"[^"]*"|"library_path": "./libvulkan_lvp.so"|' \
+        "$scratch"/unpacked/usr/share/vulkan/icd.d/lvp_icd*.json >"$scratch/lavapipe-25/lvp_icd.json"
+}
+
+distribution() { os_release ID; }
+release() { os_release VERSION_CODENAME; }
+
+os_release() {
     if [ -r /etc/os-release ]; then
         # shellcheck source=/dev/null
-        (. /etc/os-release && printf '%s\n' "${ID:-}")
+        (. /etc/os-release && eval "printf '%s\n' \"\${$1:-}\"")
     fi
 }
 
 run() {
     if [ "${CI:-}" = true ] || [ -z "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ]; then
         drivers=$(lavapipe_manifest)
-        second=$(swiftshader_manifest)
-        drivers=$drivers${drivers:+${second:+:}}$second
+        for second in $(lavapipe25_manifest) $(swiftshader_manifest); do
+            drivers=$drivers${drivers:+:}$second
+        done
+        if [ -n "$(lavapipe25_manifest)" ]; then
+            # Where its libraries look for each other.
+            export LD_LIBRARY_PATH="$lavapipe25${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+            if [ "${CI:-}" = true ]; then
+                export GIBBS_REQUIRED_ADAPTERS="${GIBBS_REQUIRED_ADAPTERS-lavapipe,lavapipe-25,swiftshader}"
+            fi
+        fi
         if [ -n "$drivers" ]; then
             # Loaders before 1.3.207 know only the second name.
             export VK_DRIVER_FILES="$drivers" VK_ICD_FILENAMES="$drivers"
@@ -229,6 +310,7 @@ need)
         tools) need_tools ;;
         driver) need_driver ;;
         lavapipe) need_lavapipe ;;
+        lavapipe-25) need_lavapipe25 ;;
         swiftshader) need_swiftshader ;;
         *) usage ;;
         esac

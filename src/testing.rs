@@ -44,7 +44,9 @@ mod expect;
 mod failure;
 mod gradient;
 
-pub use adapter::{Adapter, Configuration, adapters, first_adapter, on_every_adapter, say, try_adapters};
+pub use adapter::{
+    Adapter, Configuration, adapters, first_adapter, missing_adapters, on_every_adapter, say, try_adapters,
+};
 pub use case::{Case, Results};
 pub use compare::{Bound, Deviation, Mismatch, Tolerance, compare, compare_words};
 pub use data::{POISON, coefficients, data, pack, poisoned, unpack, wide};

@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     let trials = trials(&suites, known::failures(), &rows, devices);
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !arguments.list {
-        let table = table(&rows.lock().unwrap_or_else(PoisonError::into_inner));
+        let missing = gibbs::testing::missing_adapters().unwrap_or_default();
+        let table = table(&rows.lock().unwrap_or_else(PoisonError::into_inner), &missing);
         println!("{table}");
         if let Some(path) = std::env::var_os("GIBBS_TEST_TABLE") {
             std::fs::write(&path, table).expect("GIBBS_TEST_TABLE names a file that can be written");
@@ -112,6 +113,8 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
     let cases: Vec<String> = suites.iter().flat_map(common::suite::bodies).map(|(test, _)| test).collect();
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     let useless = stale(expectations, &cases);
+    let unknown: Vec<&&str> =
+        known::SLOW_ON_LAVAPIPE_25.iter().filter(|test| !cases.contains(*test)).collect();
     let mut all = vec![
         Trial::test("the_harness_rejects_wrong_answers", || {
             the_harness_rejects_wrong_answers();
@@ -122,6 +125,10 @@ fn alone(suites: &[Suite], expectations: &[Expect]) -> Vec<Trial> {
         check(
             "every_expected_failure_can_occur",
             (!useless.is_empty()).then(|| format!("no such test, or on no adapter: {useless:?}")),
+        ),
+        check(
+            "everything_left_out_is_there",
+            (!unknown.is_empty()).then(|| format!("no such test: {unknown:?}")),
         ),
     ];
     for suite in suites {

@@ -13,7 +13,8 @@ use crate::gpu::{AdoptOptions, Gpu, GpuOptions, OptionalPath, OptionalPaths, des
 /// An adapter, opened for tests: scratch memory is poisoned.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// `lavapipe`, `swiftshader`, or the adapter's own name.
+    /// `lavapipe`, `lavapipe-25` for Mesa 25 beside another version, `swiftshader`, or the
+    /// adapter's own name.
     pub name: &'static str,
     /// The context on it.
     pub gpu: Gpu,
@@ -86,8 +87,7 @@ impl Adapter {
         };
         let options = configuration.options();
         let adapter = Self {
-            // Once per adapter and configuration: nothing that grows.
-            name: known_name(&info).unwrap_or_else(|| Box::leak(info.name.clone().into_boxed_str())),
+            name: known_name(&info).unwrap_or_else(|| kept(info.name.clone())),
             gpu: open(&options)?,
             twin: None,
             source: source.clone(),
@@ -108,7 +108,7 @@ impl Adapter {
     /// As [`Adapter::open`].
     pub fn with(&self, configuration: Configuration) -> Result<Self, Failure> {
         if configuration != Configuration::Checked || self.gpu.capabilities().checked {
-            return Self::open(&self.source, configuration);
+            return Ok(Self { name: self.name, ..Self::open(&self.source, configuration)? });
         }
         // This one's pipelines are built already.
         let gpu = Gpu::open_adapter(&self.source, &configuration.options())
@@ -163,6 +163,18 @@ impl Adapter {
 /// Software renderers for Vulkan by the names that tests know them by, with a part of their
 /// adapters' names.
 const SOFTWARE: [(&str, &str); 2] = [("lavapipe", "llvmpipe"), ("swiftshader", "swiftshader")];
+/// Lavapipe of another generation of Mesa than Debian 12 has.
+const RECENT_LAVAPIPE: &str = "lavapipe-25";
+
+/// Once per adapter and configuration: nothing that grows.
+fn kept(name: String) -> &'static str {
+    Box::leak(name.into_boxed_str())
+}
+
+/// The version of Mesa, if a driver is of Mesa: `25` for `Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)`.
+fn mesa(info: &wgpu::AdapterInfo) -> Option<&str> {
+    info.driver_info.strip_prefix("Mesa ")?.split('.').next()
+}
 
 fn known_name(info: &wgpu::AdapterInfo) -> Option<&'static str> {
     let name = info.name.to_lowercase();
@@ -217,12 +229,22 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
             say(&format!("left out: {}", describe(&info)));
             continue;
         }
-        if known_name(&info).is_some_and(|name| opened.iter().any(|adapter| adapter.name == name)) {
+        let of_kind = |adapter: &&Adapter| known_name(adapter.gpu.info()) == known_name(&info);
+        let others: Vec<&Adapter> = match known_name(&info) {
+            Some(_) => opened.iter().filter(of_kind).collect(),
+            None => Vec::new(),
+        };
+        if others.iter().any(|other| mesa(other.gpu.info()) == mesa(&info)) {
             say(&format!("left out, a second one of its kind: {}", describe(&info)));
             continue;
         }
-        opened.push(Adapter::open(&source, Configuration::default())?);
-        say(&format!("testing on {}", describe(&info)));
+        let second = !others.is_empty();
+        let mut adapter = Adapter::open(&source, Configuration::default())?;
+        if let Some(version) = mesa(&info).filter(|_| second) {
+            adapter.name = kept(format!("{}-{version}", adapter.name));
+        }
+        say(&format!("testing on {}: {}", adapter.name, describe(&info)));
+        opened.push(adapter);
     }
     let present: Vec<(&str, String)> =
         opened.iter().map(|adapter| (adapter.name, adapter.gpu.adapter_name())).collect();
@@ -232,10 +254,8 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
         let problem = "is required and absent (see `GIBBS_REQUIRED_ADAPTERS` and `CI`)";
         return Err(Failure::new(absent.join(", "), problem));
     }
-    for (name, _) in SOFTWARE {
-        if !opened.iter().any(|adapter| adapter.name == name) {
-            say(&format!("no {name} here: nothing is tested on it"));
-        }
+    for name in missing(opened.iter().map(|adapter| (adapter.name, adapter.gpu.info()))) {
+        say(&format!("no {name} here: nothing is tested on it"));
     }
     if opened.is_empty() {
         return Err(Failure::new(
@@ -244,6 +264,30 @@ fn open_all() -> Result<Vec<Adapter>, Failure> {
         ));
     }
     Ok(opened)
+}
+
+/// The software renderers that are not among adapters, by their names: lavapipe of Mesa 25 may go
+/// by the plain name where there is no other.
+fn missing<'a>(
+    present: impl Iterator<Item = (&'a str, &'a wgpu::AdapterInfo)> + Clone,
+) -> impl Iterator<Item = &'static str> {
+    let is_there = move |known: &str| {
+        let recent = |info| mesa(info).is_some_and(|version| version.parse().is_ok_and(|v: u32| v >= 25));
+        present.clone().any(|(name, info)| {
+            name == known || known == RECENT_LAVAPIPE && known_name(info) == Some("lavapipe") && recent(info)
+        })
+    };
+    let all = SOFTWARE.map(|(name, _)| name).into_iter().chain([RECENT_LAVAPIPE]);
+    all.filter(move |known| !is_there(known))
+}
+
+/// As [`try_adapters`], the names of the software renderers that tests know and that are not here.
+///
+/// # Errors
+/// As [`try_adapters`].
+pub fn missing_adapters() -> Result<Vec<&'static str>, Failure> {
+    let all = try_adapters()?;
+    Ok(missing(all.iter().map(|adapter| (adapter.name, adapter.gpu.info()))).collect())
 }
 
 /// The required names that no adapter answers to.
@@ -314,6 +358,27 @@ mod tests {
         assert_eq!(absent(&required(&["lavapipe", "big"]), &present), [""; 0]);
         assert_eq!(absent(&required(&["swiftshader", "lavapipe"]), &present), ["swiftshader"]);
         assert_eq!(absent(&required(&["lavapipe"]), &[]), ["lavapipe"]);
+    }
+
+    #[test]
+    fn versions_of_lavapipe_are_told_apart() {
+        let adapter = |name: &str, driver_info: &str| {
+            let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::Cpu, wgpu::Backend::Vulkan);
+            (info.name, info.driver_info) = (name.into(), driver_info.into());
+            info
+        };
+        let old = adapter("llvmpipe (LLVM 15.0.6, 256 bits)", "Mesa 22.3.6 (LLVM 15.0.6)");
+        let new = adapter("llvmpipe (LLVM 15.0.6, 256 bits)", "Mesa 25.0.7-2~bpo12+1 (LLVM 15.0.6)");
+        let other = adapter("SwiftShader Device (LLVM 10.0.0)", "SwiftShader driver-5.0.0");
+        assert_eq!([mesa(&old), mesa(&new), mesa(&other)], [Some("22"), Some("25"), None]);
+        let absent = |present: &[(&'static str, &wgpu::AdapterInfo)]| -> Vec<&str> {
+            missing(present.iter().copied()).collect()
+        };
+        assert_eq!(absent(&[("lavapipe", &old)]), ["swiftshader", "lavapipe-25"]);
+        assert_eq!(absent(&[("lavapipe", &old), ("lavapipe-25", &new)]), ["swiftshader"]);
+        assert_eq!(absent(&[("lavapipe", &new), ("swiftshader", &other)]), [""; 0]);
+        let recent = crate::testing::Match::adapter("llvmpipe").version("Mesa 25");
+        assert!(recent.fits(&new) && !recent.fits(&old));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub struct Match {
     backend: Option<wgpu::Backend>,
     vendor: Option<u32>,
     name: Option<String>,
+    version: Option<String>,
 }
 
 impl Match {
@@ -54,9 +55,17 @@ impl Match {
         self
     }
 
-    fn fits(&self, info: &wgpu::AdapterInfo) -> bool {
+    /// Of these, the ones of which the driver's own words begin like this, `Mesa 25` for instance:
+    /// versions of one driver share the adapter's name.
+    pub fn version(mut self, begin: impl Into<String>) -> Self {
+        self.version = Some(begin.into());
+        self
+    }
+
+    pub(super) fn fits(&self, info: &wgpu::AdapterInfo) -> bool {
         self.backend.is_none_or(|backend| backend == info.backend)
             && self.vendor.is_none_or(|vendor| vendor == info.vendor)
+            && self.version.as_ref().is_none_or(|begin| info.driver_info.starts_with(begin))
             && self.name.as_ref().is_none_or(|part| describe(info).to_lowercase().contains(part))
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use gibbs::gpu::KernelChoice;
 use gibbs::testing::{Adapter, Configuration, Expect, Failure, Verdict, judge};
 
+use super::known::{Part, part};
+
 /// A test of one adapter.
 pub type Body = fn(&Adapter);
 
@@ -56,20 +58,29 @@ pub struct Run {
     pub kernels: usize,
     /// Names `module::test` and bodies.
     pub tests: Vec<(String, Body)>,
+    /// How many more there are that do not run on this adapter, and why.
+    pub left_out: (usize, &'static str),
 }
 
-/// Every configuration of an adapter that was opened by default.
+/// Every configuration of an adapter that was opened by default; of one on which a part of the
+/// tests runs, the default configuration alone.
 pub fn runs(adapter: &Adapter, suites: &[Suite]) -> Result<Vec<Run>, Failure> {
     let default = gibbs::kernels_for(adapter.gpu.capabilities());
+    let part = part(adapter);
+    let is_in = |test: &str| part.as_ref().is_none_or(|part: &Part| !part.left_out.contains(&test));
+    let reason = part.as_ref().map_or("", |part| part.reason);
     Configuration::all()
         .into_iter()
+        .filter(|configuration| part.is_none() || *configuration == Configuration::Default)
         .map(|configuration| {
             let whole = configuration == Configuration::Default;
             let adapter = if whole { adapter.clone() } else { adapter.with(configuration)? };
             let changed = changed(&default, &gibbs::kernels_for(adapter.gpu.capabilities()));
             let chosen = suites.iter().filter(|suite| whole || suite.depends_on(&changed));
-            let tests = chosen.flat_map(bodies).collect();
-            Ok(Run { adapter, changed: changed.len(), kernels: default.len(), tests })
+            let (tests, others): (Vec<_>, Vec<_>) =
+                chosen.flat_map(bodies).partition(|(test, _)| is_in(test));
+            let left_out = (others.len(), reason);
+            Ok(Run { adapter, changed: changed.len(), kernels: default.len(), tests, left_out })
         })
         .collect()
 }
@@ -107,6 +118,7 @@ pub struct Row {
     pub kernels: usize,
     /// Tests that belong to it, those left out by a filter included.
     pub tests: usize,
+    pub left_out: (usize, &'static str),
     pub passed: usize,
     pub expected_failures: usize,
     pub failed: usize,
@@ -122,6 +134,7 @@ impl Row {
             changed: run.changed,
             kernels: run.kernels,
             tests: run.tests.len(),
+            left_out: run.left_out,
             passed: 0,
             expected_failures: 0,
             failed: 0,
@@ -140,8 +153,8 @@ impl Row {
     }
 }
 
-/// The table; every row says what was not run, and why.
-pub fn table(rows: &[Row]) -> String {
+/// The table; every row says what was not run, and why. `missing`: adapters that are not here.
+pub fn table(rows: &[Row], missing: &[&str]) -> String {
     let mut text = format!(
         "{:<16} {:<16} {:>16} {:>7} {:>7} {:>7} {:>9}  {}\n",
         "adapter", "configuration", "kernels rerun", "tests", "passed", "failed", "seconds", "remarks"
@@ -159,6 +172,9 @@ pub fn table(rows: &[Row]) -> String {
         if ran < row.tests {
             remarks.push(format!("{} not selected", row.tests - ran));
         }
+        if let (count @ 1.., reason) = row.left_out {
+            remarks.push(format!("{count} left out: {reason}"));
+        }
         if row.expected_failures > 0 {
             remarks.push(format!("{} failed as expected", row.expected_failures));
         }
@@ -173,6 +189,9 @@ pub fn table(rows: &[Row]) -> String {
             row.time.as_secs_f64(),
             remarks.join(", ")
         );
+    }
+    for name in missing {
+        let _ = writeln!(text, "{name:<16} skipped: not on this machine, so that none of its tests ran");
     }
     text
 }

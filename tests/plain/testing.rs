@@ -247,7 +247,9 @@ fn a_case_on_two_devices_must_give_the_same_bits() {
     let second = adapter.reopen(false);
     waves(&adapter.clone().against(second.clone())).unwrap();
     assert_eq!(second.counters().dispatches, 1, "the second device did not run");
-    match testing::adapters().iter().find(|other| other.name != adapter.name) {
+    // Two versions of one renderer may agree to the last bit.
+    let differs = |other: &&Adapter| other.gpu.info().name != adapter.gpu.info().name;
+    match testing::adapters().iter().find(differs) {
         None => testing::say("one adapter only: that other bits are caught was not tested"),
         Some(other) => {
             let words = waves(&adapter.clone().against(other.gpu.clone())).unwrap_err().to_string();

@@ -66,7 +66,7 @@ pub fn describe(info: &wgpu::AdapterInfo) -> String {
     )
 }
 
-fn preference(info: &wgpu::AdapterInfo) -> (u8, u8, u8, String) {
+fn preference(info: &wgpu::AdapterInfo) -> (u8, u8, u8, String, String) {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
@@ -80,5 +80,6 @@ fn preference(info: &wgpu::AdapterInfo) -> (u8, u8, u8, String) {
     };
     // A GL adapter of a software renderer calls itself "other": never before its Vulkan twin.
     let software = u8::from(info.name.to_lowercase().contains("swiftshader"));
-    (kind, backend, software, info.name.clone())
+    // Two versions of one driver have one name; the loader's order is not to decide.
+    (kind, backend, software, info.name.clone(), info.driver_info.clone())
 }
