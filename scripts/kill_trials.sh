@@ -1,6 +1,7 @@
 #!/bin/sh
 # Kills training processes while they write checkpoints, on lavapipe, and resumes from what they leave.
-# Options go to `endurance kill`: --trials N, --seed N, --window MILLISECONDS, --out FOLDER.
+# Options go to `endurance kill`: --trials N, --seed N, --window MILLISECONDS, --out FOLDER, and --fresh-pids, which makes
+# each of the processes process 1 of a pid namespace, as in a container that is started again (Linux, as root).
 set -eu
 
 cd -- "$(dirname -- "$0")/.."

@@ -1,6 +1,6 @@
 //! Processes killed while they write checkpoints.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +28,36 @@ pub struct Arguments {
     /// Folder for the checkpoint.
     #[arg(long, default_value = "out/kill")]
     out: PathBuf,
+    /// Give each process a pid namespace of its own, in which it is process 1, as in a container
+    /// that is started again. Takes Linux, `unshare` of util-linux, and root.
+    #[arg(long)]
+    fresh_pids: bool,
 }
+
+impl Arguments {
+    /// This program, to be started as a victim.
+    fn program(&self) -> std::io::Result<Command> {
+        let program = std::env::current_exe()?;
+        if !self.fresh_pids {
+            return Ok(Command::new(program));
+        }
+        // The end of `unshare` is the end of what it started.
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(program);
+        Ok(command)
+    }
+
+    /// Whether what a victim said is what one says that writes.
+    fn is_writing(&self, line: &str) -> bool {
+        match line.trim().strip_prefix(WRITING) {
+            Some(process) => !self.fresh_pids || process == "1",
+            None => false,
+        }
+    }
+}
+
+/// What a victim says once it has saved, in front of its process id.
+const WRITING: &str = "writing as process ";
 
 /// A network whose checkpoint of some 3 MB takes longer to write than its step takes to compute.
 fn options() -> TrainOptions {
@@ -46,7 +75,7 @@ impl Observer for Writer<'_> {
         trainer.save(self.path)?;
         self.saved += 1;
         if self.saved == 1 {
-            println!("writing");
+            println!("{WRITING}{}", std::process::id());
         }
         Ok(())
     }
@@ -103,11 +132,15 @@ pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
     }
     let data = super::data()?;
     let mut random = StdRng::seed_from_u64(arguments.seed);
-    println!("seed {}, kills within {} ms of the first checkpoint", arguments.seed, arguments.window);
+    let process = if arguments.fresh_pids { ", each as process 1" } else { "" };
+    println!(
+        "seed {}, kills within {} ms of the first checkpoint{process}",
+        arguments.seed, arguments.window
+    );
     let (mut whole, mut within_writes, mut most_leftovers, mut last_step) = (0, 0, 0, 0);
     let mut problems = Vec::new();
     for trial in 1..=arguments.trials {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = arguments.program()?;
         if let Some(adapter) = &device.adapter {
             command.args(["--adapter", adapter]);
         }
@@ -116,10 +149,10 @@ pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
             command.arg("victim").arg(&path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         // The leftover of the process before is gone once this one has saved.
         let mut line = String::new();
-        let output = child.stdout.take();
-        let begin = || -> Outcome {
-            if let Some(output) = output {
-                BufReader::new(output).read_line(&mut line)?;
+        let mut output = child.stdout.take().map(BufReader::new);
+        let mut begin = || -> Outcome {
+            if let Some(output) = &mut output {
+                output.read_line(&mut line)?;
             }
             if trial % 2 == 0 { wait_for_a_write(&path) } else { Ok(()) }
         };
@@ -137,8 +170,12 @@ pub fn run(gpu: &Gpu, device: &Device, arguments: &Arguments) -> Outcome {
         // SIGKILL on Unix: the process gets no chance to do anything.
         child.kill()?;
         let status = child.wait()?;
-        if line.trim() != "writing" {
-            problems.push(format!("trial {trial}: the process ended by itself ({status})"));
+        // The victim's end of the pipe closes with it, later than `unshare`.
+        if let Some(output) = &mut output {
+            output.read_to_end(&mut Vec::new())?;
+        }
+        if !arguments.is_writing(&line) {
+            problems.push(format!("trial {trial}: said `{}` and ended by itself ({status})", line.trim()));
             continue;
         }
         let left = leftovers(&path)?.len();
