@@ -57,7 +57,7 @@ struct Arguments {
     #[arg(long, default_value_t = 25)]
     nfe: usize,
     /// What actions are normalized to before noise is added: their deviation, with one scale for
-    /// both coordinates, or identity for data units [default: 1, with `--preset paper` identity].
+    /// both coordinates, or identity for data units [default: 2, with `--preset paper` identity].
     #[arg(long, value_name = "DEVIATION", value_parser = normalize)]
     normalize: Option<Normalize>,
     /// Seed of data, weights, batches and samples.
@@ -89,7 +89,7 @@ enum SupportSource {
 
 impl Arguments {
     fn normalize(&self) -> Normalize {
-        let usual = self.preset.pick(Normalize::Isotropic { deviation: 1.0 }, Normalize::Identity);
+        let usual = self.preset.pick(Normalize::Isotropic { deviation: 2.0 }, Normalize::Identity);
         self.normalize.unwrap_or(usual)
     }
 

@@ -86,8 +86,8 @@ impl Arguments {
         self.group.unwrap_or(self.preset.pick(64, 2048))
     }
 
-    /// How points are normalized. The lines of rolls, moons and spirals are thin: they come out
-    /// better at twice the library's deviation.
+    /// How points are normalized: both coordinates have one unit, and exact values are known for
+    /// one scale.
     fn normalize(&self) -> Normalize {
         let usual = self.preset.pick(Normalize::Isotropic { deviation: 2.0 }, Normalize::Identity);
         self.normalize.unwrap_or(usual)

@@ -56,7 +56,7 @@ pub struct IntermediateEnergyOptions {
 
 impl IntermediateEnergyOptions {
     /// An energy named `energy`, by contrast in groups of 16, at times 0.001 to 1, of actions
-    /// normalized to deviation 1 per column.
+    /// normalized to deviation 2 per column.
     pub fn new(network: Network, beta: f64) -> Self {
         Self {
             name: "energy".into(),

@@ -48,7 +48,7 @@ pub struct ScoreOptions {
 
 impl ScoreOptions {
     /// A score named `score` that outputs the noise, at times 0.001 to 1, of actions normalized to
-    /// deviation 1 per column.
+    /// deviation 2 per column.
     pub fn new(network: Network) -> Self {
         Self {
             name: "score".into(),
