@@ -427,5 +427,5 @@ fn a_loss_that_nobody_forwards_shows_at_the_next_readback() {
     assert_eq!(host.lost.load(Ordering::SeqCst), 1);
     let read = gpu.read::<f32>(energy.model().parameters());
     assert!(matches!(read, Err(Error::DeviceLost { .. })), "{read:?}");
-    expect_lost(gpu.wait(), "readback");
+    expect_lost(gpu.wait(), "takes no more work");
 }
