@@ -1,10 +1,12 @@
 #!/bin/sh
-# One would guess that divergent transitions mean what every guide says of them: the draws are biased, shorten the step.
+# One would guess that divergent transitions mean what every guide says of them: the draws are
+# biased, shorten the step.
 #
-# For a density that is uniform in a disc and zero outside, BlackJAX's NUTS reports every single transition as divergent,
-# and its draws are exact: a trajectory that crosses the wall meets an infinite energy, which counts as an integration
-# error, and on a flat floor every trajectory ends at the wall. No step size ends that. Beside walls the flag says that a
-# wall was met; whether draws are right must be seen elsewhere. Divergence and refusal at a wall are two numbers.
+# For a density that is uniform in a disc and zero outside, BlackJAX's NUTS reports every single
+# transition as divergent, and its draws are exact: a trajectory that crosses the wall meets an
+# infinite energy, which counts as an integration error, and on a flat floor every trajectory ends
+# at the wall. No step size ends that. Beside walls the flag says that a wall was met; whether draws
+# are right must be seen elsewhere. Divergence and refusal at a wall are two numbers.
 #
 # Seen on 2026-12-01 with BlackJAX 1.7.1, JAX 0.10.2, Python 3.11, 20000 transitions:
 #   step 0.3: 100 % divergent, mean radius 0.665; step 0.03: 100 % divergent, 0.668 (exact: 0.667)

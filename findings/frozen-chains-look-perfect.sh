@@ -1,10 +1,11 @@
 #!/bin/sh
 # One would guess that the diagnostics of Markov chains cry loudest when no chain ever moves.
 #
-# Four chains that stay at their common start, as they do when every proposal is refused, have for ArviZ an effective
-# sample size of all 4000 draws: "as good as independent". R-hat is NaN, and so the usual check `rhat > 1.01` finds
-# nothing. One draw that is infinite, in chains that mix, is no matter either: ranks hide it from both numbers. What
-# holds is `not rhat <= 1.01`, and a look at infinite draws and at chains of one value before ranks are taken.
+# Four chains that stay at their common start, as they do when every proposal is refused, have for
+# ArviZ an effective sample size of all 4000 draws: "as good as independent". R-hat is NaN, and so
+# the usual check `rhat > 1.01` finds nothing. One draw that is infinite, in chains that mix, is no
+# matter either: ranks hide it from both numbers. What holds is `not rhat <= 1.01`, and a look at
+# infinite draws and at chains of one value before ranks are taken.
 #
 # Seen on 2026-11-30 with ArviZ 0.23.4, NumPy 2.4.6, Python 3.11:
 #   frozen at one place: R-hat nan, effective sample size 4000

@@ -1,10 +1,12 @@
 #!/bin/sh
-# One would guess that a NaN stays one: log(NaN) is NaN, and a loss that went through it is seen to be broken.
+# One would guess that a NaN stays one: log(NaN) is NaN, and a loss that went through it is seen to
+# be broken.
 #
-# SwiftShader computes logarithms from the bits of the number, those of NaN and infinity included: log(NaN) is 89.13,
-# log(0) is -88.03 and log(-1.5) is log(1.5). exp(NaN) is infinite. A cross-entropy or a likelihood that is NaN before its
-# logarithm comes out as a plausible number, so that a watch on the loss alone sees nothing in CI. WGSL allows it. The
-# watch belongs in front of the logarithm. lavapipe gives NaN, -infinity, NaN and NaN.
+# SwiftShader computes logarithms from the bits of the number, those of NaN and infinity included:
+# log(NaN) is 89.13, log(0) is -88.03 and log(-1.5) is log(1.5). exp(NaN) is infinite. A
+# cross-entropy or a likelihood that is NaN before its logarithm comes out as a plausible number, so
+# that a watch on the loss alone sees nothing in CI. WGSL allows it. The watch belongs in front of
+# the logarithm. lavapipe gives NaN, -infinity, NaN and NaN.
 #
 # Seen on 2026-11-30 with wgpu-py 0.32.0 on SwiftShader of Debian 12's chromium-common:
 #   log(NaN), log(0), log(-1.5), exp(NaN): [89.1283, -88.0297, 0.405465, inf]

@@ -1,11 +1,13 @@
 #!/bin/sh
-# One would guess that integers, unlike floats, are the same on every backend: WGSL defines -7 % 3 (-1), a division by
-# zero (the dividend) and the conversion of a number that does not fit (the nearest that does).
+# One would guess that integers, unlike floats, are the same on every backend: WGSL defines -7 % 3
+# (-1), a division by zero (the dividend) and the conversion of a number that does not fit (the
+# nearest that does).
 #
-# naga guards these operations where it writes SPIR-V, and writes them bare where it writes GLSL, where the language
-# leaves them open. On one and the same renderer Vulkan gives what WGSL says and OpenGL something else: the remainder of
-# -7 by 3 is 0, a division of 5 by zero is 0 with the remainder -1, and u32(-1.5) is not 0 but the largest number there
-# is. An index that wraps around by a signed `%`, or a cast of a coordinate just below zero, points elsewhere on OpenGL.
+# naga guards these operations where it writes SPIR-V, and writes them bare where it writes GLSL,
+# where the language leaves them open. On one and the same renderer Vulkan gives what WGSL says and
+# OpenGL something else: the remainder of -7 by 3 is 0, a division of 5 by zero is 0 with the
+# remainder -1, and u32(-1.5) is not 0 but the largest number there is. An index that wraps around
+# by a signed `%`, or a cast of a coordinate just below zero, points elsewhere on OpenGL.
 #
 # Seen on 2026-11-30 with wgpu-py 0.32.0 (naga 29) on Mesa 22.3.6 (LLVM 15.0.6) of Debian 12:
 #   Vulkan, -7 % 3, 5 / 0, 5 % 0: [-1, 5, 0]     OpenGL: [0, 0, -1]

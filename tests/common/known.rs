@@ -58,9 +58,8 @@ pub fn failures() -> Vec<Expect> {
             .on(Match::adapter("llvmpipe").backend(Backend::Gl))
             .saying("33 dims")
             .because(
-                "through OpenGL a user's function of an array of 33 elements gives wrong gradients on llvmpipe 22.3, while \
-                 Vulkan on the same renderer and smaller arrays are right; whether the translation to GLSL or the driver is \
-                 at fault is not known yet",
+                "through OpenGL llvmpipe 22.3 writes elements of local arrays of 33 and more one place too far \
+                 (findings/opengl-array-index-one-late.sh); Vulkan on the same renderer and smaller arrays are right",
             ),
     ]
 }

@@ -259,8 +259,7 @@ fn moves_are_settled_as_in_the_reference(adapter: &Adapter) {
         keep_sample::record(&mut case.recording, settled.memory, settled.gradient_columns(), slopes, 0)
             .unwrap();
         case.output("refused", refused);
-        let pair = ["keep_sample", "settle_move"];
-        case.expect_kernels(&[&pair.repeat(4)[..], &["keep_sample"; 2]].concat());
+        case.expect_kernels(&[&["keep_sample", "settle_move"].repeat(4)[..], &["keep_sample"; 2]].concat());
         let results = case.run();
         // Where the reference is NaN it must be NaN, and is compared as a number.
         let shown = |found: Vec<f32>, expected: &[f64]| -> Vec<f32> {

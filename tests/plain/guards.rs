@@ -14,13 +14,14 @@ use super::shaders::validated;
 
 /// Numbers that the host gives a kernel and that are never 0: members of structs in uniform and
 /// storage memory.
-const POSITIVE: [&str; 15] = [
+const POSITIVE: [&str; 16] = [
     "candidates",
     "chains",
     "columns",
     "dims",
     "draws",
     "inputs4",
+    "out_stride",
     "output4",
     "outputs4",
     "rows",
@@ -33,8 +34,10 @@ const POSITIVE: [&str; 15] = [
 ];
 
 /// Floats that become integers and fit, by function, with the reason. One that is not needed fails.
-const FITTING: [(&str, &str); 1] =
-    [("unit_circle", "quarter turns from 0 to 4: floor(4 u + 1/2), 0 < u < 1")];
+const FITTING: [(&str, &str); 2] = [
+    ("unit_circle", "quarter turns from 0 to 4: floor(4 u + 1/2), 0 < u < 1"),
+    ("choose_action", "how many chains of an agent are lost, counted on the device"),
+];
 
 /// One function of a module.
 #[derive(Clone, Copy)]

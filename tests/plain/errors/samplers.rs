@@ -114,8 +114,10 @@ fn chains_and_candidates_must_hold_something() {
     expect(recorded, "Argument", &["langevin", "step sizes"]);
 }
 
-/// An energy whose gradient has too few columns.
-struct Short;
+/// An energy whose gradient has too few columns, with walls or without.
+struct Short {
+    walls: bool,
+}
 
 impl Energy for Short {
     fn dims(&self) -> usize {
@@ -130,6 +132,10 @@ impl Energy for Short {
         recording.constant("short", [1, 2, 2], &[0.0f32; 4])
     }
 
+    fn has_walls(&self) -> bool {
+        self.walls
+    }
+
     fn bindings(&self) -> Bindings {
         Bindings::new()
     }
@@ -137,14 +143,15 @@ impl Energy for Short {
 
 #[test]
 fn a_gradient_of_another_width_is_refused_by_all_chains() {
-    let all: [(Dynamics, &str); 3] = [
-        (Langevin::default().into(), "langevin"),
-        (Mala::default().into(), "begin chains"),
-        (Hamiltonian::default().into(), "begin chains"),
+    let all: [(Dynamics, bool, &str); 4] = [
+        (Langevin::default().into(), false, "langevin"),
+        (Langevin::default().into(), true, "settle move"),
+        (Mala::default().into(), true, "begin chains"),
+        (Hamiltonian::default().into(), true, "begin chains"),
     ];
-    for (dynamics, operation) in all {
+    for (dynamics, walls, operation) in all {
         let options = ChainOptions::default().with_chains(2).with_dynamics(dynamics);
-        let sampler = ChainSampler::from_points(&lavapipe().gpu, &Short, &options);
+        let sampler = ChainSampler::from_points(&lavapipe().gpu, &Short { walls }, &options);
         expect(sampler, "Shape", &[operation, "short", "2]", "3]"]);
     }
 }
