@@ -196,7 +196,7 @@ unpack_swiftshader() {
         "$scratch/usr/lib/chromium/vk_swiftshader_icd.json" >"$scratch/swiftshader/vk_swiftshader_icd.json"
 }
 
-download_chromium() { fetch chromium-common; }
+download_chromium() { fetch download chromium-common; }
 
 # apt-get within the scratch folder.
 fetch() {
