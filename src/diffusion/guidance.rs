@@ -146,7 +146,8 @@ fn same_units(score: &dyn Score, energy: &dyn IntermediateEnergy) -> Result<()> 
     }
     let problem = format!(
         "is of noised samples in {}, the score of such in {}: train it with \
-         `IntermediateEnergyOptions::guiding` that score, or both with `Normalize::Identity`",
+         `IntermediateEnergyOptions::guiding` that score, or both with `Normalize::Identity`; for an energy that is \
+         not trained, train the score so, or guide by `Guidance::Denoised`",
         units(of_energy),
         units(of_score)
     );

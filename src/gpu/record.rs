@@ -6,6 +6,7 @@ pub(crate) mod dispatch_builder;
 pub(crate) mod kernel_variant;
 pub(crate) mod recording;
 pub(crate) mod reflect;
+pub(crate) mod row_range;
 pub(crate) mod shape;
 pub mod shared_layout;
 pub(crate) mod source;

@@ -1,6 +1,7 @@
 //! Rows in other units (`shaders/math/change_units.wgsl`): to those of a normalizer and back.
 
 use crate::Result;
+use crate::gpu::record::row_range::{PerRow, cut};
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
 use crate::nn::Normalizer;
 
@@ -40,8 +41,8 @@ pub(crate) fn needed(normalizer: Option<&Normalizer>) -> Option<&Normalizer> {
     normalizer.filter(|normalizer| !normalizer.is_identity())
 }
 
-/// Records rows in other units, into a value of the shape of `x`. One dispatch; none, and `x`
-/// itself, without a normalizer that changes anything.
+/// Records rows in other units, into a value of the shape of `x`. One dispatch, several where the
+/// rows pass the largest binding; none, and `x` itself, without a normalizer that changes anything.
 ///
 /// * `x`: rows of the normalizer's dimensions, [`Shape::stride`] apart.
 ///
@@ -79,20 +80,24 @@ pub fn record_shaped(
             return Err(crate::Error::shape(LABEL, name, found, expected, hint));
         }
     }
-    let stride = shape.stride() as u32;
+    let [x_stride, out_stride] = [&from, &shape].map(Shape::stride);
     let units = recording.constant("units", [3, dims], &change.units(normalizer))?;
     let out = recording.scratch("other units", DType::F32, shape);
-    recording
-        .dispatch(&KERNEL, LABEL)
-        .bind("x", x)
-        .bind("units", units)
-        .bind("out", out)
-        .set("rows", rows as u32)
-        .set("dims", dims as u32)
-        .set("x_stride", from.stride() as u32)
-        .set("out_stride", stride)
-        .invocations(rows * dims.div_ceil(4))
-        .flops((3 * rows * dims) as u64)
-        .finish()?;
+    let widest = PerRow { stride: x_stride.max(out_stride), candidates: 1 };
+    for range in cut(recording.target(), rows, &[widest]) {
+        let (x, out) = (range.of(recording, x)?, range.of(recording, out)?);
+        recording
+            .dispatch(&KERNEL, LABEL)
+            .bind("x", x)
+            .bind("units", units)
+            .bind("out", out)
+            .set("rows", range.count as u32)
+            .set("dims", dims as u32)
+            .set("x_stride", x_stride as u32)
+            .set("out_stride", out_stride as u32)
+            .invocations(range.count * dims.div_ceil(4))
+            .flops((3 * range.count * dims) as u64)
+            .finish()?;
+    }
     Ok(out)
 }

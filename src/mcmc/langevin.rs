@@ -12,7 +12,7 @@ use crate::gpu::run::random::check_elements;
 use crate::gpu::{
     DType, KernelSource, KernelVariant, Knob, Recording, RunState, Value, embedded_kernel, shared_struct,
 };
-use crate::math::{Bounds, Scales};
+use crate::math::{Bounds, Scales, clip_chains};
 use crate::nn::FusedNetwork;
 use crate::nn::passes::network_fused::{padded_bits, variants_of};
 
@@ -101,8 +101,8 @@ impl Langevin {
     ///   temperature), both 1 at first.
     /// * per step: the energy's gradient and one dispatch; where [`Energy::record_fused`] offers a
     ///   narrow network, one dispatch for several steps, with the same random numbers.
-    /// * for an energy with walls: value and gradient and two dispatches per step, and the former
-    ///   with one dispatch at the start.
+    /// * for an energy with walls: value and gradient and two dispatches per step; at the start the
+    ///   former with one dispatch, behind one that moves the chains into the box if there is one.
     ///
     /// # Errors
     /// [`crate::Error::Argument`] for no steps or bad step_sizes, [`crate::Error::Shape`] if
@@ -149,6 +149,9 @@ impl Langevin {
         };
         let settled = match walls {
             true => {
+                if let Some(bounds) = &self.bounds {
+                    clip_chains::record(recording, inputs.y, bounds)?;
+                }
                 let found = evaluate(recording)?;
                 Some(SettledChains::begin(recording, found, inputs.y)?)
             }

@@ -19,7 +19,6 @@ pub(crate) mod model_passes;
 pub mod network_fused;
 pub mod pack_inputs;
 pub mod reduce_partials;
-pub(crate) mod row_range;
 pub mod sum_candidates;
 pub mod transpose_weights;
 pub mod unpack_gradient;

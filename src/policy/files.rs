@@ -69,7 +69,7 @@ impl Policy {
                 )));
             }
         };
-        offsets::check_overrides(&description, options)?;
+        offsets::check_overrides(&description, parts.widths()?, options)?;
         let policy = Self::assemble(gpu, parts, description.overridden(options));
         match *options == PolicyOptions::new() {
             // Nothing but the file can be at fault.
@@ -104,7 +104,7 @@ impl Policy {
             file.description().expect_kind(&[kind]).map_err(|problem| file.fail(problem))?;
         }
         let (parts, description) = of_score(gpu, &score, Some(&energy), options)?;
-        offsets::check_overrides(&description, options)?;
+        offsets::check_overrides(&description, parts.widths()?, options)?;
         Self::assemble(gpu, parts, description.overridden(options))
     }
 

@@ -1,8 +1,10 @@
 //! Policies of data with offsets: hosts give and get 64-bit numbers.
 
 use super::acting::Policy;
+use super::agent_offsets;
+use super::inference::Inference;
 use super::options::{PolicyDescription, PolicyOptions};
-use crate::math::Offsets;
+use crate::math::{Bounds, Offsets};
 use crate::train::DataDescription;
 use crate::{Error, Result};
 
@@ -73,30 +75,64 @@ pub(super) fn check_alike(score: &DataDescription, energy: &DataDescription) -> 
 }
 
 /// Refuses decisions that were made in absolute numbers about a file of relative ones.
-pub(super) fn check_overrides(description: &PolicyDescription, options: &PolicyOptions) -> Result<()> {
+///
+/// * `widths`: of a context and a prediction of the networks.
+pub(super) fn check_overrides(
+    description: &PolicyDescription,
+    widths: [usize; 2],
+    options: &PolicyOptions,
+) -> Result<()> {
     let own = &description.offsets;
     if own.are_zero() {
         return Ok(());
     }
-    if let Some(given) = &options.offsets
-        && given != own
-    {
-        let problem = format!("are {}, the file has {}; leave them out", given.words(), own.words());
-        return fail("the offsets", problem);
+    if let Some(given) = &options.offsets {
+        let decided = description.clone().overridden(options);
+        // A history or chunk that divides nothing is refused with the layout.
+        let Some(single) = decided.single_widths(widths) else { return Ok(()) };
+        let [own, given] = [own, given].map(|offsets| agent_offsets::of_agents(offsets, widths, single));
+        let (own, given) = (own?, given?);
+        if given != own {
+            let problem = format!("are {}, the file has {}; leave them out", given.words(), own.words());
+            return fail("the offsets", problem);
+        }
     }
-    if let (Some(given), Some(of_data)) = (&options.bounds, &description.bounds) {
-        let sides = |bounds: &crate::math::Bounds| -> Vec<[f32; 2]> {
-            bounds.low().iter().zip(bounds.high()).map(|(low, high)| [*low, *high]).collect()
-        };
-        let apart = |(own, other): &([f32; 2], [f32; 2])| own[0] > other[1] || other[0] > own[1];
-        let pairs = sides(given).into_iter().zip(sides(of_data));
-        if let Some((column, _)) = pairs.enumerate().find(|(_, pair)| apart(pair)) {
+    let of_chains = match &options.inference {
+        Some(Inference::Chains(chains)) => chains.dynamics.bounds(),
+        _ => None,
+    };
+    for (what, given) in [("the box", options.bounds.as_ref()), ("the box of the chains", of_chains)] {
+        if let (Some(given), Some(of_data)) = (given, &description.bounds)
+            && let Some(column) = first_apart(given, of_data)
+        {
             let problem = format!(
                 "does not meet that of the data in dimension {column}; it is relative to the offsets: {}",
                 own.words()
             );
-            return fail("the box", problem);
+            return fail(what, problem);
+        }
+    }
+    let borders = options.bounds.as_ref().or(description.bounds.as_ref());
+    if let (Some(resting), Some(bounds)) = (&options.resting, borders) {
+        let sides = bounds.low().iter().zip(bounds.high());
+        let outside = |(value, (low, high)): (&f32, (&f32, &f32))| !(low..=high).contains(&value);
+        if let Some(column) = resting.iter().zip(sides).position(outside) {
+            let problem = format!(
+                "is {} in dimension {column}, outside the box; it is relative to the offsets: {}",
+                resting[column],
+                own.words()
+            );
+            return fail("the resting action", problem);
         }
     }
     Ok(())
+}
+
+/// The first dimension in which two boxes have no number in common.
+fn first_apart(one: &Bounds, other: &Bounds) -> Option<usize> {
+    let sides = |bounds: &Bounds| -> Vec<[f32; 2]> {
+        bounds.low().iter().zip(bounds.high()).map(|(low, high)| [*low, *high]).collect()
+    };
+    let apart = |(one, other): ([f32; 2], [f32; 2])| one[0] > other[1] || other[0] > one[1];
+    sides(one).into_iter().zip(sides(other)).position(apart)
 }

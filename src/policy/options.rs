@@ -54,7 +54,8 @@ pub struct PolicyOptions {
     /// action is moved into it.
     pub bounds: Option<Bounds>,
     /// What 32-bit numbers of the policy are relative to, per column of an observation and of an
-    /// action. A file of training has those of its data; parts have 0.
+    /// action. A file of training has those of its data; parts have 0. For a file whose data have
+    /// none they say what was subtracted from the data by hand.
     pub offsets: Option<Offsets>,
     /// Observations that the network sees, the oldest first; one by default.
     pub history: Option<usize>,
@@ -219,6 +220,13 @@ impl PolicyDescription {
             self.resting = resting.clone();
         }
         self
+    }
+
+    /// The numbers of one observation and one action, where history and chunk divide those of a
+    /// context and a prediction.
+    pub(super) fn single_widths(&self, [context, prediction]: [usize; 2]) -> Option<[usize; 2]> {
+        let whole = |all: usize, parts: usize| (parts > 0 && all.is_multiple_of(parts)).then(|| all / parts);
+        Some([whole(context, self.history)?, whole(prediction, self.chunk.predict)?])
     }
 
     /// Checks it against a network that sees `context` numbers and predicts `prediction`; fills in

@@ -9,7 +9,11 @@ use gibbs_reference::math::change_units as reference;
 use crate::common::{Adapter, Bound, Case, data, every_adapter, wide};
 use crate::kernels::SHAPES;
 
-every_adapter!(rows_in_other_units_equal_the_reference, what_is_not_finite_stays_so);
+every_adapter!(
+    rows_in_other_units_equal_the_reference,
+    what_is_not_finite_stays_so,
+    long_values_are_changed_in_ranges,
+);
 
 const CHANGES: [Change; 4] =
     [Change::ToNormalized, Change::ToData, Change::GradientToNormalized, Change::GradientToData];
@@ -64,6 +68,28 @@ fn rows_in_other_units_equal_the_reference(adapter: &Adapter) {
             results.expect(&name, &found, &expected, Bound::sum(&magnitude, 2));
         }
     }
+}
+
+fn long_values_are_changed_in_ranges(adapter: &Adapter) {
+    let (gpu, rows, dims) = (adapter.narrow(1 << 16), 10_001, 3);
+    let (values, normalizer) = (data(34, rows * dims), normalizer(dims));
+    let mut case = Case::on(adapter, &gpu, gpu.capabilities().class, "change units in ranges");
+    let x = case.input("x", [rows, dims], &values);
+    let change = Change::ToNormalized;
+    let packed = Shape::packed(rows, dims);
+    let out = change_units::record_shaped(&mut case.recording, change, &normalizer, x, packed).unwrap();
+    let parts = case.recording.len();
+    assert!(parts > 1, "{}", case.recording.describe());
+    case.output("out", out);
+    case.expect_kernels(&vec!["change_units"; parts]);
+    let units = wide(&change.units(&normalizer));
+    let [before, factor, after] = [0, 1, 2].map(|part| &units[part * dims..][..dims]);
+    let expected = reference(&wide(&values), before, factor, after);
+    let magnitude: Vec<f64> = (0..values.len())
+        .map(|i| (f64::from(values[i]).abs() + before[i % dims].abs()) * factor[i % dims].abs())
+        .collect();
+    let results = case.run();
+    results.expect("out", &results.packed("out"), &expected, Bound::sum(&magnitude, 2));
 }
 
 fn what_is_not_finite_stays_so(adapter: &Adapter) {

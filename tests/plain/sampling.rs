@@ -360,8 +360,9 @@ fn a_sample_waits_once_and_its_lost_chains_are_marked_once() {
         let all = dispatches(&bowl, Return::All);
         // The energy, where it can be chosen by, and the choice.
         assert_eq!(dispatches(&bowl, Return::Lowest), all + 3, "{dynamics:?}");
-        // The starts, a settling per step and the counts; nothing where there are no walls.
-        let settling = if matches!(dynamics, Dynamics::Langevin(_)) { 2 + dynamics.steps() + 1 } else { 0 };
+        // The starts in their box, their settling, one per step and the counts; nothing where there
+        // are no walls.
+        let settling = if matches!(dynamics, Dynamics::Langevin(_)) { 3 + dynamics.steps() + 1 } else { 0 };
         assert_eq!(dispatches(&open, Return::All), all, "{dynamics:?}");
         assert_eq!(dispatches(&walled, Return::All), all + settling, "{dynamics:?}");
     }

@@ -1,14 +1,12 @@
 //! Plain rows where users meet them, packed ones within networks
 //! (`shaders/gpu/run/copy_rows.wgsl`).
 
+use crate::gpu::record::row_range::{PerRow, cut};
 use crate::gpu::{DType, KernelSource, Recording, Shape, Value, embedded_kernel};
 use crate::{Error, Result};
 
 /// The kernel.
 pub const KERNEL: KernelSource = embedded_kernel!("gpu/run/copy_rows.wgsl");
-
-/// Rows of a range begin at multiples of it: whole multiples of 256 bytes at any width.
-const ALIGNMENT: usize = 64;
 
 impl Recording {
     /// The rows of a value without padding, `[rows, width]`: the value itself if it has none, else
@@ -120,16 +118,8 @@ fn record(recording: &mut Recording, label: &str, x: Value, shape: Shape) -> Res
     let found = recording.shape(x)?.clone();
     let (rows, longest) = (found.rows(), found.stride().max(shape.stride()));
     let out = recording.scratch(label, DType::F32, shape);
-    let fit = recording.target().max_binding_bytes / (4 * longest.max(1) as u64);
-    let most = usize::try_from(fit).unwrap_or(usize::MAX);
-    if rows <= most {
-        record_into(recording, label, x, out)?;
-        return Ok(out);
-    }
-    let most = (most / ALIGNMENT * ALIGNMENT).max(ALIGNMENT);
-    for first in (0..rows).step_by(most) {
-        let count = most.min(rows - first);
-        let (from, to) = (recording.rows(x, first, count)?, recording.rows(out, first, count)?);
+    for range in cut(recording.target(), rows, &[PerRow { stride: longest, candidates: 1 }]) {
+        let (from, to) = (range.of(recording, x)?, range.of(recording, out)?);
         record_into(recording, label, from, to)?;
     }
     Ok(out)

@@ -1,9 +1,9 @@
 //! Inputs on their way into the first layer and gradients on their way out, for whatever encoding
 //! an input has.
 
-use super::row_range::{PerRow, RowRange, cut};
 use super::{fourier_features, fourier_gradient, pack_inputs, unpack_gradient};
 use crate::Result;
+use crate::gpu::record::row_range::{PerRow, RowRange, cut};
 use crate::gpu::{DType, Recording, Shape, Value};
 use crate::nn::{Encoding, Input};
 

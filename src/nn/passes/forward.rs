@@ -3,7 +3,7 @@
 use super::encode::{encode, encode_all};
 use super::forward_node::{NodeIo, NodeOutputs, record_dense, record_node, slice};
 use super::keep::Keep;
-use super::row_range::{PerRow, RowRange, cut};
+use crate::gpu::record::row_range::{PerRow, RowRange, cut};
 use crate::gpu::{DType, Recording, Shape, Target, Value};
 use crate::nn::dense::dense_forward::{DenseForward, DenseOutput, Start};
 use crate::nn::network::graph::{Node, Op};

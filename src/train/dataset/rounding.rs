@@ -101,12 +101,21 @@ impl Losses {
     }
 }
 
-/// The offset of a column, and what it loses even so, in words. `values` are those that count.
-pub(super) fn offset(values: impl Iterator<Item = f64> + Clone, column: &str) -> (f64, Option<String>) {
+/// The offset of a column, and what it loses even so, in words. `values` are those that count;
+/// an offset of the columns before it, in `others`, is taken again where it serves: the columns of
+/// a history or of a chunk of actions have one then.
+pub(super) fn offset(
+    values: impl Iterator<Item = f64> + Clone,
+    column: &str,
+    others: &[f64],
+) -> (f64, Option<String>) {
     let usual = usual(values.clone());
     let losses = |offset| Losses::of(values.clone(), &usual, offset);
     let (mut offset, mut found) = (0.0, losses(0.0));
     if found.are_much() {
+        if let Some(&other) = others.iter().find(|&&other| other != 0.0 && !losses(other).are_much()) {
+            return (other, None);
+        }
         let middle = round_number(&usual);
         let relative = losses(middle);
         if (relative.kept, found.usual.worst) > (found.kept, relative.usual.worst) {
@@ -163,7 +172,7 @@ mod tests {
             (1.0, 1e-7, 1.0),
             (1e-3, 1e-10, 1e-3),
         ] {
-            let (found, lost) = offset(column(middle, scale), "column");
+            let (found, lost) = offset(column(middle, scale), "column", &[]);
             assert_eq!((found, lost), (expected, None), "{middle} and {scale}");
         }
     }
@@ -171,15 +180,28 @@ mod tests {
     #[test]
     fn other_columns_have_none() {
         for kept in [column(0.0, 1.0), column(1e4, 1.0), column(0.0, 1e-30), column(1e30, 1e28)] {
-            assert_eq!(offset(kept, "column"), (0.0, None));
+            assert_eq!(offset(kept, "column", &[]), (0.0, None));
         }
-        assert_eq!(offset([0.1; 50].into_iter(), ""), (0.0, None), "it does not vary");
-        assert_eq!(offset([0.1 + 0.2, 0.3, 0.3].into_iter(), ""), (0.0, None), "nor does this");
+        assert_eq!(offset([0.1; 50].into_iter(), "", &[]), (0.0, None), "it does not vary");
+        assert_eq!(offset([0.1 + 0.2, 0.3, 0.3].into_iter(), "", &[]), (0.0, None), "nor does this");
         let heavy = (0..1000).map(|row| (0.02 * f64::from(row)).exp() + 0.1);
-        assert_eq!(offset(heavy, ""), (0.0, None), "large numbers lose more, but not more of the spread");
-        assert_eq!(offset(std::iter::empty(), "empty"), (0.0, None));
+        assert_eq!(
+            offset(heavy, "", &[]),
+            (0.0, None),
+            "large numbers lose more, but not more of the spread"
+        );
+        assert_eq!(offset(std::iter::empty(), "empty", &[]), (0.0, None));
         let whole = (0..100_000).map(|row| f64::from(row * 7919 % 99_991));
-        assert_eq!(offset(whole, ""), (0.0, None));
+        assert_eq!(offset(whole, "", &[]), (0.0, None));
+    }
+
+    #[test]
+    fn columns_that_are_alike_have_one_offset() {
+        for (middle, expected) in [(1_699_999_997.0, 1.7e9), (1.7e9 + 64.0, 1.7e9), (-1.7e9, -1.7e9)] {
+            let (found, lost) = offset(column(middle, 1.4), "column", &[0.0, 1.7e9]);
+            assert_eq!((found, lost), (expected, None), "{middle}");
+        }
+        assert_eq!(offset(column(0.0, 1.0), "column", &[1.7e9]), (0.0, None));
     }
 
     #[test]
@@ -189,7 +211,7 @@ mod tests {
             column.map(move |(row, value)| if row.is_multiple_of(every) { stray } else { value })
         };
         for (every, stray) in [(1000, 0.0), (1000, 1.8e9), (10, 0.0), (10, -999.0)] {
-            let (found, lost) = offset(strays(every, stray), "column");
+            let (found, lost) = offset(strays(every, stray), "column", &[]);
             assert_eq!((found, lost), (1.7e9, None), "{stray} in every {every} rows");
         }
     }
@@ -199,7 +221,7 @@ mod tests {
         // Two places far apart: whichever is the offset, the other is not resolved.
         let places = column(0.0, 1.4).enumerate();
         let places = places.map(|(row, value)| value + if row.is_multiple_of(2) { 1.7e9 } else { 3.4e9 });
-        let (found, lost) = offset(places, "column `y0`");
+        let (found, lost) = offset(places, "column `y0`", &[]);
         assert_eq!(found, 0.0);
         let lost = lost.expect("it is lost");
         for part in ["`y0`", "2.5", "moved by up to", "stay different", "days and seconds"] {

@@ -155,12 +155,14 @@ impl Columns {
         let mut lost = Vec::new();
         if self.offsets.is_none() {
             let rows = || self.wide.chunks_exact(self.width).enumerate().filter(|(row, _)| counts(*row));
-            let of_column = |column: usize| {
-                let (offset, words) = rounding::offset(rows().map(|(_, row)| row[column]), &name(column));
+            let mut found: Vec<f64> = Vec::with_capacity(self.width);
+            for column in 0..self.width {
+                let values = rows().map(|(_, row)| row[column]);
+                let (offset, words) = rounding::offset(values, &name(column), &found);
                 lost.extend(words);
-                offset
-            };
-            self.offsets = Some((0..self.width).map(of_column).collect());
+                found.push(offset);
+            }
+            self.offsets = Some(found);
         }
         let shifted = self.offsets.iter().flatten().enumerate().filter(|(_, offset)| **offset != 0.0);
         for (column, &offset) in shifted {

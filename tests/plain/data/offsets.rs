@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use gibbs::math::{Bounds, Offsets};
+use gibbs::mcmc::Langevin;
 use gibbs::nn::{ACTION, Activation, CONTEXT, Input, Network, TIME};
-use gibbs::policy::{Policy, PolicyOptions};
+use gibbs::policy::{ChainInference, Policy, PolicyOptions};
 use gibbs::train::{
     CsvColumns, Dataset, Draw, ProposalOptions, RankingNceOptions, Rows64, RunDescription, TrainOptions,
     Trainer,
@@ -120,6 +121,18 @@ fn a_policy_of_such_data_acts_in_64_bits() {
     let square = Bounds::new(&[-1.0, Y as f32 - 256.0], &[1.0, Y as f32 + 256.0]).unwrap();
     let absolute = PolicyOptions::new().with_bounds(square);
     refused(Policy::load_with(gpu(), &path, &absolute), &["the box", "dimension 1", "1700000000"]);
+    let chains = |middle: f32| {
+        let square = Bounds::new(&[-1.0, middle - 256.0], &[1.0, middle + 256.0]).unwrap();
+        let langevin = Langevin::default().with_steps(2).with_bounds(Some(square));
+        PolicyOptions::new().with_inference(ChainInference::new(langevin).with_chains(4))
+    };
+    assert!(Policy::load_with(gpu(), &path, &chains(0.0)).is_ok());
+    let words = ["the box of the chains", "dimension 1", "1700000000"];
+    refused(Policy::load_with(gpu(), &path, &chains(Y as f32)), &words);
+    let resting = |value: f32| PolicyOptions::new().with_resting(vec![0.5, value]);
+    assert!(Policy::load_with(gpu(), &path, &resting(0.5)).is_ok());
+    let words = ["the resting action", "dimension 1", "outside the box", "1700000000"];
+    refused(Policy::load_with(gpu(), &path, &resting(Y as f32)), &words);
     let other = PolicyOptions::new().with_offsets(Offsets::zeros(1, 2));
     refused(Policy::load_with(gpu(), &path, &other), &["the offsets", "leave them out"]);
 }
@@ -212,7 +225,7 @@ fn a_history_has_one_offset_per_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let twice: Vec<f64> =
-        waves(2, 0.37).iter().enumerate().map(|(at, v)| X + v + 50.0 * (at % 2) as f64).collect();
+        waves(2, 0.37).iter().enumerate().map(|(at, v)| X + v + 5e8 * (at % 2) as f64).collect();
     let (_, y) = near();
     let network = || {
         let inputs = vec![Input::new(ACTION, 2), Input::new(TIME, 1), Input::new(CONTEXT, 2)];
@@ -222,8 +235,18 @@ fn a_history_has_one_offset_per_column() {
     saved(&Dataset::from_f64(&Rows64::new(&twice, 2, &y, 2)).unwrap(), options(), &path);
     let history = PolicyOptions::new().with_history(2);
     refused(Policy::load_with(gpu(), &path, &history), &["history differ", "`Rows64::with_offsets`"]);
-    let one = Offsets::new(vec![X; 2], vec![0.0; 2]).unwrap();
-    saved(&Dataset::from_f64(&Rows64::new(&twice, 2, &y, 2).with_offsets(&one)).unwrap(), options(), &path);
+    // Columns that one offset serves have one.
+    let alike: Vec<f64> =
+        waves(2, 0.37).iter().enumerate().map(|(at, v)| X + v + 50.0 * (at % 2) as f64).collect();
+    let data = Dataset::from_f64(&Rows64::new(&alike, 2, &y, 2)).unwrap();
+    assert!(data.warnings().is_empty(), "{:?}", data.warnings());
+    saved(&data, options(), &path);
     let policy = Policy::load_with(gpu(), &path, &history).unwrap();
     assert_eq!(policy.offsets().context(), [X]);
+    for given in [vec![X], vec![X; 2]] {
+        let same = history.clone().with_offsets(Offsets::new(given, vec![0.0; 2]).unwrap());
+        assert_eq!(Policy::load_with(gpu(), &path, &same).unwrap().offsets().context(), [X]);
+    }
+    let other = history.with_offsets(Offsets::new(vec![X + 64.0], vec![0.0; 2]).unwrap());
+    refused(Policy::load_with(gpu(), &path, &other), &["the offsets", "leave them out"]);
 }

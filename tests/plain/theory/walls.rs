@@ -335,6 +335,28 @@ fn the_number_of_lost_chains_is_a_metric_of_any_recording() {
 /// Central differences are not finite at a wall and NaN beyond it: a chain that went there stayed
 /// there for good, as it still does where the energy is said to have no walls.
 #[test]
+fn starts_beyond_the_box_are_moved_into_it_before_they_are_judged() {
+    let text = "
+        fn energy(x: array<f32, CONTEXT>, y: array<f32, DIMS>) -> f32 {
+            let square = y[0] * y[0] + y[1] * y[1];
+            return bitcast<f32>(select(0x7f800000u, bitcast<u32>(square), square < 1.0));
+        }";
+    let differences = ShaderEnergyOptions::new(0, 2, Gradient::CentralDifferences { step: 1e-3 });
+    let energy = ShaderEnergy::new("disc", "disc.wgsl", text, differences).unwrap();
+    let (start, bounds) = (UniformBox::new(&[-2.0; 2], &[2.0; 2]).unwrap(), Bounds::cube(2, 0.5).unwrap());
+    for dynamics in [
+        Dynamics::from(Langevin::default().with_steps(3).with_bounds(Some(bounds.clone()))),
+        Mala::default().with_bounds(Some(bounds.clone())).into(),
+    ] {
+        let options = ChainOptions::default().with_chains(500).with_dynamics(dynamics);
+        let mut sampler = ChainSampler::new(&lavapipe().gpu, &energy, &start, &options).unwrap();
+        let ends = sampler.sample(&[]).unwrap();
+        assert_eq!(sampler.stats().lost_chains, 0, "{}", dynamics_name(&options.dynamics));
+        assert!(ends.iter().all(|v| v.abs() <= 0.5));
+    }
+}
+
+#[test]
 fn differences_across_a_wall_lose_no_chain_that_starts_inside() {
     let gpu = &lavapipe().gpu;
     let text = "

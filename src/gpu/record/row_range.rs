@@ -1,7 +1,7 @@
 //! Cutting batches into ranges of rows, so that no tensor passes what one dispatch can bind.
 
+use super::{Recording, Target, Value};
 use crate::Result;
-use crate::gpu::{Recording, Target, Value};
 
 /// Rows that ranges begin at multiples of: whole multiples of 256 bytes at any width.
 const ALIGNMENT: usize = 64;
@@ -10,30 +10,30 @@ const MAX_ROWS: usize = 65_535 * 16 / ALIGNMENT * ALIGNMENT;
 
 /// Consecutive rows of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::nn) struct RowRange {
+pub(crate) struct RowRange {
     pub first: usize,
     pub count: usize,
 }
 
 impl RowRange {
-    pub(in crate::nn) fn end(self) -> usize {
+    pub(crate) fn end(self) -> usize {
         self.first + self.count
     }
 
     /// The rows that these are candidates of, `candidates` each, from a multiple of the alignment
     /// on.
-    pub(in crate::nn) fn contexts(self, candidates: usize) -> Self {
+    pub(crate) fn contexts(self, candidates: usize) -> Self {
         let first = self.first / candidates / ALIGNMENT * ALIGNMENT;
         Self { first, count: self.end().div_ceil(candidates) - first }
     }
 
     /// Which of the candidates of `contexts`, counted through, is the first row of the range.
-    pub(in crate::nn) fn first_among(self, contexts: Self, candidates: usize) -> usize {
+    pub(crate) fn first_among(self, contexts: Self, candidates: usize) -> usize {
         self.first - contexts.first * candidates
     }
 
     /// These rows of a value: a view, or the value itself if they are all it has.
-    pub(in crate::nn) fn of(self, recording: &mut Recording, value: Value) -> Result<Value> {
+    pub(crate) fn of(self, recording: &mut Recording, value: Value) -> Result<Value> {
         match self.first == 0 && recording.shape(value)?.rows() == self.count {
             true => Ok(value),
             false => recording.rows(value, self.first, self.count),
@@ -41,14 +41,14 @@ impl RowRange {
     }
 
     /// Name of the range in labels.
-    pub(in crate::nn) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!("rows {}..{}", self.first, self.end())
     }
 }
 
 /// A tensor that grows with the batch: elements of a row, and rows of the batch per row of it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::nn) struct PerRow {
+pub(crate) struct PerRow {
     pub stride: usize,
     pub candidates: usize,
 }
@@ -56,7 +56,7 @@ pub(in crate::nn) struct PerRow {
 /// Cuts `rows` rows into ranges of about equal size, as few as the target's largest binding allows
 /// for these tensors. One range where nothing passes the limit. A limit below 64 rows of the widest
 /// tensor cannot be met; compiling then says so.
-pub(in crate::nn) fn cut(target: &Target, rows: usize, tensors: &[PerRow]) -> Vec<RowRange> {
+pub(crate) fn cut(target: &Target, rows: usize, tensors: &[PerRow]) -> Vec<RowRange> {
     let max = tensors.iter().map(|tensor| max_rows(target, rows, *tensor)).min().unwrap_or(rows);
     let max = max.min(MAX_ROWS);
     let count = match rows <= max {
