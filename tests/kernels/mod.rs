@@ -3,6 +3,7 @@
 
 use crate::common::suite::Suite;
 
+mod chain_memory;
 mod chains;
 mod contrastive;
 mod dense;
@@ -22,12 +23,14 @@ mod plain_rows;
 mod policy;
 mod proposal;
 mod regression;
+mod resampling;
 mod rows;
 mod sampler;
 mod solvers;
 mod sums;
 mod train;
 mod units;
+mod whole_chains;
 
 /// Spacing of f32 at 1.
 pub const EPS: f64 = f32::EPSILON as f64;
@@ -58,6 +61,9 @@ pub fn suites() -> Vec<Suite> {
         sampler::suite(),
         layers::suite(),
         chains::suite(),
+        chain_memory::suite(),
+        resampling::suite(),
+        whole_chains::suite(),
         diffusion::suite(),
         rows::suite(),
         solvers::suite(),
